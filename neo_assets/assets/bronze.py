@@ -1,0 +1,45 @@
+"""The bronze storey: pages as NeoWs gave them. What is in them is read in `silver`."""
+
+from datetime import timedelta
+
+import dagster as dg
+
+from neo_assets.io_managers import PageDelivery
+from neo_assets.lake.storage import Storage
+from neo_assets.partitions import pages_of
+from neo_assets.progress import reusable_pages
+from neo_assets.resources import NeoWs
+from neo_assets.settings import Settings
+
+OWNERS = ["team:neo-data"]
+
+_FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=7), warn_window=timedelta(days=2))
+
+
+def bronze_assets(page_sets: dg.PartitionsDefinition, settings: Settings) -> list[dg.AssetsDefinition]:
+    """`raw_pages`, over these page sets."""
+
+    @dg.asset(
+        partitions_def=page_sets,
+        group_name="bronze",
+        owners=OWNERS,
+        kinds={"json", "rest"},
+        io_manager_key="raw_pages_io",
+        freshness_policy=_FRESHNESS,
+    )
+    def raw_pages(
+        context: dg.AssetExecutionContext, lake: dg.ResourceParam[Storage], neows: dg.ResourceParam[NeoWs]
+    ) -> dict[str, PageDelivery]:
+        """Pages of NASA's NeoWs Browse API (`/neo/browse`, 20 NEOs each): the response body, keys redacted.
+
+        A stored page younger than NEO_RAW_MAX_AGE_HOURS is reused, so materializing again asks only for what is
+        missing.
+        """
+        deliveries = {}
+        for page_set in context.partition_keys:
+            reused = reusable_pages(lake, page_set, settings.raw_max_age_hours)
+            missing = sorted(set(pages_of(page_set)) - {facts.page for facts in reused})
+            deliveries[page_set] = PageDelivery(reused, missing, neows.fetch)
+        return deliveries
+
+    return [raw_pages]

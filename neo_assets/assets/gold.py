@@ -1,0 +1,101 @@
+"""The gold storey: near misses and approaches per year, of each page set and in total. The counting itself is SQL, in
+`metrics`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from neo_assets.assets.bronze import OWNERS
+from neo_assets.column_metadata import table_metadata
+from neo_assets.failures import told_to_dagster
+from neo_assets.lake import tables
+from neo_assets.lake.storage import LakeError, Storage
+from neo_assets.metrics import engine
+from neo_assets.schema import (
+    CLOSE_APPROACHES,
+    NEAR_MISS_COUNT,
+    NEO_SIGHTINGS,
+    TOTAL_NEAR_MISSES,
+    TOTAL_YEARLY_APPROACHES,
+    YEARLY_APPROACHES,
+    Table,
+)
+
+
+def gold_assets(page_sets: dg.StaticPartitionsDefinition) -> list[dg.AssetsDefinition]:
+    """Counts per page set and the totals."""
+    return [
+        _count(NEAR_MISS_COUNT, page_sets),
+        _count(YEARLY_APPROACHES, page_sets),
+        _total(TOTAL_NEAR_MISSES, NEAR_MISS_COUNT, page_sets),
+        _total(TOTAL_YEARLY_APPROACHES, YEARLY_APPROACHES, page_sets),
+    ]
+
+
+def _count(table: Table, page_sets: dg.StaticPartitionsDefinition) -> dg.AssetsDefinition:
+    def count(close_approaches: Mapping[str, ds.Dataset]) -> dict[str, pa.Table]:
+        return {
+            page_set: tables.with_origin(engine.compute(table, {CLOSE_APPROACHES.name: rows}), tables.made_from(rows))
+            for page_set, rows in close_approaches.items()
+        }
+
+    return dg.asset(count, partitions_def=page_sets, **_described(table))
+
+
+def _total(total: Table, partial: Table, page_sets: dg.StaticPartitionsDefinition) -> dg.AssetsDefinition:
+    def roll_up(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Storage]) -> pa.Table:
+        with told_to_dagster():
+            counted = counted_page_sets(lake, partial, page_sets.get_partition_keys())
+            context.add_output_metadata({"page sets": f"{len(counted)} of {len(page_sets.get_partition_keys())}"})
+            return sum_up(lake, total, partial, counted)
+
+    return dg.asset(
+        roll_up, deps=[partial.name], automation_condition=dg.AutomationCondition.eager(), **_described(total)
+    )
+
+
+def counted_page_sets(lake: Storage, partial: Table, page_sets: Sequence[str]) -> list[str]:
+    """Those of the page sets that have been counted.
+
+    Raises:
+        LakeError: none has.
+    """
+    counted = tables.stored_page_sets(lake, partial, page_sets)
+    if not counted:
+        raise LakeError(
+            f"there is nothing to total: no page set of {lake.root} has a {partial.name} yet; "
+            "run `neo run`, or materialize the page sets first"
+        )
+    return counted
+
+
+def sum_up(lake: Storage, total: Table, partial: Table, page_sets: Sequence[str]) -> pa.Table:
+    """A total over these page sets, each NEO once: the copy fetched last.
+
+    Only the partial counts are read, and from the sets that hold superseded copies their close approaches.
+    """
+    superseded = engine.superseded(tables.read_page_sets(lake, NEO_SIGHTINGS, page_sets))
+    affected = sorted(set(superseded["page_set"].to_pylist()))
+    counts = tables.read_page_sets(lake, partial, page_sets)
+    relations = {
+        partial.name: counts,
+        CLOSE_APPROACHES.name: tables.open_page_sets(lake, CLOSE_APPROACHES, affected),
+        "superseded": superseded,
+    }
+    return tables.with_origin(engine.compute(total, relations), tables.made_from(counts))
+
+
+def _described(table: Table) -> dict[str, Any]:
+    return {
+        "name": table.name,
+        "description": table.description,
+        "group_name": "gold",
+        "owners": OWNERS,
+        "kinds": {"parquet", "duckdb"},
+        "metadata": table_metadata(table),
+        "io_manager_key": "parquet_io",
+    }

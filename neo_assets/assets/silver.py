@@ -1,0 +1,65 @@
+"""The silver storey: objects and close approaches as tables. How JSON is read lives in `neows.parse`, counting in
+`gold`.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import dagster as dg
+import pyarrow as pa
+
+from neo_assets.assets.bronze import OWNERS
+from neo_assets.column_metadata import table_metadata
+from neo_assets.failures import told_to_dagster
+from neo_assets.io_managers import StoredPages
+from neo_assets.lake import tables
+from neo_assets.lake.storage import Storage
+from neo_assets.neows.parse import parse
+from neo_assets.progress import arrival_origin, content_origin
+from neo_assets.schema import CLOSE_APPROACHES, NEO_RECORDS, NEO_SIGHTINGS, QUARANTINE, Table
+
+
+def silver_assets(page_sets: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
+    """`neo_records` and `close_approaches`, over these page sets: read together, as they come from the same pages."""
+
+    def spec(table: Table) -> dg.AssetOut:
+        return dg.AssetOut(
+            description=table.description,
+            group_name="silver",
+            owners=OWNERS,
+            kinds={"parquet", "arrow"},
+            metadata=table_metadata(table),
+            io_manager_key="parquet_io",
+            is_required=False,
+        )
+
+    @dg.multi_asset(
+        outs={table.name: spec(table) for table in (NEO_RECORDS, CLOSE_APPROACHES)},
+        ins={"raw_pages": dg.AssetIn("raw_pages", input_manager_key="raw_pages_io")},
+        partitions_def=page_sets,
+        can_subset=True,
+    )
+    def silver(
+        context: dg.AssetExecutionContext, raw_pages: Mapping[str, StoredPages], lake: dg.ResourceParam[Storage]
+    ) -> Iterator[dg.Output[dict[str, pa.Table]]]:
+        """Objects and close approaches of the set's pages; what cannot be read goes to the quarantine, whole."""
+        rows: dict[str, dict[str, pa.Table]] = {NEO_RECORDS.name: {}, CLOSE_APPROACHES.name: {}}
+        with told_to_dagster():
+            for page_set, pages in raw_pages.items():
+                parsed = parse(pages)
+                origin = content_origin(pages.read)
+                rows[NEO_RECORDS.name][page_set] = tables.with_origin(parsed.neo_records, origin)
+                rows[CLOSE_APPROACHES.name][page_set] = tables.with_origin(parsed.close_approaches, origin)
+                tables.write_table(
+                    lake, NEO_SIGHTINGS, tables.with_origin(parsed.neo_sightings, arrival_origin(pages.read)), page_set
+                )
+                tables.write_table(lake, QUARANTINE, tables.with_origin(parsed.quarantine, origin), page_set)
+                if parsed.quarantine.num_rows:
+                    context.log.warning(
+                        "%d records of page set %s could not be read and are in quarantine",
+                        parsed.quarantine.num_rows,
+                        page_set,
+                    )
+        for name in context.selected_output_names:
+            yield dg.Output(rows[name], name)
+
+    return [silver]

@@ -1,0 +1,143 @@
+"""The `neo` command: a thin front to what plain `dagster` commands do too. What is computed, and how, stands
+elsewhere.
+"""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from neo_assets.settings import ALLOWED, Settings, SettingsError
+
+# Dagster and pyarrow are imported inside the commands, so that `neo --help` answers at once.
+
+_EPILOG = "\b\nSettings are environment variables, or lines of a .env file in the working directory:\n" + "\n".join(
+    f"  {name:<24}{allowed}" for name, allowed in ALLOWED.items()
+)
+
+
+@click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(package_name="neo_assets")
+def neo() -> None:
+    """NASA's near-Earth objects (NEOs) gathered into a data lake.
+
+    Without NASA_API_KEYS everything runs on an embedded simulator of NASA's NeoWs API; its objects are made up.
+    """
+
+
+@neo.command()
+def run() -> None:
+    """Gather every page set, compute everything, print the totals.
+
+    What is done already is kept: pages younger than NEO_RAW_MAX_AGE_HOURS are not asked for again, and page sets whose
+    tables are up to date with them are skipped. Progress goes to standard error, the totals to standard output.
+    """
+    settings = Settings.load()
+    from neo_assets.runner import run_everything
+
+    failed = run_everything(settings)
+    _print_summary(settings)
+    if failed:
+        sets = ", ".join(failed)
+        raise click.ClickException(
+            f"{len(failed)} page sets failed and are not in the totals as they should be: {sets}"
+        )
+
+
+@neo.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+def totals(as_json: bool) -> None:
+    """Print the totals as they stand in the lake; nothing is fetched or computed."""
+    _print_summary(Settings.load(), as_json)
+
+
+@neo.command()
+@click.option("--port", default=8900, show_default=True, type=click.IntRange(0, 65535), help="0 picks a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--neos", default=None, type=click.IntRange(min=1), help="Size of the catalogue; about the real one's if not given."
+)
+@click.option("--seed", default=None, type=int, help="Another seed, another catalogue.")
+@click.option(
+    "--requests-per-hour", default=None, type=click.IntRange(min=1), help="Limit each key; no limit if not given."
+)
+def simulate(port: int, host: str, **options: Any) -> None:
+    """Serve a simulated NeoWs API over HTTP.
+
+    Any key is accepted. Use it from another shell with NEOWS_BASE_URL and NASA_API_KEYS as printed.
+    """
+    from neo_assets.simulator.app import create_app, serve
+    from neo_assets.simulator.catalogue import Catalogue
+
+    requests_per_hour = options.pop("requests_per_hour")
+    catalogue = Catalogue(**{name: value for name, value in options.items() if value is not None})
+
+    def announce(url: str) -> None:
+        click.echo(f"A simulated NeoWs of {catalogue.neos:,} NEOs answers at {url}; stop it with Ctrl-C. Use it with")
+        click.echo(f"  NEOWS_BASE_URL={url} NASA_API_KEYS=simulated neo run")
+
+    try:
+        serve(create_app(catalogue, requests_per_hour=requests_per_hour), host, port, announce=announce)
+    except OSError as error:
+        raise click.ClickException(
+            f"cannot listen on {host}:{port}: {error.strerror or error}; give another --port"
+        ) from None
+
+
+def _print_summary(settings: Settings, as_json: bool = False) -> None:
+    from neo_assets.lake.storage import Storage
+    from neo_assets.partitions import page_sets
+    from neo_assets.summary import summarize
+
+    keys = page_sets(settings.pages, settings.pages_per_set).get_partition_keys()
+    summary = summarize(Storage(settings.lake), keys)
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(summary)))
+    else:
+        simulated = "  (made-up objects: set NASA_API_KEYS for NASA's)" if summary.source == "simulator" else ""
+        rows = {
+            "Source": summary.source + simulated,
+            "Pages": f"{summary.pages:,} in {summary.page_sets:,} of {summary.page_sets_expected:,} page sets",
+            "NEOs": f"{summary.neos:,}",
+            "Near misses": f"{summary.near_misses:,} to all bodies, {summary.near_misses_earth:,} to Earth"
+            "  (nearer than 0.2 au)",
+            "Approaches": f"{summary.approaches:,} to all bodies, {summary.approaches_earth:,} to Earth",
+            "Years": f"{summary.years}" + (f"  ({summary.first_year} to {summary.last_year})" if summary.years else ""),
+            "Files": summary.lake,
+            "Dagster's UI": "make dev, or: dagster dev",
+        }
+        for name, value in rows.items():
+            click.echo(f"{name:<14}{value}")
+    if not summary.up_to_date:
+        click.echo(
+            "The page sets have changed since these totals were computed; `neo run` computes them again.", err=True
+        )
+
+
+def main() -> None:
+    """Entry point: runs a command, and tells what goes wrong in one line."""
+    _run_plainly(lambda: neo(standalone_mode=False))
+
+
+def _run_plainly(command: Callable[[], Any]) -> None:
+    try:
+        command()
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Stopped. What was stored is kept; the same command goes on from there.", err=True)
+        sys.exit(130)
+    except SettingsError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(2)
+    except Exception as error:
+        from neo_assets.failures import EXPECTED
+
+        if not isinstance(error, EXPECTED):
+            raise
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,36 @@
+"""The one place that puts everything together for Dagster. Nothing is defined here that could stand elsewhere."""
+
+from typing import Any
+
+import dagster as dg
+
+from neo_assets.assets.bronze import bronze_assets
+from neo_assets.assets.gold import gold_assets
+from neo_assets.assets.silver import silver_assets
+from neo_assets.automation import automation
+from neo_assets.io_managers import ParquetIOManager, RawPagesIOManager
+from neo_assets.lake.storage import Storage
+from neo_assets.partitions import page_sets
+from neo_assets.resources import NeoWs
+from neo_assets.settings import Settings
+
+
+def build_defs(settings: Settings, **overrides: Any) -> dg.Definitions:
+    """The whole code location for these settings; `overrides` replace resources by name (`lake`, `neows`, ...)."""
+    sets = page_sets(settings.pages, settings.pages_per_set)
+    lake = overrides.get("lake", Storage(settings.lake))
+    return dg.Definitions(
+        assets=[*bronze_assets(sets, settings), *silver_assets(sets), *gold_assets(sets)],
+        **automation(sets),
+        resources={
+            "lake": lake,
+            "neows": NeoWs(settings),
+            "raw_pages_io": RawPagesIOManager(lake),
+            "parquet_io": ParquetIOManager(lake),
+            **overrides,
+        },
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_defs(Settings.load())

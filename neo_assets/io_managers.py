@@ -1,0 +1,131 @@
+"""Asset values to and from the lake: raw pages one object each, tables as Parquet. How bytes are written lives in
+`lake`.
+
+A value is a mapping from page set to the set's value, of as many sets as the run has; of an unpartitioned asset it is
+the value itself. Dagster's own managers save one partition at a time, hold whole values in memory and do not write
+atomically.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from neo_assets.failures import told_to_dagster
+from neo_assets.lake import raw_pages, source, tables
+from neo_assets.lake.raw_pages import PageFacts, StoredPage
+from neo_assets.lake.storage import Storage
+from neo_assets.neows.pages import Page
+from neo_assets.partitions import pages_of
+from neo_assets.schema import RAW_PAGE_INDEX, TABLES
+
+
+@dataclass(frozen=True)
+class PageDelivery:
+    """The pages of a set: those the lake has already, and how to get the others. What `raw_pages` returns per set."""
+
+    reused: Sequence[PageFacts]
+    missing: Sequence[int]
+    fetch: Callable[[Sequence[int], Callable[[Page], None]], None]
+
+
+@dataclass
+class StoredPages:
+    """The stored pages of a set, read one after another as they are asked for. What a user of `raw_pages` gets per
+    set.
+    """
+
+    storage: Storage
+    page_set: str
+    read: list[PageFacts] = field(default_factory=list)
+    """What is known of each page read so far."""
+
+    def __iter__(self) -> Iterator[StoredPage]:
+        self.read.clear()
+        for number in pages_of(self.page_set):
+            page = raw_pages.read_page(self.storage, number)
+            self.read.append(page.facts)
+            yield page
+
+
+class RawPagesIOManager(dg.IOManager):
+    """Stores pages as they arrive, so that a run that dies loses at most those in flight."""
+
+    def __init__(self, storage: Storage) -> None:
+        """`storage`: the lake."""
+        self._storage = storage
+
+    def handle_output(self, context: dg.OutputContext, obj: Mapping[str, PageDelivery]) -> None:
+        """Fetch and store the missing pages of each set, then write the set's part of `raw_page_index`."""
+        with told_to_dagster():
+            for page_set, delivery in obj.items():
+                _describe(context, page_set, self._store(page_set, delivery))
+
+    def load_input(self, context: dg.InputContext) -> Mapping[str, StoredPages]:
+        """The stored pages of each set of the run."""
+        return {page_set: StoredPages(self._storage, page_set) for page_set in context.asset_partition_keys}
+
+    def _store(self, page_set: str, delivery: PageDelivery) -> dict[str, Any]:
+        facts = list(delivery.reused)
+        one_at_a_time = Lock()
+
+        def store(page: Page) -> None:
+            if page.source not in claimed:
+                with one_at_a_time:
+                    source.claim(self._storage, page.source)
+                    claimed.add(page.source)
+            facts.append(raw_pages.write_page(self._storage, page))
+
+        claimed: set[str] = set()
+        delivery.fetch(delivery.missing, store)
+        facts.sort(key=lambda one: one.page)
+        rows = pa.Table.from_pylist([vars(one) for one in facts], schema=RAW_PAGE_INDEX.schema)
+        written = tables.write_table(self._storage, RAW_PAGE_INDEX, rows, page_set)
+        return {
+            "dagster/row_count": sum(one.neos for one in facts),
+            "dagster/uri": self._storage.location("bronze/raw_pages"),
+            "pages": len(facts),
+            "pages fetched": len(delivery.missing),
+            "pages reused": len(delivery.reused),
+            "bytes of JSON": sum(one.bytes for one in facts),
+            "source": facts[0].source,
+            "index": dg.MetadataValue.path(written.location),
+        }
+
+
+class ParquetIOManager(dg.IOManager):
+    """Writes tables whole and reads them as datasets."""
+
+    def __init__(self, storage: Storage) -> None:
+        """`storage`: the lake."""
+        self._storage = storage
+
+    def handle_output(self, context: dg.OutputContext, obj: Mapping[str, pa.Table] | pa.Table) -> None:
+        """Write the table's file of each page set, or the whole table."""
+        table = TABLES[context.asset_key.path[-1]]
+        with told_to_dagster():
+            for page_set, rows in obj.items() if isinstance(obj, Mapping) else [(None, obj)]:
+                written = tables.write_table(self._storage, table, rows, page_set)
+                metadata = {
+                    "dagster/row_count": written.rows,
+                    "dagster/uri": written.location,
+                    "file": dg.MetadataValue.path(written.location),
+                    "bytes": written.bytes,
+                    "sha256": written.sha256,
+                }
+                _describe(context, page_set, metadata)
+
+    def load_input(self, context: dg.InputContext) -> Mapping[str, ds.Dataset]:
+        """The table of each page set of the run as a dataset."""
+        table = TABLES[context.asset_key.path[-1]]
+        with told_to_dagster():
+            return {key: tables.open_table(self._storage, table, key) for key in context.asset_partition_keys}
+
+
+def _describe(context: dg.OutputContext, page_set: str | None, metadata: Mapping[str, Any]) -> None:
+    """Metadata of one partition's materialization; `OutputContext.add_output_metadata` cannot tell partitions apart."""
+    context.step_context.add_asset_metadata(metadata, asset_key=context.asset_key, partition_key=page_set)

@@ -1,0 +1,40 @@
+"""Which source a lake belongs to: simulated and real data never mix. What a source is called is decided by its
+client.
+"""
+
+import json
+
+from neo_assets.lake import layout
+from neo_assets.lake.storage import LakeError, Storage
+
+
+def source_of(storage: Storage) -> str | None:
+    """The source of the lake's pages, or None while it holds none."""
+    try:
+        return str(json.loads(storage.read(layout.SOURCE_MARK).to_pybytes())["source"])
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        mark = storage.location(layout.SOURCE_MARK)
+        raise LakeError(f"{mark} cannot be read: write it again as {json.dumps({'source': '...'})}") from None
+
+
+def claim(storage: Storage, source: str) -> None:
+    """Make sure that the lake is one of this source; an empty lake becomes one.
+
+    Raises:
+        LakeError: it belongs to another source.
+    """
+    owner = source_of(storage)
+    if owner is None:
+        storage.write(layout.SOURCE_MARK, json.dumps({"source": source}).encode())
+    elif owner != source:
+        raise LakeError(
+            f"the lake {storage.root} holds data from {owner}, and {source} is the source now; they do not mix: "
+            f"set NEO_LAKE to another place for {source}, "
+            + (
+                "set NASA_API_KEYS to go on with nasa"
+                if owner == "nasa"
+                else "or unset NASA_API_KEYS to go on simulated"
+            )
+        )

@@ -1,0 +1,132 @@
+"""Parquet tables of the lake: written whole, read back. Their columns stand in `schema`, their rows come from
+elsewhere.
+
+A file says in its schema metadata what it was made from, as a digest: so it can be told from the lake alone whether a
+table is up to date with the pages below it.
+"""
+
+import contextlib
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from neo_assets.lake import layout
+from neo_assets.lake.storage import LakeError, Storage
+from neo_assets.schema import Table
+
+_MADE_FROM = b"made_from"
+
+
+@dataclass(frozen=True)
+class WrittenTable:
+    """What a write left: where, how many rows and bytes, and the SHA-256 of the file."""
+
+    location: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+def digest(parts: Iterable[str]) -> str:
+    """One digest of several, in their order: what a table was made from."""
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def made_from(data: pa.Table | ds.Dataset) -> str:
+    """What a table says it was made from; empty where it says nothing."""
+    return _origin(data.schema)
+
+
+def with_origin(rows: pa.Table, origin: str) -> pa.Table:
+    """The rows, saying what they were made from."""
+    return rows.replace_schema_metadata({_MADE_FROM: origin})
+
+
+def write_table(storage: Storage, table: Table, rows: pa.Table, page_set: str | None = None) -> WrittenTable:
+    """Write a table's file, of one page set or of them all; the same rows give the same bytes.
+
+    Raises:
+        ValueError: the rows are not of the table's schema.
+        LakeError: it cannot be written; the file that stood there still stands.
+    """
+    if not rows.schema.remove_metadata().equals(table.schema, check_metadata=True):
+        raise ValueError(f"{table.name} has the schema\n{table.schema}\nand not\n{rows.schema}")
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows, sink, compression="zstd")
+    data = sink.getvalue()
+    path = layout.table_file(table, page_set)
+    storage.write(path, data)
+    return WrittenTable(storage.location(path), rows.num_rows, data.size, hashlib.sha256(data).hexdigest())
+
+
+def read_table(storage: Storage, table: Table, page_set: str | None = None) -> pa.Table:
+    """A table's file, whole, of one page set or of them all.
+
+    Raises:
+        LakeError: it is missing or damaged.
+    """
+    with _explained(storage, table, page_set) as path:
+        return pq.ParquetFile(pa.BufferReader(storage.read(path))).read()
+
+
+def read_origin(storage: Storage, table: Table, page_set: str) -> str:
+    """What a page set's file was made from, without reading its rows. Raises as `read_table` does."""
+    with _explained(storage, table, page_set) as path:
+        return _origin(pq.read_schema(path, filesystem=storage.filesystem))
+
+
+def read_page_sets(storage: Storage, table: Table, page_sets: Sequence[str]) -> pa.Table:
+    """The files of these page sets as one table with a column `page_set`; made from all that they were made from."""
+    parts = [read_table(storage, table, key) for key in page_sets]
+    keyed = [
+        part.append_column("page_set", pa.repeat(key, part.num_rows)).replace_schema_metadata()
+        for key, part in zip(page_sets, parts, strict=True)
+    ]
+    return with_origin(pa.concat_tables(keyed), digest(map(made_from, parts)))
+
+
+def open_table(storage: Storage, table: Table, page_set: str) -> ds.Dataset:
+    """A page set's file as a dataset, which is read as far as it is asked for.
+
+    Raises:
+        LakeError: it is missing or damaged.
+    """
+    with _explained(storage, table, page_set) as path:
+        return ds.dataset(path, format="parquet", filesystem=storage.filesystem)
+
+
+def open_page_sets(storage: Storage, table: Table, page_sets: Iterable[str]) -> ds.Dataset:
+    """The files of these page sets, maybe none, as one dataset with a column `page_set`."""
+    paths = [layout.table_file(table, key) for key in page_sets]
+    schema = table.schema.append(pa.field("page_set", pa.string()))
+    partitioning = ds.partitioning(pa.schema([schema.field("page_set")]), flavor="hive")
+    if not paths:
+        return ds.dataset(schema.empty_table())
+    return ds.dataset(paths, schema, "parquet", storage.filesystem, partitioning)
+
+
+def stored_page_sets(storage: Storage, table: Table, page_sets: Iterable[str]) -> list[str]:
+    """Those of the page sets that the table has a file of, in the order given."""
+    stored = {layout.page_set_of(info.path) for info in storage.files(layout.table_root(table))}
+    return [key for key in page_sets if key in stored]
+
+
+def _origin(schema: pa.Schema) -> str:
+    return str((schema.metadata or {}).get(_MADE_FROM, b"").decode())
+
+
+@contextlib.contextmanager
+def _explained(storage: Storage, table: Table, page_set: str | None) -> Iterator[str]:
+    """The path of a table's file; what goes wrong while it is read is told in one line."""
+    path = layout.table_file(table, page_set)
+    again = f"materialize {table.name}" + (f" for page set {page_set}" if page_set else "")
+    try:
+        yield path
+    except FileNotFoundError:
+        raise LakeError(f"{storage.location(path)} is missing: {again} first") from None
+    except pa.ArrowInvalid as error:
+        raise LakeError(f"{storage.location(path)} is damaged ({error}): delete it and {again} again") from None

@@ -1,0 +1,24 @@
+"""The metrics' SQL run by DuckDB, in memory: no database file, so nothing to lock between page sets."""
+
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+
+def run_sql(name: str, relations: Mapping[str, pa.Table | ds.Dataset], **parameters: Any) -> pa.Table:
+    """Run `metrics/{name}.sql` over Arrow relations.
+
+    Args:
+        name: the SQL file, without its ending.
+        relations: what the SQL calls its tables.
+        parameters: values for its `$parameters`; they are bound, never written into the text.
+    """
+    sql = resources.files("neo_assets.metrics").joinpath(f"{name}.sql").read_text(encoding="utf-8")
+    with duckdb.connect() as connection:
+        for relation, data in relations.items():
+            connection.register(relation, data)
+        return connection.sql(sql, params=parameters or None).to_arrow_table()

@@ -1,0 +1,3 @@
+"""The NeoWs API as if Dagster did not exist: requests, errors, redaction, parsing. Nothing here knows of a lake or a
+graph.
+"""

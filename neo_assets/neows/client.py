@@ -1,0 +1,234 @@
+"""Pages from NeoWs over HTTP: budget, retries, errors, redaction. What is in a page, and where it is kept, is not known
+here.
+"""
+
+import asyncio
+import logging
+import ssl
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from http import HTTPStatus
+from types import TracebackType
+from typing import Self
+
+import httpx
+import tenacity
+
+from neo_assets.neows.budget import Budget
+from neo_assets.neows.errors import (
+    BadRequest,
+    CertificateRejected,
+    KeyRejected,
+    NeoWsError,
+    NotFound,
+    RateLimited,
+    Unavailable,
+    Unreachable,
+)
+from neo_assets.neows.pages import PAGE_SIZE, Page, read_envelope
+from neo_assets.neows.redact import redact
+
+logger = logging.getLogger(__name__)
+
+NASA, SIMULATOR = "nasa", "simulator"
+"""The two sources of pages. A mirror of NASA's API counts as NASA."""
+
+SIMULATOR_SERVER = "neo-assets-simulator"
+"""How the simulator names itself in the `Server` header, so that its data is never taken for real."""
+
+_ATTEMPTS = 5
+_TIMEOUT = httpx.Timeout(60, connect=10)
+_LONGEST_BACKOFF_S = 60.0
+_PARK_S = 60.0  # a 429 without Retry-After
+_SAY_FROM_S = 5.0  # a shorter wait is not worth a word
+
+
+class NeoWsClient:
+    """One host, its keys and their budget. Use it as an async context manager."""
+
+    def __init__(
+        self,
+        base_url: str,
+        keys: Iterable[str],
+        budget: Budget | None,
+        *,
+        concurrency: int = 4,
+        transport: httpx.AsyncBaseTransport | None = None,
+        first_wait_s: float = 1.0,
+    ) -> None:
+        """
+        Args:
+            base_url: root of the API, without a slash at its end.
+            keys: the API keys; they travel in the `X-Api-Key` header and appear nowhere else.
+            budget: paces the requests and picks the key; None asks at once, always with the first key.
+            concurrency: requests under way at once.
+            transport: carries the requests instead of the network.
+            first_wait_s: seconds before the first retry; doubled, with jitter, before each further one.
+        """
+        self._keys = tuple(keys)
+        self._budget = budget
+        self._concurrency = concurrency
+        self._backoff = tenacity.wait_exponential_jitter(first_wait_s, max=_LONGEST_BACKOFF_S, jitter=first_wait_s)
+        self._stated_limits: dict[str, int] = {}
+        self._base_url = base_url
+        limits = httpx.Limits(max_connections=concurrency)
+        # Redirects are not followed: NeoWs has none, and one could carry the key to another host.
+        self._http = httpx.AsyncClient(timeout=_TIMEOUT, limits=limits, transport=transport)
+
+    async def __aenter__(self) -> Self:
+        await self._http.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.__aexit__(kind, error, trace)
+
+    async def fetch_pages(self, numbers: Iterable[int], store: Callable[[Page], None]) -> dict[int, NeoWsError]:
+        """Fetch Browse pages, several at once, and hand each over as soon as it is there.
+
+        Args:
+            numbers: the pages, by number: `links.next` names other hosts at times, and plain http.
+            store: called in a worker thread for each page, for several at once; what it raises ends the whole.
+
+        Returns:
+            The pages that could not be had, each with its error. After an error that concerns all pages the rest is not
+            asked for, and is among them.
+        """
+        waiting = list(reversed(list(numbers)))
+        failed: dict[int, NeoWsError] = {}
+
+        async def work() -> None:
+            while waiting:
+                number = waiting.pop()
+                try:
+                    page = await self.fetch_page(number)
+                except NeoWsError as error:
+                    failed[number] = error
+                    if error.concerns_all:
+                        failed.update(dict.fromkeys(waiting, error))
+                        waiting.clear()
+                else:
+                    await asyncio.to_thread(store, page)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self._concurrency, len(waiting))):
+                    group.create_task(work())
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return dict(sorted(failed.items()))
+
+    async def fetch_page(self, number: int) -> Page:
+        """One Browse page (`/neo/browse?page=number`), after as many attempts as make sense.
+
+        Raises:
+            NeoWsError: it could not be had; the class says why.
+        """
+        retrying = tenacity.AsyncRetrying(
+            stop=tenacity.stop_after_attempt(_ATTEMPTS),
+            wait=self._wait_s,
+            retry=tenacity.retry_if_exception(lambda error: isinstance(error, NeoWsError) and error.retryable),
+            before_sleep=_say_why,
+            reraise=True,
+        )
+        return await retrying(self._fetch_page_once, number)
+
+    async def _fetch_page_once(self, number: int) -> Page:
+        response = await self._get("/neo/browse", {"page": number, "size": PAGE_SIZE})
+        fetched_at = datetime.now(UTC)
+        body = redact(response.content, self._keys)
+        neos, total_elements = read_envelope(body, number)
+        return Page(number, body, fetched_at, _source(response), neos, total_elements)
+
+    async def _get(self, path: str, params: dict[str, int]) -> httpx.Response:
+        key = await self._leave_to_ask()
+        try:
+            response = await self._http.get(self._base_url + path, params=params, headers={"X-Api-Key": key})
+        except httpx.TransportError as error:
+            raise _unreachable(self._base_url, error) from None
+        self._learn(key, response)
+        if response.status_code != HTTPStatus.OK:
+            verdict = _verdict(response)
+            if self._budget and isinstance(verdict, RateLimited):
+                until = self._budget.park(key, verdict.retry_after_s or _PARK_S)
+                logger.warning("%s; this key is left alone until %s", verdict, _clock_time(until))
+            raise verdict
+        return response
+
+    async def _leave_to_ask(self) -> str:
+        """Wait for the budget; returns the key to ask with."""
+        if self._budget is None:
+            return self._keys[0]
+        while True:
+            slot = self._budget.reserve()
+            wait_s = slot.at - time.time()
+            if wait_s > _SAY_FROM_S:
+                logger.warning("the request budget is used up: waiting until %s", _clock_time(slot.at))
+            await asyncio.sleep(max(0.0, wait_s))
+            if not self._budget.is_parked(slot.key):  # it may have been parked while this request waited
+                return slot.key
+
+    def _learn(self, key: str, response: httpx.Response) -> None:
+        """Heed a stated limit. What remains of it is not heeded: it jitters between NASA's edge nodes."""
+        limit = response.headers.get("X-RateLimit-Limit", "")
+        if self._budget and limit.isdigit() and int(limit) and self._stated_limits.get(key) != int(limit):
+            self._stated_limits[key] = int(limit)
+            self._budget.learn_limit(key, int(limit))
+
+    def _wait_s(self, attempt: tenacity.RetryCallState) -> float:
+        """Seconds to wait before the next attempt. A key over its limit is parked by the budget, another may be
+        free.
+        """
+        error = attempt.outcome.exception() if attempt.outcome else None
+        told = error.retry_after_s if isinstance(error, NeoWsError) and not isinstance(error, RateLimited) else None
+        return max(self._backoff(attempt), told or 0.0)
+
+
+def _source(response: httpx.Response) -> str:
+    return SIMULATOR if response.headers.get("Server", "").startswith(SIMULATOR_SERVER) else NASA
+
+
+def _verdict(response: httpx.Response) -> NeoWsError:
+    """The error that a response other than 200 stands for."""
+    status = response.status_code
+    host = response.url.host
+    after = response.headers.get("Retry-After", "")
+    retry_after_s = float(after) if after.isdigit() else None
+    try:
+        code = str(response.json()["error"]["code"])
+    except (ValueError, KeyError, TypeError):
+        code = "OVER_RATE_LIMIT" if "OVER_RATE_LIMIT" in response.text else ""
+    said = f"{host} answered {status} {code}".strip()
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return RateLimited(f"{said}: over the rate limit", retry_after_s)
+    if status in (HTTPStatus.FORBIDDEN, HTTPStatus.UNAUTHORIZED):
+        return KeyRejected(
+            f"{said}: the API key is not accepted; check NASA_API_KEYS (a key is free at https://api.nasa.gov)"
+        )
+    if status == HTTPStatus.NOT_FOUND:
+        return NotFound(f"{said}: no such page; check NEOWS_BASE_URL")
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return Unavailable(f"{said}: NeoWs is out of order for now", retry_after_s)
+    return BadRequest(f"{said}: the request is not accepted; check NEOWS_BASE_URL")
+
+
+def _unreachable(base_url: str, error: httpx.TransportError) -> NeoWsError:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            why = cause.verify_message
+            return CertificateRejected(f"{base_url}: its TLS certificate is not trusted ({why}); check NEOWS_BASE_URL")
+        cause = cause.__cause__ or cause.__context__
+    reason = str(error) or type(error).__name__
+    return Unreachable(f"{base_url} cannot be reached ({reason}); check the network and NEOWS_BASE_URL")
+
+
+def _say_why(attempt: tenacity.RetryCallState) -> None:
+    if attempt.outcome and attempt.next_action:
+        logger.warning("%s; trying again in %.0f s", attempt.outcome.exception(), attempt.next_action.sleep)
+
+
+def _clock_time(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S UTC")

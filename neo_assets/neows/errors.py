@@ -1,0 +1,76 @@
+"""What can go wrong with NeoWs, as a small tree that carries its own verdict. What is done about it is decided by the
+client.
+
+Sources: the gateway's error codes at https://api.nasa.gov and https://developer.nrel.gov/docs/errors (the same API
+Umbrella).
+"""
+
+from typing import ClassVar
+
+
+class NeoWsError(Exception):
+    """NeoWs did not give what was asked; the message is one line that says what and why, free of keys."""
+
+    retryable: ClassVar[bool] = False
+    """Whether asking again may help."""
+
+    concerns_all: ClassVar[bool] = False
+    """Whether every other page will fail in the same way, so that going on is no use."""
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        """`retry_after_s`: seconds to wait before asking again, where the response says so (Retry-After)."""
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class KeyRejected(NeoWsError):
+    """403: the key is missing, unknown, disabled or not allowed."""
+
+    concerns_all = True
+
+
+class NotFound(NeoWsError):
+    """404: NeoWs has no such thing."""
+
+
+class BadRequest(NeoWsError):
+    """Another 4xx: asking in the same way again is no use."""
+
+
+class CertificateRejected(NeoWsError):
+    """The server's TLS certificate cannot be trusted."""
+
+    concerns_all = True
+
+
+class RateLimited(NeoWsError):
+    """429: over the hourly budget, or so NeoWs says; false ones occur (2023-11-22, nasa/api-docs#210)."""
+
+    retryable = True
+    concerns_all = True
+
+
+class Unavailable(NeoWsError):
+    """5xx: an outage or a maintenance window; the body is HTML."""
+
+    retryable = True
+    concerns_all = True
+
+
+class Unreachable(NeoWsError):
+    """No connection, a reset, or no answer in time."""
+
+    retryable = True
+    concerns_all = True
+
+
+class NotAPage(NeoWsError):
+    """A 200 that is not a whole Browse page: empty, HTML, cut short."""
+
+    retryable = True
+
+
+class WrongPage(NeoWsError):
+    """A whole Browse page, but not the one asked for."""
+
+    retryable = True

@@ -1,0 +1,27 @@
+"""Page sets: the static partitions of the graph, their keys and their pages. What is done with a set lives in
+`assets`.
+"""
+
+import dagster as dg
+
+KEY = "page_set"
+"""Name of the partition in hive-style paths."""
+
+
+def page_set_key(first: int, last: int) -> str:
+    """Key of the set of Browse pages `first` to `last`, both counted in: `00000-00001`."""
+    return f"{first:05d}-{last:05d}"
+
+
+def pages_of(key: str) -> range:
+    """Browse pages of the set with this key."""
+    first, last = key.split("-")
+    return range(int(first), int(last) + 1)
+
+
+def page_sets(pages: int, pages_per_set: int) -> dg.StaticPartitionsDefinition:
+    """The pages `0 .. pages-1` cut into sets of `pages_per_set`; the last set may be shorter."""
+    starts = range(0, pages, pages_per_set)
+    return dg.StaticPartitionsDefinition(
+        [page_set_key(first, min(first + pages_per_set, pages) - 1) for first in starts]
+    )

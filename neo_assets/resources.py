@@ -1,0 +1,83 @@
+"""What the assets are given: NeoWs as the settings say. (The lake's resource is a `lake.storage.Storage`.)"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from neo_assets.failures import PagesMissing
+from neo_assets.neows.budget import Budget
+from neo_assets.neows.client import NASA, SIMULATOR, NeoWsClient
+from neo_assets.neows.errors import NeoWsError
+from neo_assets.neows.pages import Page
+from neo_assets.settings import NASA_BASE_URL, Settings
+
+if TYPE_CHECKING:
+    import httpx
+
+_EMBEDDED_KEY = "embedded-simulator"
+
+
+class NeoWs:
+    """The source of Browse pages: NASA's API where a key is set, the embedded simulator where none is."""
+
+    def __init__(self, settings: Settings, on_page: Callable[[Page], None] = lambda page: None) -> None:
+        """`on_page` is told of every page that was fetched and stored."""
+        self._settings = settings
+        self._on_page = on_page
+
+    @property
+    def source(self) -> str | None:
+        """`simulator` or `nasa`; None where only the first response can tell, as another server was set."""
+        if self._settings.simulated:
+            return SIMULATOR
+        return NASA if self._settings.base_url == NASA_BASE_URL else None
+
+    @property
+    def where(self) -> str:
+        """The source in words, for people."""
+        return "embedded simulator" if self._settings.simulated else self._settings.base_url
+
+    def fetch(self, numbers: Iterable[int], store: Callable[[Page], None]) -> None:
+        """Fetch pages and hand each to `store`, called from several threads.
+
+        Raises:
+            PagesMissing: some could not be had; the others were stored.
+        """
+        numbers = list(numbers)
+
+        def keep(page: Page) -> None:
+            store(page)
+            self._on_page(page)
+
+        failed = asyncio.run(self._fetch(numbers, keep))
+        if failed:
+            raise PagesMissing(failed, len(numbers))
+
+    async def _fetch(self, numbers: list[int], store: Callable[[Page], None]) -> dict[int, NeoWsError]:
+        async with self._client() as client:
+            return await client.fetch_pages(numbers, store)
+
+    def _client(self) -> NeoWsClient:
+        settings = self._settings
+        if settings.simulated:  # no network and nobody to be polite to, so no budget
+            return NeoWsClient(NASA_BASE_URL, [_EMBEDDED_KEY], None, transport=self._embedded)
+        return NeoWsClient(settings.base_url, settings.keys, self._budget)
+
+    @cached_property
+    def _budget(self) -> Budget:
+        settings = self._settings
+        host = urlsplit(settings.base_url).netloc
+        return Budget(
+            settings.request_ledger, host, settings.keys, settings.requests_per_hour, settings.requests_per_second
+        )
+
+    @cached_property
+    def _embedded(self) -> "httpx.AsyncBaseTransport":
+        import httpx  # these three only where they are needed: a process that talks to NASA has no use for a simulator
+
+        from neo_assets.simulator.app import create_app
+        from neo_assets.simulator.catalogue import Catalogue
+
+        return httpx.ASGITransport(create_app(Catalogue()))

@@ -1,0 +1,140 @@
+"""Every environment variable, read once, checked, frozen; a `.env` file in the working directory is read too.
+
+The only module that reads the environment. What a setting does lives where it is used; here stand its name and bounds.
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+import platformdirs
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+NASA_BASE_URL = "https://api.nasa.gov/neo/rest/v1"
+"""Root of NASA's NeoWs API (https://api.nasa.gov, "Asteroids - NeoWs")."""
+
+MAX_PAGES = 100_000
+"""A page set's key has five digits for a page."""
+
+
+class SettingsError(ValueError):
+    """A setting has a value that is not allowed; the message names it, its value and what is allowed, a line each."""
+
+
+def _setting(name: str, default: Any, allowed: str, **constraints: Any) -> Any:
+    return Field(default, validation_alias=name, json_schema_extra={"allowed": allowed}, **constraints)
+
+
+class Settings(BaseSettings):
+    """The settings of one process. Make it with `Settings.load()`; it never changes afterwards."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        populate_by_name=True,
+    )
+
+    lake: str = _setting("NEO_LAKE", "data/lake", "a local path or s3://bucket/prefix")
+    pages: int = _setting("NEO_PAGES", 10, f"a whole number from 1 to {MAX_PAGES}", ge=1, le=MAX_PAGES)
+    pages_per_set: int = _setting("NEO_PAGES_PER_SET", 2, f"a whole number from 1 to {MAX_PAGES}", ge=1, le=MAX_PAGES)
+    nasa_api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = _setting(
+        "NASA_API_KEYS", (), "one key or several, comma separated, of letters, digits, - and _"
+    )
+    nasa_api_key: SecretStr | None = _setting("NASA_API_KEY", None, "one key of letters, digits, - and _")
+    base_url: str = _setting("NEOWS_BASE_URL", NASA_BASE_URL, "a URL such as " + NASA_BASE_URL)
+    requests_per_hour: int = _setting("NEO_REQUESTS_PER_HOUR", 1000, "a whole number, at least 1", ge=1)
+    requests_per_second: float = _setting("NEO_REQUESTS_PER_SECOND", 2.0, "a number above 0", gt=0, allow_inf_nan=False)
+    raw_max_age_hours: float = _setting(
+        "NEO_RAW_MAX_AGE_HOURS", 24.0, "a number of hours, at least 0", ge=0, allow_inf_nan=False
+    )
+    engine: Literal["duckdb"] = _setting("NEO_ENGINE", "duckdb", "duckdb")
+    dagster_home: Path | None = _setting("DAGSTER_HOME", None, "an absolute path")
+
+    @classmethod
+    def load(cls) -> Self:
+        """Read the environment and `.env`.
+
+        Raises:
+            SettingsError: a value is not allowed.
+        """
+        try:
+            return cls()
+        except ValidationError as error:
+            raise SettingsError("\n".join(map(_line, error.errors()))) from None
+
+    @field_validator("nasa_api_keys", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+    @field_validator("nasa_api_keys", "nasa_api_key")
+    @classmethod
+    def _key_fits_a_header(cls, value: Any) -> Any:
+        for key in value if isinstance(value, tuple) else [value]:
+            if key is not None and not re.fullmatch(r"[A-Za-z0-9_-]+", key.get_secret_value()):
+                raise ValueError("not a key")
+        return value
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_http_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
+            raise ValueError("not a URL")
+        return value.rstrip("/")
+
+    @field_validator("lake")
+    @classmethod
+    def _is_path_or_s3(cls, value: str) -> str:
+        if "://" in value and not (value.startswith("s3://") and urlsplit(value).netloc):
+            raise ValueError("not a lake")
+        return value.rstrip("/") or "/"
+
+    @model_validator(mode="after")
+    def _url_needs_a_key(self) -> Self:
+        if self.base_url != NASA_BASE_URL and not self.keys:
+            raise ValueError(
+                f"NEOWS_BASE_URL={self.base_url} is set but NASA_API_KEYS is not, so nothing would be asked there: "
+                "set NASA_API_KEYS too (any key will do for `neo simulate`), or unset NEOWS_BASE_URL"
+            )
+        return self
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The API keys, in clear; none means that the embedded simulator is the source."""
+        keys = [*self.nasa_api_keys, *([self.nasa_api_key] if self.nasa_api_key else [])]
+        return tuple(dict.fromkeys(key.get_secret_value() for key in keys))
+
+    @property
+    def request_ledger(self) -> Path:
+        """Where the request budget is kept: one file for all processes of this user, whatever lake they work on."""
+        return platformdirs.user_state_path("neo_assets") / "requests.sqlite"
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the embedded simulator is the source."""
+        return not self.keys
+
+
+ALLOWED = {
+    str(field.validation_alias): str(field.json_schema_extra["allowed"])  # type: ignore[index]
+    for field in Settings.model_fields.values()
+}
+"""Every variable's name, and what it may be."""
+
+SECRET_SETTINGS = {"NASA_API_KEYS", "NASA_API_KEY"}
+
+
+def _line(error: Any) -> str:
+    """One line for one pydantic error, in the words of whoever set the variable."""
+    name = str(error["loc"][0]) if error["loc"] else ""
+    if name not in ALLOWED:
+        return str(error["msg"]).removeprefix("Value error, ")
+    value = "..." if name in SECRET_SETTINGS else os.environ.get(name, "(from .env)")
+    return f"{name}={value} is not allowed: give {ALLOWED[name]}"

@@ -1,0 +1,87 @@
+"""The totals in one object: what `neo run` ends with and `neo totals` prints. The counting is done in `metrics`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from neo_assets.lake import tables
+from neo_assets.lake.source import source_of
+from neo_assets.lake.storage import Storage
+from neo_assets.metrics import engine
+from neo_assets.schema import (
+    NEAR_MISS_COUNT,
+    NEO_SIGHTINGS,
+    RAW_PAGE_INDEX,
+    TOTAL_NEAR_MISSES,
+    TOTAL_YEARLY_APPROACHES,
+    YEARLY_APPROACHES,
+)
+
+EARTH = "Earth"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The totals of a lake, each NEO counted once. A near miss is an approach nearer than 0.2 au, strictly."""
+
+    source: str
+    lake: str
+    pages: int
+    page_sets: int
+    page_sets_expected: int
+    neos: int
+    near_misses: int
+    near_misses_earth: int
+    approaches: int
+    approaches_earth: int
+    years: int
+    first_year: int | None
+    last_year: int | None
+    up_to_date: bool
+    """Whether the totals were computed from the page sets' counts as they are now."""
+
+
+def summarize(lake: Storage, page_sets: Sequence[str]) -> Summary:
+    """The totals as they stand in the lake.
+
+    Args:
+        lake: the lake.
+        page_sets: the page sets that the settings ask for.
+
+    Raises:
+        LakeError: there are no totals yet.
+    """
+    near = tables.read_table(lake, TOTAL_NEAR_MISSES)
+    yearly = tables.read_table(lake, TOTAL_YEARLY_APPROACHES)
+    counted = tables.stored_page_sets(lake, YEARLY_APPROACHES, page_sets)
+    sightings = tables.read_page_sets(lake, NEO_SIGHTINGS, counted)
+    years = pc.min_max(yearly["year"])
+    return Summary(
+        source=source_of(lake) or "unknown",
+        lake=lake.root,
+        pages=tables.read_page_sets(lake, RAW_PAGE_INDEX, counted).num_rows,
+        page_sets=len(counted),
+        page_sets_expected=len(page_sets),
+        neos=sightings.num_rows - engine.superseded(sightings).num_rows,
+        near_misses=_sum(near, "near_misses"),
+        near_misses_earth=_sum(_earth(near), "near_misses"),
+        approaches=_sum(yearly, "approaches"),
+        approaches_earth=_sum(_earth(yearly), "approaches"),
+        years=pc.count_distinct(yearly["year"]).as_py(),
+        first_year=years["min"].as_py(),
+        last_year=years["max"].as_py(),
+        up_to_date=all(
+            tables.made_from(total) == tables.made_from(tables.read_page_sets(lake, partial, counted))
+            for total, partial in ((near, NEAR_MISS_COUNT), (yearly, YEARLY_APPROACHES))
+        ),
+    )
+
+
+def _earth(rows: pa.Table) -> pa.Table:
+    return rows.filter(pc.equal(rows["orbiting_body"], EARTH))
+
+
+def _sum(rows: pa.Table, column: str) -> int:
+    return pc.sum(rows[column], min_count=0).as_py() or 0

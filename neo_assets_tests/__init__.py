@@ -1,0 +1,1 @@
+"""Tests of `neo_assets`, mirroring the package; what spans several parts stands in `integration`."""

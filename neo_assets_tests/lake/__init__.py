@@ -1,0 +1,1 @@
+"""Tests of the lake: layout, whole-or-nothing writes, raw pages, tables."""

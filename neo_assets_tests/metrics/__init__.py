@@ -1,0 +1,1 @@
+"""Tests of the SQL that computes the metrics."""

@@ -1,0 +1,1 @@
+"""Tests of the NeoWs client, its errors and its parser."""
