@@ -1,10 +1,220 @@
-"""Asset checks: what proves the data of a page set, and of the totals. How the data is made stands in `assets`."""
+"""Asset checks: what proves the stored data of a page set, and of the totals. How the data is made stands in `assets`.
 
-from collections.abc import Mapping, Sequence
+Each check reads what lies in the lake and counts in its own way, with pyarrow where the graph counts with SQL. The
+checks of a page set run in one step, as a step costs more than all of them together.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 
+from neo_assets.failures import told_to_dagster
 from neo_assets.lake import tables
 from neo_assets.lake.storage import Storage
+from neo_assets.metrics import engine
+from neo_assets.partitions import pages_of
+from neo_assets.schema import (
+    CLOSE_APPROACHES,
+    KM_PER_AU,
+    NEAR_MISS_AU,
+    NEAR_MISS_COUNT,
+    NEO_RECORDS,
+    NEO_SIGHTINGS,
+    NEOS_PER_PAGE,
+    QUARANTINE,
+    RAW_PAGE_INDEX,
+    TOTAL_NEAR_MISSES,
+    TOTAL_YEARLY_APPROACHES,
+    YEARLY_APPROACHES,
+    YEARS,
+    Table,
+)
+
+_ROUNDING = 1e-6  # km and au of pages before 2018 are rounded each on its own
+
+Read = Callable[[Table], pa.Table]
+"""Gives a stored table."""
+
+Verdict = tuple[bool, dict[str, Any]]
+"""Whether a check passed, and the figures that say why."""
+
+
+@dataclass(frozen=True)
+class _Check:
+    asset: str
+    judge: Callable[..., Verdict]
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
+
+    def spec(self, partitions_def: dg.PartitionsDefinition | None = None) -> dg.AssetCheckSpec:
+        return dg.AssetCheckSpec(
+            self.judge.__name__, asset=self.asset, description=self.judge.__doc__, partitions_def=partitions_def
+        )
+
+    def result(self, verdict: Verdict) -> dg.AssetCheckResult:
+        passed, metadata = verdict
+        return dg.AssetCheckResult(
+            asset_key=self.asset,
+            check_name=self.judge.__name__,
+            passed=passed,
+            severity=self.severity,
+            metadata=metadata,
+        )
+
+
+def asset_checks(page_sets: dg.StaticPartitionsDefinition) -> list[dg.AssetChecksDefinition]:
+    """The checks of a page set, and those of the totals."""
+
+    @dg.multi_asset_check(specs=[check.spec(page_sets) for check in _OF_A_PAGE_SET], can_subset=True)
+    def page_set_checks(
+        context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Storage]
+    ) -> Iterator[dg.AssetCheckResult]:
+        read = cache(lambda table: tables.read_table(lake, table, context.partition_key))
+        with told_to_dagster():
+            for check in _OF_A_PAGE_SET:
+                if (
+                    dg.AssetCheckKey(dg.AssetKey(check.asset), check.judge.__name__)
+                    in context.selected_asset_check_keys
+                ):
+                    yield check.result(check.judge(read, context.partition_key))
+
+    @dg.multi_asset_check(specs=[check.spec() for check in _OF_TOTALS], can_subset=True)
+    def total_checks(
+        context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Storage]
+    ) -> Iterator[dg.AssetCheckResult]:
+        with told_to_dagster():
+            for check in _OF_TOTALS:
+                if (
+                    dg.AssetCheckKey(dg.AssetKey(check.asset), check.judge.__name__)
+                    in context.selected_asset_check_keys
+                ):
+                    yield check.result(check.judge(lake, check.asset, page_sets.get_partition_keys()))
+
+    return [page_set_checks, total_checks]
+
+
+def every_page_is_whole(read: Read, page_set: str) -> Verdict:
+    """Every page of the set is there, with as many NEOs as its place in the catalogue gives it."""
+    index = read(RAW_PAGE_INDEX).to_pylist()
+    short = [
+        row["page"]
+        for row in index
+        if row["neos"] != min(max(row["total_elements"] - NEOS_PER_PAGE * row["page"], 0), NEOS_PER_PAGE)
+    ]
+    missing = sorted(set(pages_of(page_set)) - {row["page"] for row in index})
+    return not short and not missing, {"pages with fewer or more NEOs": str(short), "pages missing": str(missing)}
+
+
+def catalogue_stood_still(read: Read, page_set: str) -> Verdict:
+    """All pages of the set were taken from a catalogue of one size."""
+    sizes = sorted(set(read(RAW_PAGE_INDEX)["total_elements"].to_pylist()))
+    return len(sizes) == 1, {"NEOs in the catalogue": str(sizes)}
+
+
+def every_neo_is_read_once(read: Read, page_set: str) -> Verdict:
+    """No NEO stands twice, and those that are not there are in quarantine or copies of others."""
+    ids = read(NEO_RECORDS)["id"]
+    on_pages = pc.sum(read(RAW_PAGE_INDEX)["neos"], min_count=0).as_py()
+    copies = on_pages - len(ids) - read(QUARANTINE).num_rows
+    same = ids.to_pylist() == read(NEO_SIGHTINGS)["neo_id"].to_pylist()
+    return pc.count_distinct(ids).as_py() == len(ids) and copies >= 0 and same, {
+        "NEOs on the pages": on_pages,
+        "NEOs read": len(ids),
+        "older copies left out": copies,
+    }
+
+
+def nothing_is_in_quarantine(read: Read, page_set: str) -> Verdict:
+    """Every record of the set could be read."""
+    reasons = read(QUARANTINE)["reason"].to_pylist()
+    return not reasons, {"records in quarantine": len(reasons), "reasons": str(sorted(set(reasons))[:10])}
+
+
+def approaches_are_possible(read: Read, page_set: str) -> Verdict:
+    """Distances and velocities are positive, km and au agree, dates are NeoWs's, and each approach has its NEO."""
+    rows = read(CLOSE_APPROACHES)
+    years = pc.year(rows["close_approach_date"])
+    off = pc.abs(pc.subtract(rows["miss_distance_km"], pc.multiply(rows["miss_distance_au"], float(KM_PER_AU))))
+    wrong = {
+        "not positive": pc.or_(
+            pc.less(rows["miss_distance_au"], 0.0), pc.less_equal(rows["relative_velocity_km_s"], 0.0)
+        ),
+        "km and au differ": pc.greater(off, pc.multiply(rows["miss_distance_km"], _ROUNDING)),
+        "outside the years": pc.or_(pc.less(years, YEARS[0]), pc.greater(years, YEARS[1])),
+        "date and time differ": pc.not_equal(
+            rows["close_approach_date"], pc.cast(rows["close_approach_at"], pa.date32())
+        ),
+        "of an unknown NEO": pc.invert(pc.is_in(rows["neo_id"], read(NEO_RECORDS)["id"].combine_chunks())),
+    }
+    counts = {name: pc.sum(rows, min_count=0).as_py() for name, rows in wrong.items()}
+    return not any(counts.values()), counts
+
+
+def near_misses_add_up(read: Read, page_set: str) -> Verdict:
+    """The count per orbiting body is the one that the stored approaches give."""
+    rows = read(CLOSE_APPROACHES)
+    near = (
+        rows.filter(pc.less(rows["miss_distance_au"], NEAR_MISS_AU))
+        .group_by("orbiting_body")
+        .aggregate([([], "count_all")])
+    )
+    expected = dict(zip(near["orbiting_body"].to_pylist(), near["count_all"].to_pylist(), strict=True))
+    stored = {row["orbiting_body"]: row["near_misses"] for row in read(NEAR_MISS_COUNT).to_pylist()}
+    return stored == expected, {"near misses stored": sum(stored.values()), "counted again": sum(expected.values())}
+
+
+def years_add_up(read: Read, page_set: str) -> Verdict:
+    """The approaches of all years and bodies are as many as are stored, and no year and body stands twice."""
+    rows = read(YEARLY_APPROACHES)
+    counted = pc.sum(rows["approaches"], min_count=0).as_py()
+    distinct = rows.select(["year", "orbiting_body"]).group_by(["year", "orbiting_body"]).aggregate([]).num_rows
+    stored = read(CLOSE_APPROACHES).num_rows
+    return counted == stored and distinct == rows.num_rows, {"counted": counted, "stored": stored}
+
+
+def every_page_set_is_counted(lake: Storage, total: str, page_sets: list[str]) -> Verdict:
+    """No page set is missing, so the total is that of all pages that were asked for."""
+    missing = sorted(set(page_sets) - set(tables.stored_page_sets(lake, _PARTIALS[total], page_sets)))
+    return not missing, {"page sets missing": len(missing), "first of them": str(missing[:10])}
+
+
+def each_neo_counts_once(lake: Storage, total: str, page_sets: list[str]) -> Verdict:
+    """The total is the sum of the page sets' counts as they are now, less what older copies of a NEO add to it."""
+    partial, whole = _PARTIALS[total], tables.read_table(lake, _TOTALS[total])
+    counted = tables.stored_page_sets(lake, partial, page_sets)
+    parts = tables.read_page_sets(lake, partial, counted)
+    older = engine.superseded(tables.read_page_sets(lake, NEO_SIGHTINGS, counted))
+    number = partial.columns[-1].name
+    left_out = pc.sum(parts[number], min_count=0).as_py() - pc.sum(whole[number], min_count=0).as_py()
+    current = tables.made_from(whole) == tables.made_from(parts)
+    return current and left_out >= 0 and (older.num_rows > 0 or left_out == 0), {
+        "computed from the counts as they are now": current,
+        "older copies of NEOs": older.num_rows,
+        "left out with them": left_out,
+    }
+
+
+_TOTALS = {table.name: table for table in (TOTAL_NEAR_MISSES, TOTAL_YEARLY_APPROACHES)}
+_PARTIALS = {TOTAL_NEAR_MISSES.name: NEAR_MISS_COUNT, TOTAL_YEARLY_APPROACHES.name: YEARLY_APPROACHES}
+
+_OF_A_PAGE_SET = (
+    _Check("raw_pages", every_page_is_whole),
+    _Check("raw_pages", catalogue_stood_still, dg.AssetCheckSeverity.WARN),
+    _Check(NEO_RECORDS.name, every_neo_is_read_once),
+    _Check(NEO_RECORDS.name, nothing_is_in_quarantine, dg.AssetCheckSeverity.WARN),
+    _Check(CLOSE_APPROACHES.name, approaches_are_possible),
+    _Check(NEAR_MISS_COUNT.name, near_misses_add_up),
+    _Check(YEARLY_APPROACHES.name, years_add_up),
+)
+_OF_TOTALS = tuple(
+    _Check(name, judge, severity)
+    for name in _TOTALS
+    for judge, severity in (
+        (every_page_set_is_counted, dg.AssetCheckSeverity.WARN),
+        (each_neo_counts_once, dg.AssetCheckSeverity.ERROR),
+    )
+)

@@ -8,6 +8,7 @@ from neo_assets.assets.bronze import bronze_assets
 from neo_assets.assets.gold import gold_assets
 from neo_assets.assets.silver import silver_assets
 from neo_assets.automation import automation
+from neo_assets.checks import asset_checks
 from neo_assets.io_managers import ParquetIOManager, RawPagesIOManager
 from neo_assets.lake.storage import Storage
 from neo_assets.partitions import page_sets
@@ -21,6 +22,7 @@ def build_defs(settings: Settings, **overrides: Any) -> dg.Definitions:
     lake = overrides.get("lake", Storage(settings.lake))
     return dg.Definitions(
         assets=[*bronze_assets(sets, settings), *silver_assets(sets), *gold_assets(sets)],
+        asset_checks=asset_checks(sets),
         **automation(sets),
         resources={
             "lake": lake,

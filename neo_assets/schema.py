@@ -15,6 +15,9 @@ KM_PER_AU = 149_597_870
 NEAR_MISS_AU = 0.2
 """A close approach nearer than this many au, strictly, is a near miss: the exercise's definition."""
 
+NEOS_PER_PAGE = 20
+"""NEOs on a Browse page: the default of NeoWs and the most that it gives."""
+
 YEARS = (1899, 2201)
 """First and last calendar year (UTC) of a close approach in NeoWs: 1900 to 2200 and a stray day on either side."""
 

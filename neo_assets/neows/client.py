@@ -26,8 +26,9 @@ from neo_assets.neows.errors import (
     Unavailable,
     Unreachable,
 )
-from neo_assets.neows.pages import PAGE_SIZE, Page, read_envelope
+from neo_assets.neows.pages import Page, read_envelope
 from neo_assets.neows.redact import redact
+from neo_assets.schema import NEOS_PER_PAGE
 
 logger = logging.getLogger(__name__)
 
@@ -136,7 +137,7 @@ class NeoWsClient:
         return await retrying(self._fetch_page_once, number)
 
     async def _fetch_page_once(self, number: int) -> Page:
-        response = await self._get("/neo/browse", {"page": number, "size": PAGE_SIZE})
+        response = await self._get("/neo/browse", {"page": number, "size": NEOS_PER_PAGE})
         fetched_at = datetime.now(UTC)
         body = redact(response.content, self._keys)
         neos, total_elements = read_envelope(body, number)

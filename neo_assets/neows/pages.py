@@ -11,9 +11,6 @@ from pyarrow import json as arrow_json
 
 from neo_assets.neows.errors import NotAPage, WrongPage
 
-PAGE_SIZE = 20
-"""NEOs on a page: the default and the most that Browse gives."""
-
 _ENVELOPE = pa.schema(
     [
         ("page", pa.struct([("number", pa.int64()), ("total_elements", pa.int64())])),

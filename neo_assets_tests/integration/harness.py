@@ -1,0 +1,219 @@
+"""What the end-to-end tests share: commands run as a user runs them, in a directory of their own, and NeoWs servers on
+loopback. No assertions about the project stand here.
+"""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import pyarrow as pa
+import uvicorn
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from neo_assets.simulator.app import PREFIX, create_app
+from neo_assets.simulator.catalogue import Catalogue
+
+CHECKOUT = Path(__file__).parents[2]
+SIX_PAGES = Catalogue(neos=120)
+KEY = "Planted-Key_0123456789-abcdefghijklmnopqrstuvwxyz"
+
+# A shell that runs the tests in the background has SIGINT ignored, and children inherit that.
+_HEEDING_CTRL_C = ("env", "--default-signal=INT")
+_NOT_THE_USERS = ("NEO_", "NASA_", "NEOWS_", "DAGSTER_", "AWS_", "COVERAGE_", "COV_CORE_")
+
+
+def environment(home: Path, **settings: object) -> dict[str, str]:
+    """The environment of a command: the settings given and no other one, state below `home`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_THE_USERS)}
+    return kept | {"XDG_STATE_HOME": str(home / "state")} | {name: str(value) for name, value in settings.items()}
+
+
+@dataclass
+class Ended:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass
+class Started:
+    """A command under way, in a process group of its own."""
+
+    process: subprocess.Popen[str]
+    out: IO[str]
+    err: IO[str]
+
+    def wait(self, timeout_s: float = 60) -> Ended:
+        """Wait for its end; one that does not end in time is killed, and the test fails."""
+        try:
+            code = self.process.wait(timeout_s)
+        finally:
+            self.kill()
+        return Ended(code, *(self._text(file) for file in (self.out, self.err)))
+
+    def interrupt(self) -> Ended:
+        """Press Ctrl-C: every process of the group is told, as a terminal does."""
+        os.killpg(self.process.pid, signal.SIGINT)
+        return self.wait(30)
+
+    def kill(self) -> None:
+        """End what is left of the process group."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def said(self) -> str:
+        """What it wrote to standard output so far."""
+        return self._text(self.out)
+
+    @staticmethod
+    def _text(file: IO[str]) -> str:
+        return Path(file.name).read_text()
+
+
+@dataclass
+class Place:
+    """A directory in which commands are run, and all that they leave."""
+
+    path: Path
+    settings: dict[str, object] = field(default_factory=dict)
+
+    def start(self, command: str, *arguments: object, prefix: tuple[str, ...] = (), **settings: object) -> Started:
+        """Start a command of the environment that the tests run in."""
+        logs = self.path.parent / f"{self.path.name}.logs"
+        logs.mkdir(exist_ok=True)
+        number = len(list(logs.iterdir())) // 2
+        with open(logs / f"{number}.out", "w") as out, open(logs / f"{number}.err", "w") as err:
+            process = subprocess.Popen(
+                [*_HEEDING_CTRL_C, *prefix, str(Path(sys.executable).with_name(command)), *map(str, arguments)],
+                cwd=self.path,
+                env=environment(self.path.parent, **self.settings | settings),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                text=True,
+                start_new_session=True,
+            )
+        return Started(process, out, err)
+
+    def run(self, command: str, *arguments: object, timeout_s: float = 60, **settings: object) -> Ended:
+        """Run a command to its end."""
+        return self.start(command, *arguments, **settings).wait(timeout_s)
+
+    def neo(self, *arguments: object, **settings: object) -> Ended:
+        """Run `neo`."""
+        return self.run("neo", *arguments, **settings)
+
+    def materialize(self, select: str, partition: str | None = None, **settings: object) -> Ended:
+        """Run `dagster asset materialize`."""
+        of_set = ["--partition", partition] if partition else []
+        return self.run(
+            "dagster", "asset", "materialize", "-m", "neo_assets.definitions", "--select", select, *of_set, **settings
+        )
+
+    @property
+    def lake(self) -> Path:
+        """Where the lake lies if no setting says otherwise."""
+        return self.path / "data/lake"
+
+
+def place(path: Path, *checkout_files: str, **settings: object) -> Place:
+    """A new place, with copies of some files of the checkout's top level."""
+    path.mkdir()
+    for name in checkout_files:
+        shutil.copy(CHECKOUT / name, path / name)
+    return Place(path, settings)
+
+
+def fingerprints(directory: Path) -> dict[str, tuple[str, int]]:
+    """Each file below a directory, by its path, with a digest of its content and the time of its last change."""
+    return {
+        str(file.relative_to(directory)): (hashlib.sha256(file.read_bytes()).hexdigest(), file.stat().st_mtime_ns)
+        for file in sorted(directory.rglob("*"))
+        if file.is_file()
+    }
+
+
+def changed(before: Mapping[str, object], after: Mapping[str, object]) -> set[str]:
+    """The files that were written, added or removed."""
+    return {name for name in {*before, *after} if before.get(name) != after.get(name)}
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[socket.socket]:
+    """A socket on a loopback port that nobody else has."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener
+
+
+def free_port() -> int:
+    """A loopback port that nobody has: for servers that only take a number."""
+    with listening() as listener:
+        return int(listener.getsockname()[1])
+
+
+@contextlib.contextmanager
+def serving(app: ASGIApp) -> Iterator[str]:
+    """Serve an ASGI application on loopback from a thread; gives its base URL, where the API's root is."""
+    config = uvicorn.Config(app, log_level="warning", server_header=False, lifespan="off")
+    server = uvicorn.Server(config)
+    with listening() as listener:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}{PREFIX}"
+        finally:
+            server.should_exit = True
+            thread.join(20)
+            assert not thread.is_alive(), "the server in this process did not end"
+
+
+@dataclass
+class Faulty:
+    """A NeoWs that answers some pages as `answers` say, and the others as it should; `asked` lists what was asked."""
+
+    answers: dict[int, Callable[[], Response]] = field(default_factory=dict)
+    catalogue: Catalogue = SIX_PAGES
+    requests_per_hour: int | None = None
+    asked: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.app = create_app(self.catalogue, keys=[KEY], requests_per_hour=self.requests_per_hour)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        page = int(Request(scope).query_params.get("page", "0"))
+        self.asked.append(page)
+        answer: ASGIApp = self.answers[page]() if page in self.answers else self.app
+        await answer(scope, receive, send)
+
+    def break_down(self, answer: Callable[[], Response]) -> None:
+        """Answer every page in this way from now on."""
+        self.answers = dict.fromkeys(range(1_000), answer)
+
+    def mend(self) -> None:
+        """Answer every page as it should be from now on, and forget what was asked."""
+        self.answers.clear()
+        self.asked.clear()
+
+
+def unpacked(file: Path) -> bytes:
+    """The content of a file, decompressed if it is a stored page."""
+    if file.suffix != ".zst":
+        return file.read_bytes()
+    with pa.CompressedInputStream(pa.OSFile(str(file)), "zstd") as stream:
+        return bytes(stream.read())

@@ -1,0 +1,192 @@
+"""The code location as Dagster sees it: its exact assets, checks, jobs, schedules, sensors and resources."""
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from neo_assets import schema
+from neo_assets.definitions import build_defs
+from neo_assets.lake.storage import Storage
+from neo_assets.settings import Settings
+
+DEPS = {
+    "raw_pages": set(),
+    "neo_records": {"raw_pages"},
+    "close_approaches": {"raw_pages"},
+    "near_miss_count": {"close_approaches"},
+    "yearly_approaches": {"close_approaches"},
+    "total_near_misses": {"near_miss_count"},
+    "total_yearly_approaches": {"yearly_approaches"},
+}
+GROUPS = {
+    "bronze": {"raw_pages"},
+    "silver": {"neo_records", "close_approaches"},
+    "gold": {"near_miss_count", "yearly_approaches", "total_near_misses", "total_yearly_approaches"},
+}
+TOTALS = {"total_near_misses", "total_yearly_approaches"}
+TABLE_ASSETS = sorted(DEPS.keys() - {"raw_pages"})
+CHECKS = {
+    ("raw_pages", "every_page_is_whole"),
+    ("raw_pages", "catalogue_stood_still"),
+    ("neo_records", "every_neo_is_read_once"),
+    ("neo_records", "nothing_is_in_quarantine"),
+    ("close_approaches", "approaches_are_possible"),
+    ("near_miss_count", "near_misses_add_up"),
+    ("yearly_approaches", "years_add_up"),
+    ("total_near_misses", "each_neo_counts_once"),
+    ("total_near_misses", "every_page_set_is_counted"),
+    ("total_yearly_approaches", "each_neo_counts_once"),
+    ("total_yearly_approaches", "every_page_set_is_counted"),
+}
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("lake")
+
+
+@pytest.fixture(scope="module")
+def defs(elsewhere: Path) -> dg.Definitions:
+    return build_defs(settings(lake=str(elsewhere)))
+
+
+@pytest.fixture(scope="module")
+def graph(defs: dg.Definitions) -> Any:
+    return defs.resolve_asset_graph()
+
+
+def settings(**values: Any) -> Settings:
+    """Settings that owe nothing to the environment of who runs the tests."""
+    none = {"nasa_api_keys": (), "nasa_api_key": None, "base_url": "https://api.nasa.gov/neo/rest/v1"}
+    return Settings(_env_file=None, **{"pages": 10, "pages_per_set": 2} | none | values)  # type: ignore[call-arg]
+
+
+def names(keys: Any) -> set[str]:
+    return {key.to_user_string() for key in keys}
+
+
+def test_the_assets_and_what_they_depend_on_are_exactly_these(graph: Any) -> None:
+    found = {key.to_user_string(): names(graph.get(key).parent_keys) for key in graph.get_all_asset_keys()}
+    assert found == DEPS
+
+
+def test_each_asset_stands_in_the_group_of_its_storey(graph: Any) -> None:
+    for group, members in GROUPS.items():
+        assert names(key for key in graph.get_all_asset_keys() if graph.get(key).group_name == group) == members
+
+
+def test_all_but_the_totals_are_partitioned_by_page_set(graph: Any) -> None:
+    keys = ["00000-00001", "00002-00003", "00004-00005", "00006-00007", "00008-00009"]
+    for key in graph.get_all_asset_keys():
+        partitions = graph.get(key).partitions_def
+        if key.to_user_string() in TOTALS:
+            assert partitions is None
+        else:
+            assert isinstance(partitions, dg.StaticPartitionsDefinition)
+            assert partitions.get_partition_keys() == keys
+
+
+@pytest.mark.parametrize(
+    ("pages", "pages_per_set", "keys"),
+    [
+        (1, 1, ["00000-00000"]),
+        (1, 50, ["00000-00000"]),
+        (5, 2, ["00000-00001", "00002-00003", "00004-00004"]),
+        (100_000, 50_000, ["00000-49999", "50000-99999"]),
+    ],
+)
+def test_the_settings_cut_the_pages_into_sets(pages: int, pages_per_set: int, keys: list[str], tmp_path: Path) -> None:
+    some = settings(pages=pages, pages_per_set=pages_per_set, lake=str(tmp_path))
+    graph = build_defs(some).resolve_asset_graph()
+    partitions = graph.get(dg.AssetKey("raw_pages")).partitions_def
+    assert partitions is not None
+    assert partitions.get_partition_keys() == keys
+
+
+@pytest.mark.parametrize("name", DEPS)
+def test_every_asset_says_what_it_is_who_owns_it_and_what_it_is_made_of(graph: Any, name: str) -> None:
+    node = graph.get(dg.AssetKey(name))
+    assert len(node.description) > 20
+    assert node.description[0].isupper()
+    assert node.description.rstrip().endswith(".")
+    assert node.owners
+    assert node.kinds
+
+
+@pytest.mark.parametrize("name", TABLE_ASSETS)
+def test_every_table_shows_its_columns_as_the_schema_has_them(graph: Any, name: str) -> None:
+    node, table = graph.get(dg.AssetKey(name)), schema.TABLES[name]
+    shown = node.metadata["dagster/column_schema"]
+    shown = getattr(shown, "schema", shown)
+    assert node.description.startswith(table.description)
+    assert [(c.name, c.type, c.constraints.nullable, c.tags.get("unit", "")) for c in shown.columns] == [
+        (c.name, str(c.type), c.nullable, c.unit) for c in table.columns
+    ]
+    for shown_column, column in zip(shown.columns, table.columns, strict=True):
+        assert column.description in shown_column.description
+        assert column.unit in shown_column.description
+
+
+def test_the_checks_are_exactly_these(graph: Any) -> None:
+    assert {(key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys} == CHECKS
+
+
+def test_every_check_says_what_it_proves(graph: Any) -> None:
+    for key in graph.asset_check_keys:
+        assert graph.get_check_spec(key).description, key
+
+
+def test_jobs_schedules_and_sensors_are_exactly_these(defs: dg.Definitions) -> None:
+    repository = defs.get_repository_def()
+    assert {name for name in repository.job_names if not name.startswith("__")} == {"page_set", "totals"}
+    assert {schedule.name for schedule in repository.schedule_defs} == {"daily_refresh"}
+    assert {sensor.name for sensor in repository.sensor_defs} == {"totals_follow_page_sets"}
+
+
+def test_every_resource_is_wired_and_none_is_left_over(defs: dg.Definitions) -> None:
+    repository = defs.get_repository_def()
+    wanted = {key for asset in repository.assets_defs_by_key.values() for key in asset.required_resource_keys}
+    wanted |= {key for check in repository.asset_checks_defs_by_key.values() for key in check.required_resource_keys}
+    assert set(defs.resources or {}) == wanted == {"lake", "neows", "raw_pages_io", "parquet_io"}
+
+
+def test_the_lake_is_where_the_settings_say(defs: dg.Definitions, elsewhere: Path) -> None:
+    assert defs.resources is not None
+    lake = defs.resources["lake"]
+    assert isinstance(lake, Storage)
+    assert lake.root == str(elsewhere)
+
+
+def test_a_resource_can_be_replaced_and_the_io_managers_follow_it(tmp_path: Path) -> None:
+    other = Storage(str(tmp_path / "other"))
+    defs = build_defs(settings(lake=str(tmp_path / "lake"), pages=1, pages_per_set=1), lake=other)
+    result = defs.resolve_job_def("page_set").execute_in_process(partition_key="00000-00000")
+    assert result.success
+    assert (tmp_path / "other/gold/near_miss_count/page_set=00000-00000/data.parquet").exists()
+    assert not (tmp_path / "lake").exists()
+
+
+def test_nothing_is_read_or_written_by_building(elsewhere: Path, defs: dg.Definitions) -> None:
+    assert defs
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"pages": 2100, "pages_per_set": 50},
+        {"nasa_api_keys": "a-key-of-nasa,another-one"},
+        {"nasa_api_keys": "some-key", "base_url": "http://127.0.0.1:1/neo/rest/v1"},
+        {"lake": "s3://bucket/prefix"},
+    ],
+    ids=["by default", "whole catalogue", "NASA", "elsewhere", "S3"],
+)
+def test_the_definitions_load_with_any_settings(values: dict[str, Any], tmp_path: Path) -> None:
+    dg.Definitions.validate_loadable(build_defs(settings(**{"lake": str(tmp_path)} | values)))
+
+
+def test_steps_run_in_one_process(defs: dg.Definitions) -> None:
+    assert defs.resolve_job_def("page_set").executor_def.name == "in_process"
