@@ -4,6 +4,7 @@ Each check reads what lies in the lake and counts in its own way, with pyarrow w
 checks of a page set run in one step, as a step costs more than all of them together.
 """
 
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -51,9 +52,13 @@ class _Check:
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
 
     def spec(self, partitions_def: dg.PartitionsDefinition | None = None) -> dg.AssetCheckSpec:
-        return dg.AssetCheckSpec(
-            self.judge.__name__, asset=self.asset, description=self.judge.__doc__, partitions_def=partitions_def
-        )
+        with (
+            warnings.catch_warnings()
+        ):  # Dagster calls checks per partition a preview; no other way gives a status each
+            warnings.simplefilter("ignore", dg.PreviewWarning)
+            return dg.AssetCheckSpec(
+                self.judge.__name__, asset=self.asset, description=self.judge.__doc__, partitions_def=partitions_def
+            )
 
     def result(self, verdict: Verdict) -> dg.AssetCheckResult:
         passed, metadata = verdict

@@ -50,7 +50,10 @@ def run() -> None:
 @neo.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 def totals(as_json: bool) -> None:
-    """Print the totals as they stand in the lake; nothing is fetched or computed."""
+    """Print the totals as they stand in the lake.
+
+    Nothing is fetched or computed.
+    """
     _print_summary(Settings.load(), as_json)
 
 

@@ -37,7 +37,7 @@ class NeoWs:
     @property
     def where(self) -> str:
         """The source in words, for people."""
-        return "embedded simulator" if self._settings.simulated else self._settings.base_url
+        return "the embedded simulator" if self._settings.simulated else self._settings.base_url
 
     def fetch(self, numbers: Iterable[int], store: Callable[[Page], None]) -> None:
         """Fetch pages and hand each to `store`, called from several threads.

@@ -48,7 +48,7 @@ def run_everything(settings: Settings) -> list[str]:
             bar.update()
 
         neows = NeoWs(settings, on_page=count)
-        _tell(f"Gathering {settings.pages:,} pages in {len(keys):,} page sets from the {neows.where} into {lake.root}")
+        _tell(f"Gathering {settings.pages:,} pages in {len(keys):,} page sets from {neows.where} into {lake.root}")
         if neows.source:
             source.claim(lake, neows.source)
         defs = build_defs(settings, neows=neows)
@@ -74,11 +74,18 @@ def run_everything(settings: Settings) -> list[str]:
 
 
 def _execute(job: dg.JobDefinition, instance: dg.DagsterInstance, page_set: str | None = None) -> None:
-    """Run a job in this process; what went wrong in it is raised as it was before Dagster was told."""
+    """Run a job in this process and say which asset checks did not pass.
+
+    What went wrong in it is raised as it was before Dagster was told.
+    """
     try:
-        job.execute_in_process(_QUIET, instance, page_set)
+        result = job.execute_in_process(_QUIET, instance, page_set)
     except dg.Failure as failure:
         raise failure.__cause__ or failure from None
+    for check in result.get_asset_check_evaluations():
+        if not check.passed:
+            figures = ", ".join(f"{name}: {figure.value}" for name, figure in check.metadata.items())
+            _tell(f"  {check.severity.value}: {check.asset_key.to_user_string()} {check.check_name}: {figures}")
 
 
 def _instance(settings: Settings) -> dg.DagsterInstance:

@@ -86,15 +86,16 @@ class Storage:
         """Say in one line what could not be done, where, and what to do about it."""
         try:
             yield
-        except FileNotFoundError:
-            raise
         except OSError as error:
+            if isinstance(error, FileNotFoundError) and verb == "read":
+                raise
             hint = {
                 errno.ENOSPC: "the disk is full: free some space, or set NEO_LAKE to a place that has it",
                 errno.EDQUOT: "the disk quota is used up: free some space, or set NEO_LAKE to a place that has it",
                 errno.EACCES: "permission denied: set NEO_LAKE to a place that you may write to",
                 errno.EPERM: "permission denied: set NEO_LAKE to a place that you may write to",
                 errno.EROFS: "the file system is read-only: set NEO_LAKE to a place that you may write to",
+                errno.ENOENT: "the directory cannot be made: set NEO_LAKE to another place",
                 errno.ENOTDIR: "a file stands where a directory is needed: set NEO_LAKE to another place",
                 errno.EEXIST: "a file stands where a directory is needed: set NEO_LAKE to another place",
             }.get(error.errno or 0, str(error))

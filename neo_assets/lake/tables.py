@@ -127,6 +127,6 @@ def _explained(storage: Storage, table: Table, page_set: str | None) -> Iterator
     try:
         yield path
     except FileNotFoundError:
-        raise LakeError(f"{storage.location(path)} is missing: {again} first") from None
+        raise LakeError(f"{storage.location(path)} is missing: {again} first, or run `neo run`") from None
     except pa.ArrowInvalid as error:
         raise LakeError(f"{storage.location(path)} is damaged ({error}): delete it and {again} again") from None

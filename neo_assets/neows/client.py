@@ -131,7 +131,7 @@ class NeoWsClient:
             stop=tenacity.stop_after_attempt(_ATTEMPTS),
             wait=self._wait_s,
             retry=tenacity.retry_if_exception(lambda error: isinstance(error, NeoWsError) and error.retryable),
-            before_sleep=_say_why,
+            before_sleep=lambda attempt: _say_why(number, attempt),
             reraise=True,
         )
         return await retrying(self._fetch_page_once, number)
@@ -226,9 +226,12 @@ def _unreachable(base_url: str, error: httpx.TransportError) -> NeoWsError:
     return Unreachable(f"{base_url} cannot be reached ({reason}); check the network and NEOWS_BASE_URL")
 
 
-def _say_why(attempt: tenacity.RetryCallState) -> None:
+def _say_why(page: int, attempt: tenacity.RetryCallState) -> None:
     if attempt.outcome and attempt.next_action:
-        logger.warning("%s; trying again in %.0f s", attempt.outcome.exception(), attempt.next_action.sleep)
+        wait_s, error = attempt.next_action.sleep, attempt.outcome.exception()
+        logger.warning(
+            "page %d, attempt %d of %d: %s; again in %.0f s", page, attempt.attempt_number, _ATTEMPTS, error, wait_s
+        )
 
 
 def _clock_time(at: float) -> str:

@@ -1,0 +1,182 @@
+"""Measures the main job on this machine and prints the figures the README quotes. Not a test: no figure is judged here.
+
+    .venv/bin/python benchmarks/measure.py            all parts
+    .venv/bin/python benchmarks/measure.py compute    stored raw pages to all tables: MB of JSON a second, peak memory
+    .venv/bin/python benchmarks/measure.py gather     `neo run` against a simulator in another process, limits lifted
+    .venv/bin/python benchmarks/measure.py first      `neo run` of 200 NEOs on the embedded simulator
+    .venv/bin/python benchmarks/measure.py import     `import neo_assets.definitions` beside `import dagster`
+
+Pages are rendered before the clock starts. Everything is written below a temporary directory and removed again.
+"""
+
+import argparse
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+
+BIN = Path(sys.executable).parent
+KEY = "benchmark"
+
+
+def clean_environment(home: Path, **settings: object) -> dict[str, str]:
+    """The environment without our settings, and with these."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("NEO", "NASA", "DAGSTER"))}
+    return kept | {"XDG_STATE_HOME": str(home)} | {name: str(value) for name, value in settings.items()}
+
+
+def timed(command: list[str], runs: int, directory: Path, **settings: object) -> list[float]:
+    """Wall seconds of each run of a command, in an empty directory each."""
+    seconds = []
+    for number in range(runs):
+        home = directory / f"run-{number}"
+        home.mkdir(parents=True)
+        start = time.perf_counter()
+        subprocess.run(command, cwd=home, env=clean_environment(home, **settings), check=True, capture_output=True)
+        seconds.append(time.perf_counter() - start)
+        shutil.rmtree(home)
+    return seconds
+
+
+def say(what: str, seconds: list[float]) -> None:
+    """Print the median of some runs, with their span."""
+    print(f"{what}: {statistics.median(seconds):.2f} s (of {len(seconds)}: {min(seconds):.2f} to {max(seconds):.2f})")
+
+
+def compute(directory: Path, pages: int, pages_per_set: int) -> None:
+    """Stored raw pages to all tables and totals, without Dagster. In a process of its own, as peak memory is of a
+    process.
+    """
+    command = [sys.executable, __file__, "compute-only", "--pages", str(pages), "--pages-per-set", str(pages_per_set)]
+    store_pages(directory, pages)
+    for _ in range(3):
+        subprocess.run([*command, "--directory", str(directory)], check=True, env=clean_environment(directory))
+
+
+def store_pages(directory: Path, pages: int) -> None:
+    """Put simulated pages into a lake."""
+    from neo_assets.lake.raw_pages import write_page
+    from neo_assets.lake.storage import Storage
+    from neo_assets.neows.pages import Page
+    from neo_assets.simulator.catalogue import Catalogue, to_json
+
+    storage, catalogue = Storage(str(directory / "lake")), Catalogue()
+    for number in range(pages):
+        body = to_json(catalogue.page(number))
+        write_page(storage, Page(number, body, datetime.now(UTC), "simulator", 20, catalogue.neos))
+
+
+def compute_only(directory: Path, pages: int, pages_per_set: int) -> None:
+    """The clock and the memory of `compute`."""
+    from neo_assets import schema
+    from neo_assets.assets.gold import sum_up
+    from neo_assets.io_managers import StoredPages
+    from neo_assets.lake.storage import Storage
+    from neo_assets.lake.tables import open_table, write_table
+    from neo_assets.metrics.engine import compute as count
+    from neo_assets.neows.parse import parse
+    from neo_assets.partitions import page_sets
+
+    storage = Storage(str(directory / "lake"))
+    keys = page_sets(pages, pages_per_set).get_partition_keys()
+    size = 0
+    start = time.perf_counter()
+    for key in keys:
+        stored = StoredPages(storage, key)
+        parsed = parse(stored)
+        size += sum(facts.bytes for facts in stored.read)
+        write_table(storage, schema.NEO_RECORDS, parsed.neo_records, key)
+        write_table(storage, schema.CLOSE_APPROACHES, parsed.close_approaches, key)
+        write_table(storage, schema.NEO_SIGHTINGS, parsed.neo_sightings, key)
+        write_table(storage, schema.QUARANTINE, parsed.quarantine, key)
+        rows = {"close_approaches": open_table(storage, schema.CLOSE_APPROACHES, key)}
+        for table in (schema.NEAR_MISS_COUNT, schema.YEARLY_APPROACHES):
+            write_table(storage, table, count(table, rows), key)
+    for total, partial in (
+        (schema.TOTAL_NEAR_MISSES, schema.NEAR_MISS_COUNT),
+        (schema.TOTAL_YEARLY_APPROACHES, schema.YEARLY_APPROACHES),
+    ):
+        write_table(storage, total, sum_up(storage, total, partial, keys))
+    seconds = time.perf_counter() - start
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(
+        f"compute, {pages} pages in {len(keys)} sets: {size / 1e6:.0f} MB of JSON in {seconds:.2f} s = "
+        f"{size / 1e6 / seconds:.0f} MB/s; peak memory {peak_mb:.0f} MB"
+    )
+
+
+def gather(directory: Path, pages: int, pages_per_set: int, runs: int) -> None:
+    """`neo run` against a simulator in another process, its pages rendered beforehand, the limits lifted."""
+    command = [str(BIN / "neo"), "simulate", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=clean_environment(directory)) as server:
+        try:
+            assert server.stdout is not None
+            url = next(word.rstrip(";") for word in server.stdout.readline().split() if word.startswith("http"))
+            with httpx.Client(headers={"X-Api-Key": KEY}, timeout=60) as http, ThreadPoolExecutor(4) as pool:
+                list(pool.map(lambda page: http.get(f"{url}/neo/browse?page={page}").raise_for_status(), range(pages)))
+            settings = {
+                "NEOWS_BASE_URL": url,
+                "NASA_API_KEYS": KEY,
+                "NEO_PAGES": pages,
+                "NEO_PAGES_PER_SET": pages_per_set,
+            }
+            lifted = {"NEO_REQUESTS_PER_HOUR": 10**9, "NEO_REQUESTS_PER_SECOND": 10**6}
+            seconds = timed([str(BIN / "neo"), "run"], runs, directory, **settings, **lifted)
+            say(f"neo run, {pages} pages in sets of {pages_per_set} over HTTP", seconds)
+        finally:
+            server.terminate()
+
+
+def first(directory: Path, runs: int) -> None:
+    """`neo run` as `make run` starts it, once set up."""
+    say("neo run, 200 NEOs, embedded simulator", timed([str(BIN / "neo"), "run"], runs, directory))
+
+
+def imports(directory: Path, runs: int) -> None:
+    """What `import neo_assets.definitions` takes more than `import dagster`, measured in turn."""
+    ours, dagsters = [], []
+    for number in range(runs):
+        dagsters += timed([sys.executable, "-c", "import dagster"], 1, directory / f"a{number}")
+        ours += timed([sys.executable, "-c", "import neo_assets.definitions"], 1, directory / f"b{number}")
+    say("import dagster", dagsters)
+    say("import neo_assets.definitions", ours)
+    more = statistics.median(a - b for a, b in zip(ours, dagsters, strict=True))
+    print(f"more than Dagster itself, pair by pair: {more:.2f} s")
+
+
+def main() -> None:
+    """Measure what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parts = ("compute", "gather", "first", "import")
+    parser.add_argument("part", nargs="?", choices=(*parts, "all", "compute-only"), default="all", metavar="PART")
+    parser.add_argument("--pages", type=int, default=1180, help="pages to compute or gather (default: %(default)s)")
+    parser.add_argument("--pages-per-set", type=int, default=50, help="(default: %(default)s)")
+    parser.add_argument("--runs", type=int, default=3, help="runs of each command (default: %(default)s)")
+    parser.add_argument("--directory", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.part == "compute-only":
+        compute_only(given.directory, given.pages, given.pages_per_set)
+        return
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        if given.part in ("all", "import"):
+            imports(directory, max(given.runs, 5))
+        if given.part in ("all", "first"):
+            first(directory, given.runs)
+        if given.part in ("all", "compute"):
+            compute(directory, given.pages, given.pages_per_set)
+        if given.part in ("all", "gather"):
+            gather(directory, given.pages, given.pages_per_set, given.runs)
+
+
+if __name__ == "__main__":
+    main()

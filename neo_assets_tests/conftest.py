@@ -1,0 +1,70 @@
+"""What every test stands on: an environment without settings, and a simulator that serves over loopback."""
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from hypothesis import configuration
+from hypothesis import settings as hypothesis_settings
+from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from neo_assets.lake.storage import Storage
+from neo_assets.simulator.app import PREFIX, bind, create_app, make_server
+from neo_assets.simulator.catalogue import Catalogue
+
+configuration.set_hypothesis_home_dir(str(Path(sys.prefix) / "cache" / "hypothesis"))
+hypothesis_settings.register_profile("neo_assets", deadline=None)
+hypothesis_settings.load_profile("neo_assets")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No variable and no `.env` of whoever runs the tests is seen, and nothing is left in their directories."""
+    place = tmp_path_factory.mktemp("cwd")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ:
+            if name.startswith(("NEO_", "NASA_", "NEOWS_", "AWS_")) or name == "DAGSTER_HOME":
+                patch.delenv(name)
+        patch.setenv("XDG_STATE_HOME", str(place / "state"))
+        patch.chdir(place)
+        yield
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Storage:
+    return Storage(str(tmp_path / "lake"))
+
+
+@dataclass
+class Served:
+    """A simulator on loopback; `answers` replaces what it says to a page, `pages` are those asked for, in order."""
+
+    app: Starlette
+    url: str = ""
+    answers: dict[int, Response] = field(default_factory=dict)
+    pages: list[int] = field(default_factory=list)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        query = dict(pair.split("=") for pair in scope["query_string"].decode().split("&"))
+        page = int(query["page"])
+        self.pages.append(page)
+        await self.answers.get(page, self.app)(scope, receive, send)
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    served = Served(create_app(Catalogue(neos=90)))
+    server = make_server(served)
+    with bind("127.0.0.1", 0) as listener:
+        served.url = f"http://127.0.0.1:{listener.getsockname()[1]}{PREFIX}"
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        yield served
+        server.should_exit = True
+        thread.join()

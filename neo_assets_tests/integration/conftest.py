@@ -1,0 +1,137 @@
+"""Places, servers and long-running commands that several end-to-end tests use. What takes long is started with the first
+test and looked at by the last, so that waiting costs nothing.
+"""
+
+import contextlib
+import shutil
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from neo_assets.simulator.app import PREFIX, create_app
+from neo_assets.simulator.catalogue import to_json
+from neo_assets_tests.integration.harness import KEY, SIX_PAGES, Place, Started, free_port, listening, place, serving
+
+ASSETS = ["raw_pages", "neo_records", "close_approaches", "near_miss_count", "yearly_approaches"]
+PAGE_SETS = ["00000-00001", "00002-00003", "00004-00005"]
+SLOW = ("dagster_dev", "doomed_runs")
+
+_LAUNCH_BACKFILL = """
+mutation($p: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $p) { __typename
+  ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }
+"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def head_start(request: pytest.FixtureRequest) -> None:
+    """Start at once what takes long, where a test that was asked for will look at it."""
+    wanted = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
+    for name in SLOW:
+        if name in wanted:
+            request.getfixturevalue(name)
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Place:
+    """An empty place with the checkout's `dagster.yaml`."""
+    return place(tmp_path / "here", "dagster.yaml")
+
+
+@dataclass
+class DagsterDev:
+    """A `dagster dev` under way, and the backfill of all page sets that was launched when it first answered."""
+
+    place: Place
+    server: Started
+    url: str
+    backfill_id: Future[str]
+
+    def ask(self, query: str, **variables: Any) -> Any:
+        """Ask over GraphQL, as the UI does."""
+        answer = httpx.post(f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=30).json()
+        assert "errors" not in answer, answer
+        return answer["data"]
+
+
+@pytest.fixture(scope="session")
+def dagster_dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterDev]:
+    """`dagster dev` (webserver, daemon, code server) on a free port over three page sets of the embedded simulator."""
+    at = place(tmp_path_factory.mktemp("dev") / "here", "dagster.yaml", "workspace.yaml", NEO_PAGES=6)
+    port = free_port()
+    server = at.start("dagster", "dev", "-h", "127.0.0.1", "-p", port)
+
+    def launch() -> str:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            assert server.process.poll() is None, "dagster dev ended"
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"{dev.url}/server_info").status_code == 200:
+                    break
+            time.sleep(0.25)
+        assets = [{"path": [name]} for name in ASSETS]
+        launched = dev.ask(
+            _LAUNCH_BACKFILL, p={"assetSelection": assets, "partitionNames": PAGE_SETS, "fromFailure": False}
+        )["launchPartitionBackfill"]
+        assert launched["__typename"] == "LaunchBackfillSuccess", launched
+        return str(launched["backfillId"])
+
+    with ThreadPoolExecutor(1) as pool:
+        dev = DagsterDev(at, server, f"http://127.0.0.1:{port}", Future())
+        dev.backfill_id = pool.submit(launch)
+        yield dev
+        server.kill()
+
+
+@pytest.fixture(scope="session")
+def gathered(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A place where `neo run` gathered a page from a NeoWs over HTTP and computed everything. Not to be changed."""
+    at = place(tmp_path_factory.mktemp("gathered") / "here", "dagster.yaml", NEO_PAGES=1, NEO_PAGES_PER_SET=1)
+    with serving(create_app(SIX_PAGES)) as url:
+        ended = at.neo("run", NEOWS_BASE_URL=url, NASA_API_KEYS=KEY)
+    assert ended.code == 0, ended.err
+    return at
+
+
+def _wrong_answers() -> dict[str, Response]:
+    whole = to_json(SIX_PAGES.page(0))
+    return {
+        "html": HTMLResponse("<html><body><h1>Scheduled maintenance</h1></body></html>"),
+        "truncated": Response(whole[: len(whole) // 2], media_type="application/json"),
+        "wrong page": Response(to_json(SIX_PAGES.page(1)), media_type="application/json"),
+        "empty": Response(b"", media_type="application/json"),
+        "outage": HTMLResponse(f"<html><body>503 for api_key={KEY}</body></html>", status_code=503),
+    }
+
+
+@pytest.fixture(scope="session")
+def doomed_runs(gathered: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[Place, Started]]]:
+    """`neo run` over a good lake, once for each way in which a server can be no NeoWs; all under way at once."""
+    answers = _wrong_answers()
+
+    async def no_neows(scope: Scope, receive: Receive, send: Send) -> None:
+        case = Request(scope).url.path.split("/")[1].replace("-", " ")
+        await answers[case](scope, receive, send)
+
+    tmp = tmp_path_factory.mktemp("doomed")
+    settings = gathered.settings | {"NEO_RAW_MAX_AGE_HOURS": 0, "NASA_API_KEYS": KEY}
+    with serving(no_neows) as url, listening() as silent:
+        nobody = f"http://127.0.0.1:{silent.getsockname()[1]}{PREFIX}"
+        silent.close()
+        urls = {case: url.replace(PREFIX, f"/{case.replace(' ', '-')}{PREFIX}") for case in answers}
+        runs = {}
+        for case, base_url in (urls | {"unreachable": nobody}).items():
+            shutil.copytree(gathered.path, tmp / case / "here")
+            at = Place(tmp / case / "here", settings | {"NEOWS_BASE_URL": base_url})
+            runs[case] = at, at.start("neo", "run")
+        yield runs
+        for _, run in runs.values():
+            run.kill()

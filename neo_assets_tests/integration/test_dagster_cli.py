@@ -1,0 +1,121 @@
+"""The graph through plain `dagster` and `dg` commands, as a user types them: no part of `neo` is run."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from neo_assets.simulator.catalogue import Catalogue
+from neo_assets_tests.integration.harness import CHECKOUT, Place, changed, counted, fingerprints, place
+
+FIRST, SECOND = "00000-00001", "00002-00003"
+OF_A_SET = {
+    "bronze/raw_page_index",
+    "silver/neo_records",
+    "silver/close_approaches",
+    "silver/neo_sightings",
+    "quarantine",
+    "gold/near_miss_count",
+    "gold/yearly_approaches",
+}
+TOTALS = {"gold/total_near_misses/data.parquet", "gold/total_yearly_approaches/data.parquet"}
+
+
+def files(page_set: str) -> set[str]:
+    """The tables' files of one page set."""
+    return {f"{table}/page_set={page_set}/data.parquet" for table in OF_A_SET}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Place:
+    """A place that `dg` takes for the project."""
+    at = place(tmp_path / "project", "dagster.yaml", "pyproject.toml")
+    (at.path / "neo_assets").symlink_to(CHECKOUT / "neo_assets")
+    return at
+
+
+def test_one_asset_of_one_page_set_and_then_those_above_it(here: Place) -> None:
+    ended = here.materialize("raw_pages", FIRST)
+    assert ended.code == 0, ended.err
+    raw = {f"bronze/raw_pages/page-{page:05d}.json.zst" for page in (0, 1)}
+    before = fingerprints(here.lake)
+    assert before.keys() == {*raw, "lake.json", f"bronze/raw_page_index/page_set={FIRST}/data.parquet"}
+
+    ended = here.materialize("+near_miss_count", FIRST)
+    assert ended.code == 0, ended.err
+    written = changed(before, fingerprints(here.lake))
+    assert written - {f"bronze/raw_page_index/page_set={FIRST}/data.parquet"} == {
+        f"{table}/page_set={FIRST}/data.parquet"
+        for table in OF_A_SET - {"bronze/raw_page_index", "silver/neo_records", "gold/yearly_approaches"}
+    }
+
+
+def test_the_whole_graph_for_one_page_set_and_then_for_another(here: Place) -> None:
+    """Materializing a set, and the totals with it, touches that set and the totals only."""
+    for done, page_set in enumerate((FIRST, SECOND), 1):
+        before = fingerprints(here.lake)
+        ended = here.materialize("raw_pages*", page_set)
+        assert ended.code == 0, ended.err
+        pages = {f"bronze/raw_pages/page-{page:05d}.json.zst" for page in (2 * done - 2, 2 * done - 1)}
+        mark = {"lake.json"} if done == 1 else set()
+        assert changed(before, fingerprints(here.lake)) == files(page_set) | pages | TOTALS | mark
+
+    before = fingerprints(here.lake)
+    again = here.start(
+        *("dagster", "asset", "materialize", "-m", "neo_assets.definitions", "--partition", FIRST),
+        *("--select", "raw_pages,neo_records,close_approaches,near_miss_count,yearly_approaches"),
+        NEO_RAW_MAX_AGE_HOURS=0,
+    )
+    assert again.wait().code == 0
+    pages = {f"bronze/raw_pages/page-{page:05d}.json.zst" for page in (0, 1)}
+    after = fingerprints(here.lake)
+    assert changed(before, after) == files(FIRST) | pages
+
+    ended = here.materialize("total_near_misses,total_yearly_approaches")
+    assert ended.code == 0, ended.err
+    assert changed(after, fingerprints(here.lake)) == TOTALS
+    totals = json.loads(here.neo("totals", "--json").out)
+    assert totals.items() >= (counted(Catalogue(), 80) | {"page_sets": 2, "page_sets_expected": 5}).items()
+
+
+def test_nothing_is_left_outside_data(here: Place) -> None:
+    assert here.materialize("raw_pages", FIRST).code == 0
+    assert {path.name for path in here.path.iterdir()} == {"dagster.yaml", "data"}
+    assert {path.name for path in (here.path / "data").iterdir()} == {"dagster", "lake"}
+
+
+def test_totals_before_any_page_set_are_refused_in_words(here: Place) -> None:
+    ended = here.materialize("total_near_misses")
+    assert ended.code == 1
+    assert f"there is nothing to total: no page set of {here.lake} has a near_miss_count yet" in ended.err
+    assert "`neo run`" in ended.err
+    assert not here.lake.exists()
+
+
+def test_counts_before_their_pages_are_refused_in_words(here: Place) -> None:
+    ended = here.materialize("neo_records", FIRST)
+    assert ended.code == 1
+    assert "page 0 is not in the lake" in ended.err
+    assert "materialize raw_pages for its page set first" in ended.err
+
+
+def test_wrong_settings_are_refused_in_words(here: Place) -> None:
+    ended = here.materialize("raw_pages", FIRST, NEO_PAGES="lots")
+    assert ended.code != 0
+    assert "NEO_PAGES=lots is not allowed: give a whole number from 1 to 100000" in ended.err
+    assert not here.lake.exists()
+
+
+def test_the_definitions_are_valid_to_dagster_and_to_dg(here: Place, project: Place) -> None:
+    old = here.start("dagster", "definitions", "validate", "-m", "neo_assets.definitions")
+    new = project.start("dg", "check", "defs")
+    for command in (old, new):
+        ended = command.wait()
+        assert ended.code == 0, ended.err
+
+
+def test_dg_launches_an_asset_of_a_page_set(project: Place) -> None:
+    ended = project.run("dg", "launch", "--assets", "raw_pages", "--partition", FIRST)
+    assert ended.code == 0, ended.err
+    assert (project.lake / "bronze/raw_pages/page-00001.json.zst").is_file()
+    assert {path.name for path in project.path.iterdir()} == {"dagster.yaml", "data", "neo_assets", "pyproject.toml"}

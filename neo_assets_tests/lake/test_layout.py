@@ -1,0 +1,42 @@
+"""Paths in the lake are an interface: other programs read these names."""
+
+import pytest
+
+from neo_assets.lake import layout
+from neo_assets.schema import TABLES
+
+PAGE_SET = "00000-00001"
+
+
+def test_a_raw_page_has_one_object() -> None:
+    assert layout.raw_page(0) == "bronze/raw_pages/page-00000.json.zst"
+    assert layout.raw_page(2_091) == "bronze/raw_pages/page-02091.json.zst"
+
+
+@pytest.mark.parametrize(
+    ("table", "path"),
+    [
+        ("raw_page_index", "bronze/raw_page_index/page_set=00000-00001/data.parquet"),
+        ("neo_records", "silver/neo_records/page_set=00000-00001/data.parquet"),
+        ("close_approaches", "silver/close_approaches/page_set=00000-00001/data.parquet"),
+        ("neo_sightings", "silver/neo_sightings/page_set=00000-00001/data.parquet"),
+        ("near_miss_count", "gold/near_miss_count/page_set=00000-00001/data.parquet"),
+        ("yearly_approaches", "gold/yearly_approaches/page_set=00000-00001/data.parquet"),
+        ("quarantine", "quarantine/page_set=00000-00001/data.parquet"),
+    ],
+)
+def test_a_page_set_has_one_file_of_a_table(table: str, path: str) -> None:
+    assert layout.table_file(TABLES[table], PAGE_SET) == path
+    assert layout.page_set_of(path) == PAGE_SET
+
+
+@pytest.mark.parametrize("table", ["total_near_misses", "total_yearly_approaches"])
+def test_a_total_has_one_file(table: str) -> None:
+    assert layout.table_file(TABLES[table]) == f"gold/{table}/data.parquet"
+    assert layout.page_set_of(layout.table_file(TABLES[table])) is None
+
+
+@pytest.mark.parametrize(("table", "page_set"), [("neo_records", None), ("total_near_misses", PAGE_SET)])
+def test_a_path_that_does_not_exist_is_not_built(table: str, page_set: str | None) -> None:
+    with pytest.raises(ValueError, match=f"{table} is (not )?partitioned"):
+        layout.table_file(TABLES[table], page_set)

@@ -1,0 +1,217 @@
+"""The shape that the code keeps: who may import whom, where the environment is read, what every file has. Read from the
+files' text alone; nothing of the project is imported.
+"""
+
+import ast
+import re
+import subprocess
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[1]
+PACKAGE = CHECKOUT / "neo_assets"
+TESTS = CHECKOUT / "neo_assets_tests"
+
+LEAVES = {"neo_assets.settings", "neo_assets.schema"}
+FOLDERS = {"neows", "simulator", "lake", "metrics"}
+"""Plain Python: they never import Dagster, nor one another."""
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+EVERY_MODULE = [*MODULES, *sorted(TESTS.rglob("*.py")), *sorted((CHECKOUT / "benchmarks").rglob("*.py"))]
+LONGEST = 400
+
+# May import `definitions`, each with its reason.
+ENTRY_POINTS = {"neo_assets.runner": "`neo run` executes the code location in its own process"}
+
+
+def dotted(path: Path) -> str:
+    """`neo_assets/lake/layout.py` -> `neo_assets.lake.layout`."""
+    return ".".join(path.relative_to(CHECKOUT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Every module that a file imports, wherever in it, as an absolute dotted name."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            # `from neo_assets.lake import tables` imports a module, `from neo_assets.schema import TABLES` a name.
+            for name in node.names:
+                inner = CHECKOUT.joinpath(*node.module.split("."), name.name)
+                is_module = inner.with_suffix(".py").exists() or inner.is_dir()
+                yield f"{node.module}.{name.name}" if is_module else node.module
+
+
+def ours(path: Path) -> set[str]:
+    return {name for name in imported(path) if name.split(".")[0] == "neo_assets"}
+
+
+def those_that(paths: Iterable[Path], offend: Callable[[Path], bool]) -> list[str]:
+    return [str(path.relative_to(CHECKOUT)) for path in paths if offend(path)]
+
+
+def tracked() -> list[Path]:
+    """The files that git has, or would take in."""
+    names = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if names.returncode:
+        pytest.skip("not a git checkout")
+    return [path for name in names.stdout.splitlines() if (path := CHECKOUT / name).is_file()]
+
+
+@pytest.mark.parametrize("leaf", sorted(LEAVES))
+def test_a_leaf_imports_nothing_of_ours(leaf: str) -> None:
+    assert ours(CHECKOUT.joinpath(*leaf.split(".")).with_suffix(".py")) == set()
+
+
+@pytest.mark.parametrize("folder", sorted(FOLDERS))
+def test_a_folder_imports_only_the_schema_and_its_own_files(folder: str) -> None:
+    for path in (PACKAGE / folder).rglob("*.py"):
+        strangers = {name for name in ours(path) if not name.startswith(f"neo_assets.{folder}.")}
+        assert strangers <= {"neo_assets.schema"}, dotted(path)
+
+
+@pytest.mark.parametrize("folder", sorted(FOLDERS))
+def test_a_folder_knows_nothing_of_dagster(folder: str) -> None:
+    for path in (PACKAGE / folder).rglob("*.py"):
+        assert not {name for name in imported(path) if name.split(".")[0].startswith("dagster")}, dotted(path)
+
+
+def test_nobody_imports_the_definitions_but_an_entry_point() -> None:
+    importers = {dotted(path) for path in MODULES if "neo_assets.definitions" in ours(path)}
+    assert importers <= ENTRY_POINTS.keys()
+
+
+def test_nobody_imports_the_command_line() -> None:
+    assert not [dotted(path) for path in MODULES if "neo_assets.cli" in ours(path)]
+
+
+def test_the_package_never_imports_its_tests() -> None:
+    assert not [dotted(path) for path in MODULES if any(name.startswith("neo_assets_tests") for name in imported(path))]
+
+
+def test_imports_go_one_way() -> None:
+    graph = {dotted(path): ours(path) for path in MODULES}
+
+    def reached(name: str, seen: frozenset[str]) -> None:
+        assert name not in seen, f"{name} imports itself by way of {sorted(seen)}"
+        for further in graph.get(name, set()):
+            reached(further, seen | {name})
+
+    for name in graph:
+        reached(name, frozenset())
+
+
+def test_imports_are_absolute() -> None:
+    def is_relative(node: ast.AST) -> bool:
+        return isinstance(node, ast.ImportFrom) and node.level > 0
+
+    assert those_that(EVERY_MODULE, lambda path: any(map(is_relative, ast.walk(tree(path))))) == []
+
+
+def test_every_module_opens_by_saying_what_belongs_in_it() -> None:
+    assert those_that(EVERY_MODULE, lambda path: len(ast.get_docstring(tree(path)) or "") < 20) == []
+
+
+def test_an_init_file_holds_nothing_but_its_docstring() -> None:
+    inits = [path for path in EVERY_MODULE if path.name == "__init__.py"]
+    assert those_that(inits, lambda path: len(tree(path).body) != 1) == []
+
+
+def test_no_module_is_empty_or_named_after_nothing() -> None:
+    others = [path for path in EVERY_MODULE if path.name != "__init__.py"]
+    assert those_that(others, lambda path: len(tree(path).body) < 2) == []
+    assert those_that(others, lambda path: bool(re.search(r"util|helper|common|misc", path.stem))) == []
+
+
+def test_no_file_is_long() -> None:
+    assert those_that(EVERY_MODULE, lambda path: len(path.read_text(encoding="utf-8").splitlines()) > LONGEST) == []
+
+
+def test_a_folder_has_three_real_files() -> None:
+    for folder in {path.parent for path in MODULES} - {PACKAGE}:
+        assert len([path for path in folder.iterdir() if path.is_file() and path.name != "__init__.py"]) >= 3, folder
+
+
+def test_only_the_settings_read_the_environment() -> None:
+    def reads_it(node: ast.AST) -> bool:
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os":
+            return node.attr in {"environ", "environb", "getenv", "getenvb", "putenv"}
+        return isinstance(node, ast.ImportFrom) and node.module == "os" and any("env" in n.name for n in node.names)
+
+    readers = {dotted(path) for path in MODULES if any(map(reads_it, ast.walk(tree(path))))}
+    assert readers == {"neo_assets.settings"}
+
+
+def test_only_the_layout_builds_a_path_in_the_lake() -> None:
+    storeys = re.compile(r"^(bronze|silver|gold|quarantine)/")
+
+    def builds_one(path: Path) -> bool:
+        texts = (n.value for n in ast.walk(tree(path)) if isinstance(n, ast.Constant) and isinstance(n.value, str))
+        return any(map(storeys.match, texts))
+
+    builders = {dotted(path) for path in MODULES if builds_one(path)}
+    assert builders <= {"neo_assets.lake.layout"}
+
+
+def test_every_module_of_the_package_has_its_test_module() -> None:
+    missing = []
+    for path in MODULES:
+        if path.name != "__init__.py":
+            below = path.relative_to(PACKAGE)
+            if not (TESTS / below.parent / f"test_{below.name}").exists():
+                missing.append(str(below))
+    assert not missing
+
+
+def test_tracked_files_name_no_place_of_the_machine_they_were_written_on() -> None:
+    # Spelled apart, so that this file does not name them.
+    places = re.compile(
+        "|".join(["/" + "work/", "/" + "root/", "/" + "home/(?!runner)", "/" + "Users/", "pyenv" + "/"])
+    )
+    for path in tracked():
+        text = path.read_bytes().decode("utf-8", "replace")
+        found = places.search(text)
+        assert found is None, f"{path.relative_to(CHECKOUT)} names {found[0] if found else ''}"
+
+
+def test_tracked_files_name_no_package_index() -> None:
+    index = re.compile(r"index-url|find-links|trusted-host|pypi\.(?!org/project)|artifactory", re.IGNORECASE)
+    told = {"Makefile": "--no-emit-index-url", Path(__file__).name: ""}
+    for path in tracked():
+        text = path.read_bytes().decode("utf-8", "replace")
+        if path.name != Path(__file__).name:
+            text = text.replace(told.get(path.name, "\0"), "")
+            assert not index.search(text), path.relative_to(CHECKOUT)
+
+
+def test_the_lock_file_pins_every_requirement_with_hashes() -> None:
+    text = (CHECKOUT / "requirements.lock").read_text().replace("\\\n", " ")
+    pins = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    assert len(pins) > 50
+    for pin in pins:
+        assert re.match(r"[a-z0-9._-]+(\[[a-z0-9,._-]+\])?==\S+( ; .+?)?\s+--hash=sha256:[0-9a-f]{64}", pin), pin[:80]
+
+
+def test_the_top_level_holds_what_it_should() -> None:
+    allowed = {
+        *("neo_assets", "neo_assets_tests", "workspace.yaml", "dagster.yaml", "pyproject.toml", "data", "benchmarks"),
+        *("README.md", "CHANGELOG.md", "LICENSE", "Makefile", "requirements.lock"),
+    }
+    top = {path.relative_to(CHECKOUT).parts[0] for path in tracked()}
+    assert {name for name in top if not name.startswith(".")} <= allowed
+
+
+def test_data_is_empty_in_git() -> None:
+    assert [path.name for path in tracked() if path.is_relative_to(CHECKOUT / "data")] == [".gitkeep"]

@@ -1,0 +1,184 @@
+"""The environment variables: defaults, what is refused and how, and keys that never show."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from neo_assets.settings import NASA_BASE_URL, Settings, SettingsError
+
+KEY = "Zk3fQ9-secret_key-0123456789"
+
+Load = Callable[..., Settings]
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Load:
+    """The settings of an environment with just these variables."""
+
+    def load(**variables: str) -> Settings:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        return Settings.load()
+
+    return load
+
+
+def refusal(load: Load, **variables: str) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load(**variables)
+    return str(caught.value)
+
+
+def test_defaults(load: Load) -> None:
+    settings = load()
+    assert settings.lake == "data/lake"
+    assert settings.pages == 10
+    assert settings.pages_per_set == 2
+    assert settings.keys == ()
+    assert settings.simulated
+    assert settings.base_url == NASA_BASE_URL == "https://api.nasa.gov/neo/rest/v1"
+    assert settings.requests_per_hour == 1000
+    assert settings.requests_per_second == 2
+    assert settings.raw_max_age_hours == 24
+    assert settings.engine == "duckdb"
+    assert settings.dagster_home is None
+
+
+def test_every_variable_is_read(load: Load) -> None:
+    settings = load(
+        NEO_LAKE="s3://bucket/prefix/",
+        NEO_PAGES="2100",
+        NEO_PAGES_PER_SET="50",
+        NASA_API_KEYS=KEY,
+        NEOWS_BASE_URL="http://127.0.0.1:8000/neo/rest/v1/",
+        NEO_REQUESTS_PER_HOUR="30",
+        NEO_REQUESTS_PER_SECOND="0.5",
+        NEO_RAW_MAX_AGE_HOURS="0",
+        NEO_ENGINE="duckdb",
+        DAGSTER_HOME="/somewhere",
+    )
+    assert (settings.lake, settings.pages, settings.pages_per_set) == ("s3://bucket/prefix", 2100, 50)
+    assert (settings.keys, settings.base_url) == ((KEY,), "http://127.0.0.1:8000/neo/rest/v1")
+    assert (settings.requests_per_hour, settings.requests_per_second, settings.raw_max_age_hours) == (30, 0.5, 0)
+    assert (settings.engine, settings.dagster_home) == ("duckdb", Path("/somewhere"))
+    assert not settings.simulated
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("NEO_LAKE", "gs://bucket/prefix", "s3://bucket/prefix"),
+        ("NEO_LAKE", "s3://", "s3://bucket/prefix"),
+        ("NEO_PAGES", "0", "from 1 to 100000"),
+        ("NEO_PAGES", "-3", "from 1 to 100000"),
+        ("NEO_PAGES", "100001", "from 1 to 100000"),
+        ("NEO_PAGES", "many", "whole number"),
+        ("NEO_PAGES", "2.5", "whole number"),
+        ("NEO_PAGES_PER_SET", "0", "whole number"),
+        ("NEO_PAGES_PER_SET", "x", "whole number"),
+        ("NEOWS_BASE_URL", "api.nasa.gov", NASA_BASE_URL),
+        ("NEOWS_BASE_URL", "ftp://api.nasa.gov", NASA_BASE_URL),
+        ("NEOWS_BASE_URL", "https://", NASA_BASE_URL),
+        ("NEOWS_BASE_URL", "https://[half", NASA_BASE_URL),
+        ("NEOWS_BASE_URL", "http://127.0.0.1:99999", NASA_BASE_URL),
+        ("NEOWS_BASE_URL", "http://127.0.0.1:port", NASA_BASE_URL),
+        ("NEO_REQUESTS_PER_HOUR", "0", "at least 1"),
+        ("NEO_REQUESTS_PER_HOUR", "1.5", "whole number"),
+        ("NEO_REQUESTS_PER_SECOND", "0", "above 0"),
+        ("NEO_REQUESTS_PER_SECOND", "-1", "above 0"),
+        ("NEO_REQUESTS_PER_SECOND", "inf", "above 0"),
+        ("NEO_REQUESTS_PER_SECOND", "nan", "above 0"),
+        ("NEO_RAW_MAX_AGE_HOURS", "-1", "at least 0"),
+        ("NEO_RAW_MAX_AGE_HOURS", "nan", "at least 0"),
+        ("NEO_RAW_MAX_AGE_HOURS", "a day", "hours"),
+        ("NEO_ENGINE", "polars", "duckdb"),
+        ("DAGSTER_HOME", "relative/home", "absolute path"),
+    ],
+)
+def test_a_wrong_value_is_one_line_with_variable_value_and_what_is_allowed(
+    load: Load, name: str, value: str, allowed: str
+) -> None:
+    message = refusal(load, NASA_API_KEYS=KEY, **{name: value})
+    assert "\n" not in message
+    assert f"{name}={value}" in message
+    assert allowed in message
+
+
+def test_every_wrong_value_has_its_line(load: Load) -> None:
+    lines = refusal(load, NEO_PAGES="0", NEO_ENGINE="abacus").splitlines()
+    assert [line.partition("=")[0] for line in lines] == ["NEO_PAGES", "NEO_ENGINE"]
+
+
+def test_a_wrong_value_in_the_env_file_is_named_too(load: Load) -> None:
+    Path(".env").write_text("NEO_PAGES=several\n")
+    assert "NEO_PAGES=several" in refusal(load)
+
+
+@pytest.mark.parametrize("name", ["NASA_API_KEYS", "NASA_API_KEY"])
+def test_a_key_that_fits_no_header_is_refused_unseen(load: Load, name: str) -> None:
+    message = refusal(load, **{name: f"{KEY} with spaces"})
+    assert message.startswith(f"{name}=... is not allowed")
+    assert KEY not in message
+
+
+@pytest.mark.parametrize(
+    "url", [f"https://host/v1?api_key={KEY}", f"https://{KEY}@host/v1", f"https://user:{KEY}@host/v1"]
+)
+def test_a_key_in_the_base_url_is_refused_unseen(load: Load, url: str) -> None:
+    message = refusal(load, NASA_API_KEYS="other-key", NEOWS_BASE_URL=url)
+    assert message.startswith("NEOWS_BASE_URL=")
+    assert KEY not in message
+
+
+def test_keys_of_both_variables_are_used_each_once(load: Load) -> None:
+    assert load(NASA_API_KEYS=" first , second,,first ", NASA_API_KEY="third").keys == ("first", "second", "third")
+
+
+def test_one_key_alone_is_enough(load: Load) -> None:
+    settings = load(NASA_API_KEY=KEY)
+    assert settings.keys == (KEY,)
+    assert not settings.simulated
+
+
+def test_keys_show_in_no_text(load: Load) -> None:
+    settings = load(NASA_API_KEYS=KEY, NASA_API_KEY=KEY + "2")
+    assert all(KEY not in text for text in (repr(settings), str(settings), settings.model_dump_json()))
+
+
+def test_keys_show_in_no_error(load: Load) -> None:
+    assert KEY not in refusal(load, NASA_API_KEYS=KEY, NASA_API_KEY=KEY, NEO_PAGES="0")
+
+
+def test_a_base_url_without_a_key_is_refused(load: Load) -> None:
+    message = refusal(load, NEOWS_BASE_URL="http://127.0.0.1:8000")
+    assert "NEOWS_BASE_URL=http://127.0.0.1:8000" in message
+    assert "NASA_API_KEYS" in message
+
+
+def test_the_env_file_is_read_and_the_environment_wins(load: Load) -> None:
+    Path(".env").write_text(f"NEO_PAGES=7\nNEO_PAGES_PER_SET=3\nNASA_API_KEY={KEY}\n")
+    settings = load(NEO_PAGES="8")
+    assert (settings.pages, settings.pages_per_set, settings.keys) == (8, 3, (KEY,))
+
+
+@pytest.mark.parametrize("name", ["NEO_LAKE", "NEO_PAGES", "NASA_API_KEYS", "NEOWS_BASE_URL", "NEO_ENGINE"])
+def test_empty_is_unset(load: Load, name: str) -> None:
+    assert load(**{name: ""}) == Settings.load() == Settings()
+
+
+@pytest.mark.parametrize(("name", "value"), [("PAGES", "7"), ("LAKE", "/elsewhere"), ("BASE_URL", "http://elsewhere")])
+def test_variables_of_other_programs_are_not_ours(load: Load, name: str, value: str) -> None:
+    before = Settings.load()
+    assert load(**{name: value}) == before
+
+
+def test_settings_never_change(load: Load) -> None:
+    settings = load()
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.pages = 3
+
+
+def test_the_request_ledger_is_one_for_all_lakes_of_a_user(load: Load) -> None:
+    assert load(NEO_LAKE="/a").request_ledger == load(NEO_LAKE="/b").request_ledger
