@@ -8,13 +8,14 @@ from urllib.parse import urlsplit
 
 from neo_assets.failures import PagesMissing
 from neo_assets.neows.budget import Budget
-from neo_assets.neows.client import NASA, SIMULATOR, NeoWsClient
 from neo_assets.neows.errors import NeoWsError
-from neo_assets.neows.pages import Page
+from neo_assets.neows.pages import NASA, SIMULATOR, Page
 from neo_assets.settings import NASA_BASE_URL, Settings
 
 if TYPE_CHECKING:
     import httpx
+
+    from neo_assets.neows.client import NeoWsClient
 
 _EMBEDDED_KEY = "embedded-simulator"
 
@@ -59,7 +60,9 @@ class NeoWs:
         async with self._client() as client:
             return await client.fetch_pages(numbers, store)
 
-    def _client(self) -> NeoWsClient:
+    def _client(self) -> "NeoWsClient":
+        from neo_assets.neows.client import NeoWsClient  # and httpx with it, which takes a while to import
+
         settings = self._settings
         if settings.simulated:  # no network and nobody to be polite to, so no budget
             return NeoWsClient(NASA_BASE_URL, [_EMBEDDED_KEY], None, transport=self._embedded)

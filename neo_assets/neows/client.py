@@ -26,14 +26,11 @@ from neo_assets.neows.errors import (
     Unavailable,
     Unreachable,
 )
-from neo_assets.neows.pages import Page, read_envelope
+from neo_assets.neows.pages import NASA, SIMULATOR, Page, read_envelope
 from neo_assets.neows.redact import redact
 from neo_assets.schema import NEOS_PER_PAGE
 
 logger = logging.getLogger(__name__)
-
-NASA, SIMULATOR = "nasa", "simulator"
-"""The two sources of pages. A mirror of NASA's API counts as NASA."""
 
 SIMULATOR_SERVER = "neo-assets-simulator"
 """How the simulator names itself in the `Server` header, so that its data is never taken for real."""

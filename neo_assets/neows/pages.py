@@ -11,6 +11,9 @@ from pyarrow import json as arrow_json
 
 from neo_assets.neows.errors import NotAPage, WrongPage
 
+NASA, SIMULATOR = "nasa", "simulator"
+"""The two sources of pages. A mirror of NASA's API counts as NASA."""
+
 _ENVELOPE = pa.schema(
     [
         ("page", pa.struct([("number", pa.int64()), ("total_elements", pa.int64())])),
