@@ -14,7 +14,7 @@ import hashlib
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,20 +77,30 @@ class Budget:
         self._clock = clock
         self._lock = threading.Lock()
 
-    def reserve(self) -> Slot:
+    def reserve(self, without: Collection[str] = ()) -> Slot:
         """Take the soonest free slot over all keys, of the least used key on a tie; it may lie in the future.
+
+        Args:
+            without: keys not to be used; at least one must be left.
 
         Raises:
             BudgetError: the ledger cannot be written.
         """
         with self._transaction() as db:
-            now = self._clock()
-            db.execute("DELETE FROM requests WHERE at < ?", (now - 25 * self._window_s,))
-            (last,) = db.execute("SELECT max(at) FROM requests WHERE host = ?", (self._host,)).fetchone()
-            earliest = max(now, last + self._gap_s) if last else now
-            at, _, key = min((*self._next_slot(db, key, earliest), key) for key in self._hashes)
-            db.execute("INSERT INTO requests VALUES (?, ?, ?)", (self._host, self._hashes[key], at))
-        return Slot(key, at)
+            db.execute("DELETE FROM requests WHERE at < ?", (self._clock() - 25 * self._window_s,))
+            return self._take(db, without)
+
+    def forecast(self, requests: int) -> float:
+        """When the last of so many more requests could be sent (seconds since 1970), if nobody else sends any."""
+        with self._transaction() as db:
+            at = max((self._take(db, ()).at for _ in range(requests)), default=self._clock())
+            db.execute("ROLLBACK")
+        return at
+
+    def parked(self) -> set[str]:
+        """The keys that are being left alone now."""
+        with self._transaction() as db:
+            return {key for key in self._hashes if self._state(db, key)[1] > self._clock()}
 
     def park(self, key: str, seconds: float) -> float:
         """Leave a key alone for so long; the others go on. Returns when it will be asked again (seconds since 1970)."""
@@ -103,12 +113,6 @@ class Budget:
             )
         return until
 
-    def is_parked(self, key: str) -> bool:
-        """Whether the key is being left alone now."""
-        with self._transaction() as db:
-            _, parked_until = self._state(db, key)
-        return parked_until > self._clock()
-
     def learn_limit(self, key: str, per_hour: int) -> None:
         """Take note of the hourly limit that the host states for a key."""
         with self._transaction() as db:
@@ -120,6 +124,14 @@ class Budget:
     @property
     def _window_s(self) -> float:
         return self._hour_s * (1 + _TRANSIT_SHARE)
+
+    def _take(self, db: sqlite3.Connection, without: Collection[str]) -> Slot:
+        (last,) = db.execute("SELECT max(at) FROM requests WHERE host = ?", (self._host,)).fetchone()
+        earliest = max(self._clock(), last + self._gap_s) if last else self._clock()
+        keys = [key for key in self._hashes if key not in without]
+        at, _, key = min((*self._next_slot(db, key, earliest), key) for key in keys)
+        db.execute("INSERT INTO requests VALUES (?, ?, ?)", (self._host, self._hashes[key], at))
+        return Slot(key, at)
 
     def _next_slot(self, db: sqlite3.Connection, key: str, earliest: float) -> tuple[float, int]:
         """When the key's next slot is, and how many requests the ledger has of it."""
@@ -152,7 +164,8 @@ class Budget:
                 self._db.execute("BEGIN IMMEDIATE")
                 try:
                     yield self._db
-                    self._db.execute("COMMIT")
+                    if self._db.in_transaction:  # it may have been rolled back on purpose
+                        self._db.execute("COMMIT")
                 finally:
                     if self._db.in_transaction:
                         self._db.execute("ROLLBACK")

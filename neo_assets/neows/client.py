@@ -15,6 +15,7 @@ from typing import Self
 import httpx
 import tenacity
 
+from neo_assets.neows.breaker import Breaker
 from neo_assets.neows.budget import Budget
 from neo_assets.neows.errors import (
     BadRequest,
@@ -40,6 +41,7 @@ _TIMEOUT = httpx.Timeout(60, connect=10)
 _LONGEST_BACKOFF_S = 60.0
 _PARK_S = 60.0  # a 429 without Retry-After
 _SAY_FROM_S = 5.0  # a shorter wait is not worth a word
+_SAY_AGAIN_S = 60.0
 
 
 class NeoWsClient:
@@ -68,7 +70,10 @@ class NeoWsClient:
         self._budget = budget
         self._concurrency = concurrency
         self._backoff = tenacity.wait_exponential_jitter(first_wait_s, max=_LONGEST_BACKOFF_S, jitter=first_wait_s)
+        self._breaker = Breaker(first_wait_s, _LONGEST_BACKOFF_S, _ATTEMPTS)
         self._stated_limits: dict[str, int] = {}
+        self._rejected: set[str] = set()
+        self._said_until = 0.0
         self._base_url = base_url
         limits = httpx.Limits(max_connections=concurrency)
         # Redirects are not followed: NeoWs has none, and one could carry the key to another host.
@@ -124,10 +129,12 @@ class NeoWsClient:
         Raises:
             NeoWsError: it could not be had; the class says why.
         """
+        # tenacity: well kept, async, and its predicate can ask the error for its verdict. httpx itself retries connects
+        # only.
         retrying = tenacity.AsyncRetrying(
             stop=tenacity.stop_after_attempt(_ATTEMPTS),
             wait=self._wait_s,
-            retry=tenacity.retry_if_exception(lambda error: isinstance(error, NeoWsError) and error.retryable),
+            retry=tenacity.retry_if_exception(self._may_try_again),
             before_sleep=lambda attempt: _say_why(number, attempt),
             reraise=True,
         )
@@ -141,18 +148,24 @@ class NeoWsClient:
         return Page(number, body, fetched_at, _source(response), neos, total_elements)
 
     async def _get(self, path: str, params: dict[str, int]) -> httpx.Response:
-        key = await self._leave_to_ask()
+        """A response of status 200, with the first key that is let through."""
+        while True:
+            key = await self._leave_to_ask()
+            try:
+                async with self._breaker.request():
+                    return await self._ask(path, params, key)
+            except (RateLimited, KeyRejected) as error:
+                if not self._other_key_is_free(key, error):
+                    raise
+
+    async def _ask(self, path: str, params: dict[str, int], key: str) -> httpx.Response:
         try:
             response = await self._http.get(self._base_url + path, params=params, headers={"X-Api-Key": key})
         except httpx.TransportError as error:
             raise _unreachable(self._base_url, error) from None
-        self._learn(key, response)
+        self._heed(key, response)
         if response.status_code != HTTPStatus.OK:
-            verdict = _verdict(response)
-            if self._budget and isinstance(verdict, RateLimited):
-                until = self._budget.park(key, verdict.retry_after_s or _PARK_S)
-                logger.warning("%s; this key is left alone until %s", verdict, _clock_time(until))
-            raise verdict
+            raise _verdict(response)
         return response
 
     async def _leave_to_ask(self) -> str:
@@ -160,28 +173,54 @@ class NeoWsClient:
         if self._budget is None:
             return self._keys[0]
         while True:
-            slot = self._budget.reserve()
+            slot = self._budget.reserve(without=self._rejected)
             wait_s = slot.at - time.time()
-            if wait_s > _SAY_FROM_S:
+            if wait_s > _SAY_FROM_S and slot.at > self._said_until + _SAY_AGAIN_S:
+                self._said_until = slot.at
                 logger.warning("the request budget is used up: waiting until %s", _clock_time(slot.at))
             await asyncio.sleep(max(0.0, wait_s))
-            if not self._budget.is_parked(slot.key):  # it may have been parked while this request waited
+            if slot.key not in self._rejected and slot.key not in self._budget.parked():  # while this request waited
                 return slot.key
 
-    def _learn(self, key: str, response: httpx.Response) -> None:
-        """Heed a stated limit. What remains of it is not heeded: it jitters between NASA's edge nodes."""
+    def _other_key_is_free(self, key: str, error: RateLimited | KeyRejected) -> bool:
+        """Leave a key alone that was not let through; says whether to go on with another at once."""
+        if isinstance(error, KeyRejected):
+            self._rejected.add(key)
+            others = set(self._keys) - self._rejected
+            if others:
+                logger.warning("%s; %d other keys go on", error, len(others))
+            return bool(others)
+        if self._budget is None:
+            return False
+        until = self._budget.park(key, error.retry_after_s or _PARK_S)
+        logger.warning("%s; this key is left alone until %s", error, _clock_time(until))
+        return bool(set(self._keys) - self._rejected - self._budget.parked())
+
+    def _heed(self, key: str, response: httpx.Response) -> None:
+        """Heed what the host says of a key's limit.
+
+        What remains of it jitters between NASA's edge nodes, so it is never taken for leave to ask; but nothing left is
+        a reason to pause for a moment.
+        """
+        if self._budget is None:
+            return
         limit = response.headers.get("X-RateLimit-Limit", "")
-        if self._budget and limit.isdigit() and int(limit) and self._stated_limits.get(key) != int(limit):
+        if limit.isdigit() and int(limit) and self._stated_limits.get(key) != int(limit):
             self._stated_limits[key] = int(limit)
             self._budget.learn_limit(key, int(limit))
+        if response.status_code == HTTPStatus.OK and response.headers.get("X-RateLimit-Remaining") == "0":
+            self._budget.park(key, _PARK_S)
+
+    def _may_try_again(self, error: BaseException) -> bool:
+        return isinstance(error, NeoWsError) and error.retryable and not self._breaker.tripped
 
     def _wait_s(self, attempt: tenacity.RetryCallState) -> float:
-        """Seconds to wait before the next attempt. A key over its limit is parked by the budget, another may be
-        free.
-        """
+        """Seconds to wait before the next attempt, where neither the breaker nor the budget makes it wait anyway."""
         error = attempt.outcome.exception() if attempt.outcome else None
-        told = error.retry_after_s if isinstance(error, NeoWsError) and not isinstance(error, RateLimited) else None
-        return max(self._backoff(attempt), told or 0.0)
+        waits_elsewhere = isinstance(error, NeoWsError) and (
+            error.is_outage or (isinstance(error, RateLimited) and self._budget is not None)
+        )
+        return 0.0 if waits_elsewhere else self._backoff(attempt)
 
 
 def _source(response: httpx.Response) -> str:
@@ -208,7 +247,7 @@ def _verdict(response: httpx.Response) -> NeoWsError:
     if status == HTTPStatus.NOT_FOUND:
         return NotFound(f"{said}: no such page; check NEOWS_BASE_URL")
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return Unavailable(f"{said}: NeoWs is out of order for now", retry_after_s)
+        return Unavailable(f"{said}: NeoWs is out of order", retry_after_s)
     return BadRequest(f"{said}: the request is not accepted; check NEOWS_BASE_URL")
 
 

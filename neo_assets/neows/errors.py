@@ -12,10 +12,13 @@ class NeoWsError(Exception):
     """NeoWs did not give what was asked; the message is one line that says what and why, free of keys."""
 
     retryable: ClassVar[bool] = False
-    """Whether asking again may help."""
+    """Whether asking again, now or later, may help. Dagster's step and run retries go by this too."""
 
     concerns_all: ClassVar[bool] = False
     """Whether every other page will fail in the same way, so that going on is no use."""
+
+    is_outage: ClassVar[bool] = False
+    """Whether the host itself is out of order: the breaker counts these."""
 
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
         """`retry_after_s`: seconds to wait before asking again, where the response says so (Retry-After)."""
@@ -24,53 +27,63 @@ class NeoWsError(Exception):
 
 
 class KeyRejected(NeoWsError):
-    """403: the key is missing, unknown, disabled or not allowed."""
+    """403 (or 401): the key is missing, unknown, disabled or not allowed. Give up with it; other keys go on."""
 
     concerns_all = True
 
 
 class NotFound(NeoWsError):
-    """404: NeoWs has no such thing."""
+    """404: NeoWs has no such page. Give up."""
 
 
 class BadRequest(NeoWsError):
-    """Another 4xx: asking in the same way again is no use."""
+    """Another 4xx, or a redirect: asking in the same way again is no use. Give up."""
 
 
 class CertificateRejected(NeoWsError):
-    """The server's TLS certificate cannot be trusted."""
+    """The server's TLS certificate cannot be trusted. Give up, with all pages."""
 
     concerns_all = True
 
 
 class RateLimited(NeoWsError):
-    """429: over the hourly budget, or so NeoWs says; false ones occur (2023-11-22, nasa/api-docs#210)."""
+    """429: over the hourly budget, or so NeoWs says; false ones occur (2023-11-22, nasa/api-docs#210).
+
+    Wait as long as Retry-After says; other keys go on meanwhile.
+    """
 
     retryable = True
     concerns_all = True
 
 
 class Unavailable(NeoWsError):
-    """5xx: an outage or a maintenance window; the body is HTML."""
+    """5xx: an outage or a maintenance window; the body is HTML. Retry with backoff, through the breaker."""
 
     retryable = True
-    concerns_all = True
+    is_outage = True
 
 
 class Unreachable(NeoWsError):
-    """No connection, a reset, or no answer in time."""
+    """No connection, a reset, or no answer in time. Retry with backoff, through the breaker."""
+
+    retryable = True
+    is_outage = True
+
+
+class Outage(NeoWsError):
+    """The breaker has tripped: the host was out of order several times in a row. Give up for now, with all pages."""
 
     retryable = True
     concerns_all = True
 
 
 class NotAPage(NeoWsError):
-    """A 200 that is not a whole Browse page: empty, HTML, cut short."""
+    """A 200 that is not a whole Browse page: empty, HTML, cut short. Retry with backoff."""
 
     retryable = True
 
 
 class WrongPage(NeoWsError):
-    """A whole Browse page, but not the one asked for."""
+    """A whole Browse page, but not the one asked for. Retry with backoff."""
 
     retryable = True

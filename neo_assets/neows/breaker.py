@@ -1,0 +1,77 @@
+"""The circuit breaker: while a host is out of order one request at a time feels for it, ever more rarely, and then
+none.
+
+What counts as an outage is decided in `errors`; pacing a host that is well is the business of `budget`.
+"""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncIterator
+
+from neo_assets.neows.errors import NeoWsError, Outage
+
+
+class Breaker:
+    """Shared by all requests of one client."""
+
+    def __init__(self, first_wait_s: float, longest_wait_s: float = 60.0, trips_after: int = 5) -> None:
+        """
+        Args:
+            first_wait_s: seconds of silence after a failure; doubled, with jitter, after each further one in a row.
+            longest_wait_s: longest silence, but for one that the host asks for itself (Retry-After).
+            trips_after: failures in a row after which nothing more is asked.
+        """
+        self._first_wait_s = first_wait_s
+        self._longest_wait_s = longest_wait_s
+        self._trips_after = trips_after
+        self._failures = 0
+        self._last_failure_at = 0.0
+        self._resume_at = 0.0
+        self._last_error: NeoWsError | None = None
+        self._feeler = asyncio.Lock()
+
+    @property
+    def tripped(self) -> bool:
+        """Whether nothing more is asked."""
+        return self._failures >= self._trips_after
+
+    @contextlib.asynccontextmanager
+    async def request(self) -> AsyncIterator[None]:
+        """Around each request: waits its turn while the host is out of order, and takes note of how it went.
+
+        Raises:
+            Outage: the host has been out of order for too long.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            if self._failures:
+                await stack.enter_async_context(self._feeler)
+                self._refuse_if_tripped()
+                await asyncio.sleep(max(0.0, self._resume_at - time.monotonic()))
+            started_at = time.monotonic()
+            try:
+                yield
+            except NeoWsError as error:
+                if not error.is_outage:
+                    self._failures = 0
+                elif started_at >= self._last_failure_at:  # else it was under way when the outage was noticed
+                    self._note(error)
+                    self._refuse_if_tripped()
+                raise
+            self._failures = 0
+
+    def _note(self, error: NeoWsError) -> None:
+        self._failures += 1
+        self._last_error = error
+        self._last_failure_at = time.monotonic()
+        backoff_s = min(self._longest_wait_s, self._first_wait_s * 2 ** (self._failures - 1))
+        wait_s = max(backoff_s + random.uniform(0, self._first_wait_s), error.retry_after_s or 0.0)
+        self._resume_at = self._last_failure_at + wait_s
+
+    def _refuse_if_tripped(self) -> None:
+        if self.tripped:
+            raise Outage(
+                f"{self._last_error}; {self._failures} attempts in a row failed, so nothing more is asked for now: "
+                "run the same command again later, what was stored is kept"
+            )
