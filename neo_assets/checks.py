@@ -124,12 +124,16 @@ def every_neo_is_read_once(read: Read, page_set: str) -> Verdict:
     """No NEO stands twice, and those that are not there are in quarantine or copies of others."""
     ids = read(NEO_RECORDS)["id"]
     on_pages = pc.sum(read(RAW_PAGE_INDEX)["neos"], min_count=0).as_py()
-    copies = on_pages - len(ids) - read(QUARANTINE).num_rows
-    same = ids.to_pylist() == read(NEO_SIGHTINGS)["neo_id"].to_pylist()
-    return pc.count_distinct(ids).as_py() == len(ids) and copies >= 0 and same, {
+    quarantined = read(QUARANTINE).num_rows
+    sightings = read(NEO_SIGHTINGS)
+    counted = sightings.filter(sightings["is_counted"])["neo_id"]
+    older = sightings.num_rows - len(counted)
+    all_there = on_pages == len(ids) + older + quarantined and ids.to_pylist() == counted.to_pylist()
+    return all_there and pc.count_distinct(ids).as_py() == len(ids), {
         "NEOs on the pages": on_pages,
         "NEOs read": len(ids),
-        "older copies left out": copies,
+        "older copies left out": older,
+        "in quarantine": quarantined,
     }
 
 

@@ -5,7 +5,7 @@ elsewhere.
 import dataclasses
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -29,22 +29,96 @@ def neo() -> None:
 
 
 @neo.command()
-def run() -> None:
+@click.option("--heal", is_flag=True, help="Take pages again that do not fit the others, as `neo plan` lists them.")
+def run(heal: bool) -> None:
     """Gather every page set, compute everything, print the totals.
 
     What is done already is kept: pages younger than NEO_RAW_MAX_AGE_HOURS are not asked for again, and page sets whose
     tables are up to date with them are skipped. Progress goes to standard error, the totals to standard output.
     """
     settings = Settings.load()
-    from neo_assets.runner import run_everything
+    from neo_assets.runner import Runner
 
-    failed = run_everything(settings)
+    with Runner(settings) as runner:
+        failed = runner.refresh()
+        runner.total()
+        if heal:
+            runner.heal()
     _print_summary(settings)
     if failed:
         sets = ", ".join(failed)
         raise click.ClickException(
             f"{len(failed)} page sets failed and are not in the totals as they should be: {sets}"
         )
+
+
+@neo.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+def plan(as_json: bool) -> None:
+    """Print what `neo run` would fetch and what it costs.
+
+    Nothing is fetched. Says also whether the pages in the lake fit together, and which ones `neo run --heal` would take
+    again.
+    """
+    from neo_assets.lake.storage import Storage
+    from neo_assets.plan import make_plan
+    from neo_assets.resources import NeoWs
+
+    settings = Settings.load()
+    plan = make_plan(settings, Storage(settings.lake), NeoWs(settings))
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(plan), default=str))
+        return
+    heal = ", ".join(map(str, plan.pages_to_heal[:20])) + (", ..." if len(plan.pages_to_heal) > 20 else "")
+    _print_rows(
+        {
+            "Source": plan.source,
+            "Pages": f"{plan.pages:,} in {plan.page_sets:,} page sets",
+            "Reused": f"{plan.pages_reused:,} pages, younger than {settings.raw_max_age_hours:g} hours",
+            "To fetch": f"{plan.pages_to_fetch:,} pages, one request each",
+            "Done": f"not before {plan.done_at:%Y-%m-%d %H:%M} UTC" if plan.takes_s > 1 else "at once, by the budget",
+            "Snapshot": ", ".join([plan.verdict, *plan.reasons]),
+            "To heal": f"{len(plan.pages_to_heal):,} pages: {heal}" if heal else "nothing",
+        }
+    )
+
+
+@neo.group()
+def quarantine() -> None:
+    """Records that could not be read: see them, read them again."""
+
+
+@quarantine.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line, the records among them.")
+def list_quarantine(as_json: bool) -> None:
+    """List what is in quarantine."""
+    from neo_assets.quarantine import quarantined
+
+    rows = quarantined(Settings.load()).to_pylist()
+    for row in rows:
+        click.echo(json.dumps(row) if as_json else f"page {row['page']}, record {row['index']}: {row['reason']}")
+    if not rows:
+        click.echo("Nothing is in quarantine.", err=True)
+
+
+@quarantine.command()
+def replay() -> None:
+    """Read the page sets with quarantined records again.
+
+    For after a fix, of the program or of the data; nothing is fetched.
+    """
+    from neo_assets.quarantine import quarantined
+    from neo_assets.runner import Runner
+
+    settings = Settings.load()
+    before = quarantined(settings)
+    keys = sorted(set(before["page_set"].to_pylist()))
+    with Runner(settings) as runner:
+        runner.recompute(keys)
+        if keys:
+            runner.total()
+    after = quarantined(settings).num_rows
+    click.echo(f"{before.num_rows} records were in quarantine, {after} still are.")
 
 
 @neo.command()
@@ -101,23 +175,30 @@ def _print_summary(settings: Settings, as_json: bool = False) -> None:
         click.echo(json.dumps(dataclasses.asdict(summary)))
     else:
         simulated = "  (made-up objects: set NASA_API_KEYS for NASA's)" if summary.source == "simulator" else ""
-        rows = {
-            "Source": summary.source + simulated,
-            "Pages": f"{summary.pages:,} in {summary.page_sets:,} of {summary.page_sets_expected:,} page sets",
-            "NEOs": f"{summary.neos:,}",
-            "Near misses": f"{summary.near_misses:,} to all bodies, {summary.near_misses_earth:,} to Earth"
-            "  (nearer than 0.2 au)",
-            "Approaches": f"{summary.approaches:,} to all bodies, {summary.approaches_earth:,} to Earth",
-            "Years": f"{summary.years}" + (f"  ({summary.first_year} to {summary.last_year})" if summary.years else ""),
-            "Files": summary.lake,
-            "Dagster's UI": "make dev, or: dagster dev",
-        }
-        for name, value in rows.items():
-            click.echo(f"{name:<14}{value}")
+        _print_rows(
+            {
+                "Source": summary.source + simulated,
+                "Pages": f"{summary.pages:,} in {summary.page_sets:,} of {summary.page_sets_expected:,} page sets",
+                "NEOs": f"{summary.neos:,}",
+                "Near misses": f"{summary.near_misses:,} to all bodies, {summary.near_misses_earth:,} to Earth"
+                "  (nearer than 0.2 au)",
+                "Approaches": f"{summary.approaches:,} to all bodies, {summary.approaches_earth:,} to Earth",
+                "Snapshot": ", ".join([summary.verdict, *summary.reasons]),
+                "Years": f"{summary.years}"
+                + (f"  ({summary.first_year} to {summary.last_year})" if summary.years else ""),
+                "Files": summary.lake,
+                "Dagster's UI": "make dev, or: dagster dev",
+            }
+        )
     if not summary.up_to_date:
         click.echo(
             "The page sets have changed since these totals were computed; `neo run` computes them again.", err=True
         )
+
+
+def _print_rows(rows: Mapping[str, str]) -> None:
+    for name, value in rows.items():
+        click.echo(f"{name:<14}{value}")
 
 
 def main() -> None:

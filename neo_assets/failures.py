@@ -33,7 +33,7 @@ class PagesMissing(Exception):
         return any(error.retryable for error in self.errors)
 
 
-EXPECTED = (LakeError, BudgetError, PagesMissing)
+EXPECTED = (LakeError, BudgetError, NeoWsError, PagesMissing)
 """What can go wrong without anything being wrong with the program; the message alone tells enough."""
 
 

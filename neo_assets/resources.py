@@ -1,6 +1,7 @@
 """What the assets are given: NeoWs as the settings say. (The lake's resource is a `lake.storage.Storage`.)"""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from urllib.parse import urlsplit
 from neo_assets.failures import PagesMissing
 from neo_assets.neows.budget import Budget
 from neo_assets.neows.errors import NeoWsError
-from neo_assets.neows.pages import NASA, SIMULATOR, Page
+from neo_assets.neows.pages import NASA, SIMULATOR, CatalogueStats, Page
 from neo_assets.settings import NASA_BASE_URL, Settings
 
 if TYPE_CHECKING:
@@ -55,6 +56,22 @@ class NeoWs:
         failed = asyncio.run(self._fetch(numbers, keep))
         if failed:
             raise PagesMissing(failed, len(numbers))
+
+    def stats(self) -> CatalogueStats:
+        """What NeoWs says of its whole catalogue.
+
+        Raises:
+            NeoWsError: it could not be had.
+        """
+        return asyncio.run(self._stats())
+
+    def forecast(self, requests: int) -> float:
+        """When the last of so many requests could be sent by the budget, at the earliest (seconds since 1970)."""
+        return time.time() if self._settings.simulated else self._budget.forecast(requests)
+
+    async def _stats(self) -> CatalogueStats:
+        async with self._client() as client:
+            return await client.fetch_stats()
 
     async def _fetch(self, numbers: list[int], store: Callable[[Page], None]) -> dict[int, NeoWsError]:
         async with self._client() as client:

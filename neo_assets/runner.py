@@ -1,11 +1,15 @@
-"""`neo run`: the page sets one after another, then the totals, in this process and against Dagster's instance.
+"""`neo run` and its kin: page sets one after another, then the totals, in this process and against Dagster's instance.
 
 Nothing is done here that `dagster asset materialize` does not do too; only the waiting for a daemon's ticks is saved.
 """
 
 import sys
 from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
 import dagster as dg
 from tqdm import tqdm
@@ -14,78 +18,155 @@ from neo_assets.definitions import build_defs
 from neo_assets.failures import PagesMissing
 from neo_assets.lake import source
 from neo_assets.lake.storage import Storage
+from neo_assets.neows.errors import NeoWsError
 from neo_assets.neows.pages import Page
 from neo_assets.partitions import page_sets, pages_of
+from neo_assets.plan import make_plan
 from neo_assets.progress import is_done
 from neo_assets.resources import NeoWs
 from neo_assets.settings import Settings
+from neo_assets.snapshot import Snapshot
 
 # Dagster's account of each step goes to its instance, where the UI shows it, and not to the terminal.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 _DEFAULT_HOME = Path("data/dagster")
+_HEALING_ROUNDS = 3
+_WORTH_A_WORD_S = 10.0
 
 
-def run_everything(settings: Settings) -> list[str]:
-    """Do all page sets that are not done yet, then the totals. Progress goes to standard error.
+class Runner:
+    """Runs the graph over page sets; a context manager. Progress goes to standard error."""
 
-    Returns:
-        The page sets that failed. What a set has done is kept when a later one fails.
+    def __init__(self, settings: Settings) -> None:
+        """Nothing is read or written before it is entered."""
+        self._settings = settings
+        self._lake = Storage(settings.lake)
+        self._keys = page_sets(settings.pages, settings.pages_per_set).get_partition_keys()
+        self._fetched = Counter[str]()
+        self._current = ""
+        self._neows = NeoWs(settings, on_page=self._count)
+        self._defs = build_defs(settings, neows=self._neows)
 
-    Raises:
-        LakeError: the lake cannot be used, or belongs to another source.
-        PagesMissing: no page could be had, for a reason that concerns all of them.
-    """
-    keys = page_sets(settings.pages, settings.pages_per_set).get_partition_keys()
-    lake = Storage(settings.lake)
-    failed: dict[str, PagesMissing] = {}
-    # The bar shows on a terminal only; the lines beside it show everywhere.
-    with tqdm(total=settings.pages, unit="page", disable=None, leave=False) as bar, _instance(settings) as instance:
-        fetched = Counter[str]()
+    def __enter__(self) -> Self:
+        # The bar shows on a terminal only; the lines beside it show everywhere.
+        self._bar = tqdm(total=0, unit="page", disable=None, leave=False)
+        self._instance = _instance(self._settings)
+        return self
 
-        def count(page: Page) -> None:
-            fetched[key] += 1
-            bar.update()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.close()
+        self._instance.dispose()
 
-        neows = NeoWs(settings, on_page=count)
-        _tell(f"Gathering {settings.pages:,} pages in {len(keys):,} page sets from {neows.where} into {lake.root}")
-        if neows.source:
-            source.claim(lake, neows.source)
-        defs = build_defs(settings, neows=neows)
-        for done, key in enumerate(keys, 1):
-            label = f"[{done}/{len(keys)}] page set {key}"
-            if is_done(lake, key, settings.raw_max_age_hours):
+    def refresh(self) -> list[str]:
+        """Do all page sets that are not done yet.
+
+        Returns:
+            The page sets that failed. What a set has done is kept when a later one fails.
+
+        Raises:
+            LakeError: the lake cannot be used, or belongs to another source.
+            PagesMissing: no page set could be done.
+        """
+        settings = self._settings
+        _tell(
+            f"Gathering {settings.pages:,} pages in {len(self._keys):,} page sets from {self._neows.where} "
+            f"into {self._lake.root}"
+        )
+        if self._neows.source:
+            source.claim(self._lake, self._neows.source)
+        self._announce()
+        failed = self._run_page_sets("page_set", self._keys)
+        if sum(self._fetched.values()):
+            self._note_stats()
+        return failed
+
+    def heal(self) -> None:
+        """Take those pages again that do not fit the others, until the snapshot is consistent or three rounds are
+        over.
+        """
+        for round_ in range(1, _HEALING_ROUNDS + 1):
+            snapshot = Snapshot(self._lake, self._keys)
+            if not (pages := snapshot.pages_to_heal):
+                break
+            _tell(f"Healing, round {round_}: the snapshot is {snapshot.verdict}, {len(pages)} pages are taken again")
+            affected = [key for key in self._keys if not set(pages).isdisjoint(pages_of(key))]
+            self._run_page_sets("page_set", affected, pages)
+            self._note_stats()
+            self.total()
+
+    def recompute(self, keys: Sequence[str]) -> None:
+        """Make every table of these page sets anew from the stored pages, without the network."""
+        self._run_page_sets("recompute", keys)
+
+    def total(self) -> None:
+        """Compute the totals and the verdict on the snapshot."""
+        self._execute("totals")
+
+    def _announce(self) -> None:
+        """Say what is going to be spent, where that is worth a word."""
+        plan = make_plan(self._settings, self._lake, self._neows)
+        if plan.takes_s > _WORTH_A_WORD_S:
+            duration = timedelta(seconds=round(plan.takes_s))
+            _tell(
+                f"{plan.pages_to_fetch:,} pages to fetch, one request each; by the request budget the last goes out at "
+                f"{plan.done_at:%Y-%m-%d %H:%M} UTC, in {duration}"
+            )
+
+    def _run_page_sets(self, job: str, keys: Sequence[str], take_again: Collection[int] = ()) -> list[str]:
+        self._fetched.clear()
+        self._bar.reset(sum(len(pages_of(key)) for key in keys))
+        failed: dict[str, PagesMissing] = {}
+        stopped: PagesMissing | None = None
+        for number, key in enumerate(keys, 1):
+            self._current, pages = key, pages_of(key)
+            label = f"[{number}/{len(keys)}] page set {key}"
+            again = sorted(set(take_again).intersection(pages))
+            if job == "page_set" and not again and is_done(self._lake, key, self._settings.raw_max_age_hours):
                 _tell(f"{label}: up to date")
+            elif stopped:
+                failed[key] = stopped
             else:
+                config = {"ops": {"raw_pages": {"config": {"take_again": again}}}} if again else {}
                 try:
-                    _execute(defs.resolve_job_def("page_set"), instance, key)
-                    _tell(f"{label}: {fetched[key]} pages fetched, {len(pages_of(key)) - fetched[key]} reused")
+                    self._execute(job, key, config)
+                    _tell(f"{label}: {self._fetched[key]} pages fetched, {len(pages) - self._fetched[key]} reused")
                 except PagesMissing as error:
-                    _tell(f"{label}: FAILED: {error}")
+                    _tell(f"{label}: {self._fetched[key]} pages fetched, FAILED: {error}")
                     failed[key] = error
-                    if error.concerns_all:
-                        failed.update(dict.fromkeys(keys[done:], error))
-                        break
-            bar.update(len(pages_of(key)) - fetched[key])
-        if len(failed) == len(keys):
+                    stopped = error if error.concerns_all else None
+            self._bar.update(len(pages) - self._fetched[key])
+        if keys and len(failed) == len(keys):
             raise next(iter(failed.values()))
-        _execute(defs.resolve_job_def("totals"), instance)
-    return list(failed)
+        return list(failed)
 
+    def _execute(self, job: str, page_set: str | None = None, config: Mapping[str, Any] | None = None) -> None:
+        """Run a job in this process and say which asset checks did not pass.
 
-def _execute(job: dg.JobDefinition, instance: dg.DagsterInstance, page_set: str | None = None) -> None:
-    """Run a job in this process and say which asset checks did not pass.
+        What went wrong in it is raised as it was before Dagster was told.
+        """
+        definition = self._defs.resolve_job_def(job)
+        try:
+            result = definition.execute_in_process({**_QUIET, **(config or {})}, self._instance, page_set)
+        except dg.Failure as failure:
+            raise failure.__cause__ or failure from None
+        for check in result.get_asset_check_evaluations():
+            if not check.passed:
+                figures = ", ".join(f"{name}: {figure.value}" for name, figure in check.metadata.items())
+                _tell(f"  {check.severity.value}: {check.asset_key.to_user_string()} {check.check_name}: {figures}")
 
-    What went wrong in it is raised as it was before Dagster was told.
-    """
-    try:
-        result = job.execute_in_process(_QUIET, instance, page_set)
-    except dg.Failure as failure:
-        raise failure.__cause__ or failure from None
-    for check in result.get_asset_check_evaluations():
-        if not check.passed:
-            figures = ", ".join(f"{name}: {figure.value}" for name, figure in check.metadata.items())
-            _tell(f"  {check.severity.value}: {check.asset_key.to_user_string()} {check.check_name}: {figures}")
+    def _note_stats(self) -> None:
+        """Ask NeoWs what it says of itself; nothing depends on it, so a refusal is only mentioned."""
+        try:
+            self._execute("stats")
+        except NeoWsError as error:
+            _tell(f"The catalogue's own count could not be had and is not compared: {error}")
+
+    def _count(self, page: Page) -> None:
+        self._fetched[self._current] += 1
+        self._bar.update()
 
 
 def _instance(settings: Settings) -> dg.DagsterInstance:

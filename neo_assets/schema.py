@@ -77,6 +77,17 @@ RAW_PAGE_INDEX = Table(
     ),
 )
 
+CATALOGUE_STATS = Table(
+    "catalogue_stats",
+    "What NeoWs says of its whole catalogue (/stats), when it was last asked.",
+    (
+        Column("fetched_at", _TIME_FETCHED, "When the response arrived.", "UTC"),
+        Column("near_earth_object_count", pa.int64(), "NEOs in the catalogue.", source="near_earth_object_count"),
+        Column("close_approach_count", pa.int64(), "Close approaches in the catalogue.", source="close_approach_count"),
+    ),
+    partitioned=False,
+)
+
 NEO_RECORDS = Table(
     "neo_records",
     "One row per near-Earth object.",
@@ -233,7 +244,7 @@ CLOSE_APPROACHES = Table(
 
 NEO_SIGHTINGS = Table(
     "neo_sightings",
-    "Which page each NEO of a page set was last seen on: what tells the totals which copy of an object counts.",
+    "Where and when each NEO was seen: what tells which copy of an object counts, and whether the catalogue moved.",
     (
         Column("neo_id", pa.string(), "The NEO: `id` in neo_records.", source=f"{_NEO}.id, else neo_reference_id"),
         Column(
@@ -244,6 +255,7 @@ NEO_SIGHTINGS = Table(
         ),
         Column("page", pa.int32(), "Number of the Browse page.", source="page.number"),
         Column("fetched_at", _TIME_FETCHED, "When that page arrived.", "UTC"),
+        Column("is_counted", pa.bool_(), "Whether this copy stands in neo_records: no later one is in the page set."),
     ),
 )
 
@@ -287,6 +299,19 @@ TOTAL_YEARLY_APPROACHES = Table(
     _YEARLY_COLUMNS,
     partitioned=False,
 )
+SNAPSHOT = Table(
+    "snapshot",
+    "Whether the lake holds one state of the catalogue: a row for each reason against it, or one that says consistent.",
+    (
+        Column(
+            "verdict", pa.string(), "`consistent`, `drifted` (the catalogue moved) or `incomplete` (something lacks)."
+        ),
+        Column("reason", pa.string(), "What was found; empty where nothing was."),
+        Column("count", pa.int64(), "How many of them."),
+        Column("detail", pa.string(), "Which, or from what to what."),
+    ),
+    partitioned=False,
+)
 
 TABLES = {
     table.name: table
@@ -300,6 +325,8 @@ TABLES = {
         YEARLY_APPROACHES,
         TOTAL_NEAR_MISSES,
         TOTAL_YEARLY_APPROACHES,
+        CATALOGUE_STATS,
+        SNAPSHOT,
     )
 }
 """Every table by its name, which is the name of its asset where it is one."""

@@ -9,15 +9,13 @@ import pyarrow.compute as pc
 from neo_assets.lake import tables
 from neo_assets.lake.source import source_of
 from neo_assets.lake.storage import Storage
-from neo_assets.metrics import engine
 from neo_assets.schema import (
     NEAR_MISS_COUNT,
-    NEO_SIGHTINGS,
-    RAW_PAGE_INDEX,
     TOTAL_NEAR_MISSES,
     TOTAL_YEARLY_APPROACHES,
     YEARLY_APPROACHES,
 )
+from neo_assets.snapshot import Snapshot
 
 EARTH = "Earth"
 
@@ -39,6 +37,9 @@ class Summary:
     years: int
     first_year: int | None
     last_year: int | None
+    verdict: str
+    """`consistent`, `drifted` or `incomplete`: whether the lake holds one state of the catalogue."""
+    reasons: list[str]
     up_to_date: bool
     """Whether the totals were computed from the page sets' counts as they are now."""
 
@@ -56,15 +57,15 @@ def summarize(lake: Storage, page_sets: Sequence[str]) -> Summary:
     near = tables.read_table(lake, TOTAL_NEAR_MISSES)
     yearly = tables.read_table(lake, TOTAL_YEARLY_APPROACHES)
     counted = tables.stored_page_sets(lake, YEARLY_APPROACHES, page_sets)
-    sightings = tables.read_page_sets(lake, NEO_SIGHTINGS, counted)
+    snapshot = Snapshot(lake, page_sets)
     years = pc.min_max(yearly["year"])
     return Summary(
         source=source_of(lake) or "unknown",
         lake=lake.root,
-        pages=tables.read_page_sets(lake, RAW_PAGE_INDEX, counted).num_rows,
+        pages=snapshot.pages,
         page_sets=len(counted),
         page_sets_expected=len(page_sets),
-        neos=sightings.num_rows - engine.superseded(sightings).num_rows,
+        neos=snapshot.neos,
         near_misses=_sum(near, "near_misses"),
         near_misses_earth=_sum(_earth(near), "near_misses"),
         approaches=_sum(yearly, "approaches"),
@@ -72,6 +73,8 @@ def summarize(lake: Storage, page_sets: Sequence[str]) -> Summary:
         years=pc.count_distinct(yearly["year"]).as_py(),
         first_year=years["min"].as_py(),
         last_year=years["max"].as_py(),
+        verdict=snapshot.verdict,
+        reasons=[f"{finding.reason}: {finding.count}" for finding in snapshot.findings],
         up_to_date=all(
             tables.made_from(total) == tables.made_from(tables.read_page_sets(lake, partial, counted))
             for total, partial in ((near, NEAR_MISS_COUNT), (yearly, YEARLY_APPROACHES))

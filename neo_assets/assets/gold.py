@@ -16,23 +16,28 @@ from neo_assets.lake import tables
 from neo_assets.lake.storage import LakeError, Storage
 from neo_assets.metrics import engine
 from neo_assets.schema import (
+    CATALOGUE_STATS,
     CLOSE_APPROACHES,
     NEAR_MISS_COUNT,
+    NEO_RECORDS,
     NEO_SIGHTINGS,
+    SNAPSHOT,
     TOTAL_NEAR_MISSES,
     TOTAL_YEARLY_APPROACHES,
     YEARLY_APPROACHES,
     Table,
 )
+from neo_assets.snapshot import Snapshot
 
 
 def gold_assets(page_sets: dg.StaticPartitionsDefinition) -> list[dg.AssetsDefinition]:
-    """Counts per page set and the totals."""
+    """Counts per page set, the totals, and the verdict on the snapshot."""
     return [
         _count(NEAR_MISS_COUNT, page_sets),
         _count(YEARLY_APPROACHES, page_sets),
         _total(TOTAL_NEAR_MISSES, NEAR_MISS_COUNT, page_sets),
         _total(TOTAL_YEARLY_APPROACHES, YEARLY_APPROACHES, page_sets),
+        _snapshot(page_sets),
     ]
 
 
@@ -55,6 +60,21 @@ def _total(total: Table, partial: Table, page_sets: dg.StaticPartitionsDefinitio
 
     return dg.asset(
         roll_up, deps=[partial.name], automation_condition=dg.AutomationCondition.eager(), **_described(total)
+    )
+
+
+def _snapshot(page_sets: dg.StaticPartitionsDefinition) -> dg.AssetsDefinition:
+    def snapshot(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Storage]) -> pa.Table:
+        with told_to_dagster():
+            found = Snapshot(lake, page_sets.get_partition_keys())
+            context.add_output_metadata({"verdict": found.verdict, "pages to heal": len(found.pages_to_heal)})
+            return found.table()
+
+    return dg.asset(
+        snapshot,
+        deps=[NEO_RECORDS.name, CATALOGUE_STATS.name],
+        automation_condition=dg.AutomationCondition.eager(),
+        **_described(SNAPSHOT),
     )
 
 

@@ -7,6 +7,7 @@ SOURCE_MARK = "lake.json"
 
 _STOREYS = {
     "raw_page_index": "bronze",
+    "catalogue_stats": "bronze",
     "neo_records": "silver",
     "close_approaches": "silver",
     "neo_sightings": "silver",
@@ -14,6 +15,7 @@ _STOREYS = {
     "yearly_approaches": "gold",
     "total_near_misses": "gold",
     "total_yearly_approaches": "gold",
+    "snapshot": "gold",
 }
 
 

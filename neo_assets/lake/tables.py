@@ -86,7 +86,8 @@ def read_page_sets(storage: Storage, table: Table, page_sets: Sequence[str]) -> 
         part.append_column("page_set", pa.repeat(key, part.num_rows)).replace_schema_metadata()
         for key, part in zip(page_sets, parts, strict=True)
     ]
-    return with_origin(pa.concat_tables(keyed), digest(map(made_from, parts)))
+    none = table.schema.append(pa.field("page_set", pa.string())).empty_table()
+    return with_origin(pa.concat_tables([none, *keyed]), digest(map(made_from, parts)))
 
 
 def open_table(storage: Storage, table: Table, page_set: str) -> ds.Dataset:

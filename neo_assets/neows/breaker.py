@@ -27,6 +27,7 @@ class Breaker:
         self._longest_wait_s = longest_wait_s
         self._trips_after = trips_after
         self._failures = 0
+        self._failed_at: set[str] = set()
         self._last_failure_at = 0.0
         self._resume_at = 0.0
         self._last_error: NeoWsError | None = None
@@ -35,11 +36,14 @@ class Breaker:
     @property
     def tripped(self) -> bool:
         """Whether nothing more is asked."""
-        return self._failures >= self._trips_after
+        return self._failures >= self._trips_after and len(self._failed_at) > 1
 
     @contextlib.asynccontextmanager
-    async def request(self) -> AsyncIterator[None]:
+    async def request(self, what: str) -> AsyncIterator[None]:
         """Around each request: waits its turn while the host is out of order, and takes note of how it went.
+
+        Args:
+            what: what is asked for; the failures of a single thing are no outage of the host.
 
         Raises:
             Outage: the host has been out of order for too long.
@@ -54,12 +58,17 @@ class Breaker:
                 yield
             except NeoWsError as error:
                 if not error.is_outage:
-                    self._failures = 0
+                    self._all_is_well()
                 elif started_at >= self._last_failure_at:  # else it was under way when the outage was noticed
+                    self._failed_at.add(what)
                     self._note(error)
                     self._refuse_if_tripped()
                 raise
-            self._failures = 0
+            self._all_is_well()
+
+    def _all_is_well(self) -> None:
+        self._failures = 0
+        self._failed_at.clear()
 
     def _note(self, error: NeoWsError) -> None:
         self._failures += 1

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from http import HTTPStatus
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import httpx
 import tenacity
@@ -27,11 +27,13 @@ from neo_assets.neows.errors import (
     Unavailable,
     Unreachable,
 )
-from neo_assets.neows.pages import NASA, SIMULATOR, Page, read_envelope
+from neo_assets.neows.pages import NASA, SIMULATOR, CatalogueStats, Page, read_envelope, read_stats
 from neo_assets.neows.redact import redact
 from neo_assets.schema import NEOS_PER_PAGE
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 SIMULATOR_SERVER = "neo-assets-simulator"
 """How the simulator names itself in the `Server` header, so that its data is never taken for real."""
@@ -140,20 +142,29 @@ class NeoWsClient:
         )
         return await retrying(self._fetch_page_once, number)
 
-    async def _fetch_page_once(self, number: int) -> Page:
-        response = await self._get("/neo/browse", {"page": number, "size": NEOS_PER_PAGE})
-        fetched_at = datetime.now(UTC)
-        body = redact(response.content, self._keys)
-        neos, total_elements = read_envelope(body, number)
-        return Page(number, body, fetched_at, _source(response), neos, total_elements)
+    async def fetch_stats(self) -> CatalogueStats:
+        """What NeoWs says of its whole catalogue (`/stats`), asked for once.
 
-    async def _get(self, path: str, params: dict[str, int]) -> httpx.Response:
-        """A response of status 200, with the first key that is let through."""
+        Raises:
+            NeoWsError: it could not be had.
+        """
+        return await self._get("/stats", {}, lambda response: read_stats(response.content, datetime.now(UTC)))
+
+    async def _fetch_page_once(self, number: int) -> Page:
+        def read(response: httpx.Response) -> Page:
+            body = redact(response.content, self._keys)
+            neos, total_elements = read_envelope(body, number)
+            return Page(number, body, datetime.now(UTC), _source(response), neos, total_elements)
+
+        return await self._get("/neo/browse", {"page": number, "size": NEOS_PER_PAGE}, read)
+
+    async def _get(self, path: str, params: dict[str, int], read: Callable[[httpx.Response], T]) -> T:
+        """What `read` makes of a response of status 200, asked for with the first key that is let through."""
         while True:
             key = await self._leave_to_ask()
             try:
-                async with self._breaker.request():
-                    return await self._ask(path, params, key)
+                async with self._breaker.request(f"{path}{params}"):
+                    return read(await self._ask(path, params, key))
             except (RateLimited, KeyRejected) as error:
                 if not self._other_key_is_free(key, error):
                     raise

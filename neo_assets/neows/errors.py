@@ -78,9 +78,10 @@ class Outage(NeoWsError):
 
 
 class NotAPage(NeoWsError):
-    """A 200 that is not a whole Browse page: empty, HTML, cut short. Retry with backoff."""
+    """A 200 that is not a whole Browse page: empty, HTML, cut short. Retry with backoff, through the breaker."""
 
     retryable = True
+    is_outage = True
 
 
 class WrongPage(NeoWsError):

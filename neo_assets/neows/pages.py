@@ -3,6 +3,7 @@ in `parse`.
 """
 
 import io
+import json
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -32,6 +33,28 @@ class Page:
     source: str
     neos: int
     total_elements: int
+
+
+@dataclass(frozen=True)
+class CatalogueStats:
+    """What NeoWs says of its whole catalogue, at a time."""
+
+    fetched_at: datetime
+    near_earth_object_count: int
+    close_approach_count: int
+
+
+def read_stats(body: bytes, fetched_at: datetime) -> CatalogueStats:
+    """Read a response of `/stats`.
+
+    Raises:
+        NotAPage: it is not one.
+    """
+    try:
+        stats = json.loads(body)
+        return CatalogueStats(fetched_at, int(stats["near_earth_object_count"]), int(stats["close_approach_count"]))
+    except (ValueError, TypeError, KeyError):
+        raise NotAPage("the response of /stats lacks near_earth_object_count or close_approach_count") from None
 
 
 def read_envelope(body: bytes, number: int) -> tuple[int, int]:

@@ -68,7 +68,10 @@ class RawPage(Protocol):
 
 @dataclass(frozen=True)
 class Parsed:
-    """The tables that some pages give, in the order of pages and places on them; each object stands in them once."""
+    """The tables that some pages give, in the order of pages and places on them.
+
+    Each object stands once in the first two; `neo_sightings` has its older copies too.
+    """
 
     neo_records: pa.Table
     close_approaches: pa.Table
@@ -251,7 +254,14 @@ def _sightings(
     found = pc.extract_regex(_get(neos, "name"), r"\((?P<designation>[^()]+)\)\s*$")
     pages = pa.array([page.number for page, _ in bodies], pa.int32())
     times = pa.array([page.fetched_at for page, _ in bodies], NEO_SIGHTINGS.schema.field("fetched_at").type)
-    columns = [neo_id, pc.coalesce(found.field("designation"), neo_id), pages.take(page_of), times.take(page_of)]
+    counted = pa.repeat(True, len(neos))
+    columns = [
+        neo_id,
+        pc.coalesce(found.field("designation"), neo_id),
+        pages.take(page_of),
+        times.take(page_of),
+        counted,
+    ]
     return pa.Table.from_arrays(columns, schema=NEO_SIGHTINGS.schema)
 
 
@@ -272,11 +282,12 @@ def _merge(batches: list[_Batch]) -> _Batch:
     if kept is None:
         return merged
     of_kept = kept.take(merged.neo)
+    counted = NEO_SIGHTINGS.schema.get_field_index("is_counted")
     return _Batch(
         merged.records.filter(kept),
         merged.approaches.filter(of_kept),
         merged.neo.filter(of_kept),
-        merged.sightings.filter(kept),
+        merged.sightings.set_column(counted, NEO_SIGHTINGS.schema.field(counted), kept),
     )
 
 

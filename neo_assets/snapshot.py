@@ -1,0 +1,150 @@
+"""Whether the lake holds one state of the catalogue, and which pages to take again where it does not.
+
+NeoWs's catalogue grows, is re-ordered, and objects are renumbered while pages are fetched for hours; what that leaves
+behind is found here, from the lake alone. Which copy of an object counts in the totals is decided in `metrics`.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from neo_assets.lake import tables
+from neo_assets.lake.storage import LakeError, Storage
+from neo_assets.metrics import engine
+from neo_assets.partitions import pages_of
+from neo_assets.schema import CATALOGUE_STATS, NEO_SIGHTINGS, NEOS_PER_PAGE, QUARANTINE, RAW_PAGE_INDEX, SNAPSHOT
+
+Verdict = Literal["consistent", "drifted", "incomplete"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A reason not to call the snapshot consistent."""
+
+    verdict: Verdict
+    reason: str
+    count: int
+    detail: str = ""
+
+
+class Snapshot:
+    """What the lake holds of the page sets asked for, read once."""
+
+    def __init__(self, lake: Storage, page_sets: Sequence[str]) -> None:
+        """Reads the page index, the sightings and the quarantine of the page sets that are there."""
+        self._page_sets = page_sets
+        self._stored = tables.stored_page_sets(lake, NEO_SIGHTINGS, page_sets)
+        self._index = tables.read_page_sets(lake, RAW_PAGE_INDEX, self._stored).to_pylist()
+        self._sightings = tables.read_page_sets(lake, NEO_SIGHTINGS, self._stored)
+        self._quarantined = tables.read_page_sets(lake, QUARANTINE, self._stored).num_rows
+        self._older = _older_copies(self._sightings)
+        try:
+            self._stats = tables.read_table(lake, CATALOGUE_STATS).to_pylist()[0]
+        except LakeError:  # never asked for, or not to be had
+            self._stats = None
+
+    @property
+    def findings(self) -> list[Finding]:
+        """Every reason against calling the snapshot consistent."""
+        return list(self._find())
+
+    @property
+    def verdict(self) -> Verdict:
+        """The gravest verdict of all findings."""
+        found = {finding.verdict for finding in self._find()}
+        return "incomplete" if "incomplete" in found else "drifted" if "drifted" in found else "consistent"
+
+    @property
+    def pages(self) -> int:
+        """Browse pages that are there."""
+        return len(self._index)
+
+    @property
+    def neos(self) -> int:
+        """Distinct NEOs."""
+        return int(self._sightings.num_rows - self._older.num_rows)
+
+    @property
+    def pages_to_heal(self) -> list[int]:
+        """Pages to take again: missing, short, with older copies, or from before the catalogue moved."""
+        short = {row["page"] for row in self._index if row["neos"] != _neos_due(row["page"], self._size)}
+        moved = {row["page"] for row in self._index if row["total_elements"] != self._size}
+        older = set(self._older["page"].to_pylist())
+        missing = self._missing_pages
+        suspects = short | moved | older | missing
+        if not suspects and self._missing_neos:  # re-ordered without a trace on any page that was fetched before
+            suspects = {row["page"] for row in self._index}
+        return sorted(suspects)
+
+    def table(self) -> pa.Table:
+        """The findings as the table `snapshot`."""
+        rows = [vars(finding) for finding in self._find()] or [vars(Finding("consistent", "", 0))]
+        return pa.Table.from_pylist(rows, schema=SNAPSHOT.schema)
+
+    @property
+    def _size(self) -> int:
+        """NEOs in the catalogue, by the page that came last."""
+        newest = max(self._index, key=lambda row: row["fetched_at"], default={"total_elements": 0})
+        return int(newest["total_elements"])
+
+    @property
+    def _missing_pages(self) -> set[int]:
+        wanted = {page for key in self._page_sets for page in pages_of(key)}
+        return wanted - {row["page"] for row in self._index}
+
+    @property
+    def _missing_neos(self) -> int:
+        """NEOs that these pages should hold and that were not seen on any of them."""
+        due = sum(_neos_due(row["page"], self._size) for row in self._index)
+        return max(0, int(due - self.neos - self._quarantined))
+
+    def _find(self) -> Iterator[Finding]:
+        if missing := sorted(set(self._page_sets) - set(self._stored)):
+            yield Finding("incomplete", "page sets missing", len(missing), _some(missing))
+        if self._quarantined:
+            yield Finding("incomplete", "records in quarantine", self._quarantined, "see `neo quarantine list`")
+        if not self._index:
+            return
+        sizes = [row["total_elements"] for row in self._index]
+        pages = len(self._missing_pages) + len(self._index)
+        if ceil(min(sizes) / NEOS_PER_PAGE) <= pages < ceil(max(sizes) / NEOS_PER_PAGE):
+            beyond = ceil(max(sizes) / NEOS_PER_PAGE) - pages
+            yield Finding("incomplete", "pages beyond NEO_PAGES", beyond, f"set NEO_PAGES to {pages + beyond} or more")
+        if len(set(sizes)) > 1:
+            yield Finding(
+                "drifted", "catalogue size moved", max(sizes) - min(sizes), f"{min(sizes)} to {max(sizes)} NEOs"
+            )
+        if self._older.num_rows:
+            names = self._older["principal_designation"].to_pylist()
+            yield Finding("drifted", "NEOs seen twice", len(names), _some(names))
+        short = [row["page"] for row in self._index if row["neos"] != _neos_due(row["page"], row["total_elements"])]
+        if short:
+            yield Finding("drifted", "pages with fewer or more NEOs", len(short), _some(short))
+        if self._missing_neos and not missing:
+            yield Finding("drifted", "NEOs not seen", self._missing_neos)
+        if self._stats and self._stats["near_earth_object_count"] != self._size:
+            said = self._stats["near_earth_object_count"]
+            yield Finding(
+                "drifted", "/stats differs", abs(said - self._size), f"{said} NEOs there, {self._size} by the pages"
+            )
+
+
+def _older_copies(sightings: pa.Table) -> pa.Table:
+    """Sightings that do not count, as a later copy of the object was seen, in the same page set or in another."""
+    superseded = engine.superseded(sightings)
+    keys = pc.binary_join_element_wise(sightings["page_set"], sightings["neo_id"], " ")
+    lost = pc.binary_join_element_wise(superseded["page_set"], superseded["neo_id"], " ")
+    return sightings.filter(pc.or_(pc.invert(sightings["is_counted"]), pc.is_in(keys, lost.combine_chunks())))
+
+
+def _neos_due(page: int, size: int) -> int:
+    """NEOs on a page of a catalogue of so many."""
+    return min(max(size - NEOS_PER_PAGE * page, 0), NEOS_PER_PAGE)
+
+
+def _some(things: Sequence[object]) -> str:
+    return ", ".join(map(str, things[:10])) + (", ..." if len(things) > 10 else "")
