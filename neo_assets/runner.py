@@ -3,6 +3,7 @@
 Nothing is done here that `dagster asset materialize` does not do too; only the waiting for a daemon's ticks is saved.
 """
 
+import logging
 import sys
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -52,11 +53,13 @@ class Runner:
         # The bar shows on a terminal only; the lines beside it show everywhere.
         self._bar = tqdm(total=0, unit="page", disable=None, leave=False)
         self._instance = _instance(self._settings)
+        _LOGGER.addHandler(_TERMINAL)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        _LOGGER.removeHandler(_TERMINAL)
         self._bar.close()
         self._instance.dispose()
 
@@ -181,3 +184,13 @@ def _instance(settings: Settings) -> dg.DagsterInstance:
 
 def _tell(line: str) -> None:
     tqdm.write(line, file=sys.stderr)
+
+
+class _Terminal(logging.Handler):
+    """Shows what the package logs of waits and retries, beside the bar; Dagster keeps the same for its UI."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _tell(f"  {record.getMessage()}")
+
+
+_LOGGER, _TERMINAL = logging.getLogger("neo_assets"), _Terminal(logging.WARNING)

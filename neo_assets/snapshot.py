@@ -20,6 +20,9 @@ from neo_assets.schema import CATALOGUE_STATS, NEO_SIGHTINGS, NEOS_PER_PAGE, QUA
 
 Verdict = Literal["consistent", "drifted", "incomplete"]
 
+_MEANT_AS_WHOLE = 0.9
+"""Who asks for this share of the catalogue's pages means them all; who asks for less has chosen so."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -62,6 +65,11 @@ class Snapshot:
     def pages(self) -> int:
         """Browse pages that are there."""
         return len(self._index)
+
+    @property
+    def catalogue_pages(self) -> int:
+        """Pages of the whole catalogue, by the page that came last."""
+        return ceil(self._size / NEOS_PER_PAGE)
 
     @property
     def neos(self) -> int:
@@ -110,10 +118,10 @@ class Snapshot:
         if not self._index:
             return
         sizes = [row["total_elements"] for row in self._index]
-        pages = len(self._missing_pages) + len(self._index)
-        if ceil(min(sizes) / NEOS_PER_PAGE) <= pages < ceil(max(sizes) / NEOS_PER_PAGE):
-            beyond = ceil(max(sizes) / NEOS_PER_PAGE) - pages
-            yield Finding("incomplete", "pages beyond NEO_PAGES", beyond, f"set NEO_PAGES to {pages + beyond} or more")
+        asked_for = len(self._missing_pages) + len(self._index)
+        if _MEANT_AS_WHOLE * self.catalogue_pages <= asked_for < self.catalogue_pages:
+            beyond = self.catalogue_pages - asked_for
+            yield Finding("incomplete", "pages beyond NEO_PAGES", beyond, f"set NEO_PAGES={self.catalogue_pages}")
         if len(set(sizes)) > 1:
             yield Finding(
                 "drifted", "catalogue size moved", max(sizes) - min(sizes), f"{min(sizes)} to {max(sizes)} NEOs"

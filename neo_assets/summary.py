@@ -27,6 +27,8 @@ class Summary:
     source: str
     lake: str
     pages: int
+    catalogue_pages: int
+    """Pages of the whole catalogue, by the page that came last."""
     page_sets: int
     page_sets_expected: int
     neos: int
@@ -63,6 +65,7 @@ def summarize(lake: Storage, page_sets: Sequence[str]) -> Summary:
         source=source_of(lake) or "unknown",
         lake=lake.root,
         pages=snapshot.pages,
+        catalogue_pages=snapshot.catalogue_pages,
         page_sets=len(counted),
         page_sets_expected=len(page_sets),
         neos=snapshot.neos,

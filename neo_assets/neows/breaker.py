@@ -6,11 +6,14 @@ What counts as an outage is decided in `errors`; pacing a host that is well is t
 
 import asyncio
 import contextlib
+import logging
 import random
 import time
 from collections.abc import AsyncIterator
 
 from neo_assets.neows.errors import NeoWsError, Outage
+
+logger = logging.getLogger(__name__)
 
 
 class Breaker:
@@ -77,6 +80,8 @@ class Breaker:
         backoff_s = min(self._longest_wait_s, self._first_wait_s * 2 ** (self._failures - 1))
         wait_s = max(backoff_s + random.uniform(0, self._first_wait_s), error.retry_after_s or 0.0)
         self._resume_at = self._last_failure_at + wait_s
+        if not self.tripped:
+            logger.warning("%s; failure %d in a row, again in %.0f s", error, self._failures, wait_s)
 
     def _refuse_if_tripped(self) -> None:
         if self.tripped:

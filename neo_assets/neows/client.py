@@ -274,11 +274,10 @@ def _unreachable(base_url: str, error: httpx.TransportError) -> NeoWsError:
 
 
 def _say_why(page: int, attempt: tenacity.RetryCallState) -> None:
-    if attempt.outcome and attempt.next_action:
-        wait_s, error = attempt.next_action.sleep, attempt.outcome.exception()
-        logger.warning(
-            "page %d, attempt %d of %d: %s; again in %.0f s", page, attempt.attempt_number, _ATTEMPTS, error, wait_s
-        )
+    wait_s = attempt.next_action.sleep if attempt.next_action else 0.0
+    if attempt.outcome and wait_s:  # the breaker and the budget speak for themselves
+        error, number = attempt.outcome.exception(), attempt.attempt_number
+        logger.warning("page %d, attempt %d of %d: %s; again in %.0f s", page, number, _ATTEMPTS, error, wait_s)
 
 
 def _clock_time(at: float) -> str:
