@@ -1,34 +1,60 @@
 """Jobs, schedules and sensors: when the graph runs by itself. What it does then lives in `assets`."""
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 
+from neo_assets.failures import told_to_dagster
+from neo_assets.lake.landing import waiting
+from neo_assets.lake.storage import Storage
+from neo_assets.landing import Landing
+from neo_assets.settings import Settings
+
 TOTALS = dg.AssetSelection.assets("total_near_misses", "total_yearly_approaches", "snapshot")
 STATS = dg.AssetSelection.assets("catalogue_stats")
 
+JobNamed = Callable[[str], dg.JobDefinition]
+"""Gives a job of the code location, with its resources."""
 
-def automation(page_sets: dg.StaticPartitionsDefinition) -> dict[str, Any]:
+# A file that was changed less than this ago may still be written.
+_SETTLED_S = 10
+
+_UNDER_WAY = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+# Dagster's account of each step goes to its instance, where the UI shows it, and not to the terminal.
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+def automation(page_sets: dg.StaticPartitionsDefinition, settings: Settings, job_named: JobNamed) -> dict[str, Any]:
     """The `jobs`, `schedules` and `sensors` of the code location.
 
     - job `page_set`: everything above the totals, for one page set; job `recompute`: the same from the stored pages.
     - job `totals`: the two totals and the snapshot's verdict, from the lake alone; job `stats`: what NeoWs says of
       itself.
+    - job `land`: takes in what lies in the landing zone, and counts it by way of `recompute` and `totals`.
     - schedule `daily_refresh`: every page set once a day, one run each, as NeoWs renews its data about daily. Off at
       first.
     - sensor `totals_follow_page_sets`: computes the totals again when page sets were counted anew and none is missing.
+    - sensor `landing`: looks into the landing zone every minute and asks for `land` where a file waits. On at first, as
+      it costs one listing a minute, 0.25 dollars a month on S3.
     """
     page_set = dg.define_asset_job(
         "page_set",
         selection=dg.AssetSelection.all() - TOTALS - STATS,
-        partitions_def=page_sets,
         description="Pages in, counts out, for one page set.",
     )
     recompute = dg.define_asset_job(
         "recompute",
         selection=dg.AssetSelection.groups("silver", "gold") - TOTALS,
-        partitions_def=page_sets,
         description="Stored pages in, counts out, for one page set; nothing is fetched.",
     )
     stats = dg.define_asset_job("stats", selection=STATS, description="What NeoWs says of its whole catalogue.")
@@ -46,4 +72,55 @@ def automation(page_sets: dg.StaticPartitionsDefinition) -> dict[str, Any]:
     follow = dg.AutomationConditionSensorDefinition(
         "totals_follow_page_sets", target=TOTALS, default_status=dg.DefaultSensorStatus.RUNNING
     )
-    return {"jobs": [page_set, recompute, totals, stats], "schedules": [daily_refresh], "sensors": [follow]}
+    land = _land(settings, job_named)
+    return {
+        "jobs": [page_set, recompute, totals, stats, land],
+        "schedules": [daily_refresh],
+        "sensors": [follow, _landing(land)],
+    }
+
+
+def _land(settings: Settings, job_named: JobNamed) -> dg.JobDefinition:
+    @dg.op(out=dg.Out(dg.Nothing))
+    def take_in(context: dg.OpExecutionContext, lake: dg.ResourceParam[Storage]) -> None:
+        """Files of the landing zone in, counts out; each page set and the totals in a run of their own."""
+
+        def execute(job: str, page_set: str | None) -> None:
+            job_named(job).execute_in_process(QUIET, context.instance, page_set)
+
+        with told_to_dagster():
+            report = Landing(lake, settings, context.instance, execute).take_in(_SETTLED_S)
+        for line in report.lines:
+            context.log.info(line)
+        context.add_output_metadata({"files": report.files, "computed": report.counted})
+        if report.failed:
+            raise dg.Failure(f"could not be computed: {', '.join(report.failed)}", allow_retries=False)
+
+    @dg.job(description="What lies in the landing zone in, counts out.")
+    def land() -> None:
+        take_in()
+
+    return land
+
+
+def _landing(land: dg.JobDefinition) -> dg.SensorDefinition:
+    def look(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        files = waiting(context.resources.lake, _SETTLED_S)
+        if not files:
+            return dg.SkipReason("no file waits")
+        under_way = dg.RunsFilter(job_name=land.name, statuses=_UNDER_WAY)
+        if context.instance.get_runs_count(under_way):
+            return dg.SkipReason("the files are being taken in")
+        listing = "\n".join(f"{file.name} {file.modified} {file.size}" for file in files)
+        hour = datetime.now(UTC).strftime("%Y-%m-%dT%H")
+        return dg.RunRequest(run_key=f"{hour} {hashlib.sha256(listing.encode()).hexdigest()}")
+
+    return dg.SensorDefinition(
+        "landing",
+        evaluation_fn=look,
+        job=land,
+        minimum_interval_seconds=60,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        required_resource_keys={"lake"},
+        description="Asks for `land` where files wait, once an hour for the same files, and not while it is under way.",
+    )

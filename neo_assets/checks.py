@@ -18,7 +18,7 @@ from neo_assets.failures import told_to_dagster
 from neo_assets.lake import tables
 from neo_assets.lake.storage import Storage
 from neo_assets.metrics import engine
-from neo_assets.partitions import pages_of
+from neo_assets.partitions import LANDED, pages_of
 from neo_assets.schema import (
     CLOSE_APPROACHES,
     KM_PER_AU,
@@ -194,7 +194,7 @@ def every_page_set_is_counted(lake: Storage, total: str, page_sets: list[str]) -
 def each_neo_counts_once(lake: Storage, total: str, page_sets: list[str]) -> Verdict:
     """The total is the sum of the page sets' counts as they are now, less what older copies of a NEO add to it."""
     partial, whole = _PARTIALS[total], tables.read_table(lake, _TOTALS[total])
-    counted = tables.stored_page_sets(lake, partial, page_sets)
+    counted = tables.stored_page_sets(lake, partial, [*page_sets, LANDED])
     parts = tables.read_page_sets(lake, partial, counted)
     older = engine.superseded(tables.read_page_sets(lake, NEO_SIGHTINGS, counted))
     number = partial.columns[-1].name

@@ -83,6 +83,25 @@ def plan(as_json: bool) -> None:
     )
 
 
+@neo.command()
+def land() -> None:
+    """Take in the files in the lake's landing zone.
+
+    Browse pages (.json) and objects, one a line (.ndjson), plain or compressed (.gz, .zst), are stored and counted,
+    then moved to the archive; what cannot be read is moved to quarantine/landing with the reason beside it. Hidden
+    files are left.
+    """
+    settings = Settings.load()
+    from neo_assets.runner import Runner
+
+    with Runner(settings) as runner:
+        report = runner.land()
+    for line in report.lines or [f"Nothing to do: no file waits in {settings.lake}/landing."]:
+        click.echo(line)
+    if wrong := [*report.set_aside, *report.failed]:
+        raise click.ClickException(f"not taken in, or not computed: {', '.join(wrong)}")
+
+
 @neo.group()
 def quarantine() -> None:
     """Records that could not be read: see them, read them again."""

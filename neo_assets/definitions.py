@@ -20,10 +20,10 @@ def build_defs(settings: Settings, **overrides: Any) -> dg.Definitions:
     """The whole code location for these settings; `overrides` replace resources by name (`lake`, `neows`, ...)."""
     sets = page_sets(settings.pages, settings.pages_per_set)
     lake = overrides.get("lake", Storage(settings.lake))
-    return dg.Definitions(
+    definitions = dg.Definitions(
         assets=[*bronze_assets(sets, settings), *silver_assets(sets), *gold_assets(sets)],
         asset_checks=asset_checks(sets),
-        **automation(sets),
+        **automation(sets, settings, lambda name: definitions.resolve_job_def(name)),
         resources={
             "lake": lake,
             "neows": NeoWs(settings),
@@ -33,6 +33,7 @@ def build_defs(settings: Settings, **overrides: Any) -> dg.Definitions:
         },
         executor=dg.in_process_executor,
     )
+    return definitions
 
 
 defs = build_defs(Settings.load())

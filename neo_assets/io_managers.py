@@ -35,18 +35,16 @@ class PageDelivery:
 
 @dataclass
 class StoredPages:
-    """The stored pages of a set, read one after another as they are asked for. What a user of `raw_pages` gets per
-    set.
-    """
+    """Stored pages, read one after another as they are asked for. What a user of `raw_pages` gets per set."""
 
     storage: Storage
-    page_set: str
+    numbers: Sequence[int]
     read: list[PageFacts] = field(default_factory=list)
     """What is known of each page read so far."""
 
     def __iter__(self) -> Iterator[StoredPage]:
         self.read.clear()
-        for number in pages_of(self.page_set):
+        for number in self.numbers:
             page = raw_pages.read_page(self.storage, number)
             self.read.append(page.facts)
             yield page
@@ -67,7 +65,7 @@ class RawPagesIOManager(dg.IOManager):
 
     def load_input(self, context: dg.InputContext) -> Mapping[str, StoredPages]:
         """The stored pages of each set of the run."""
-        return {page_set: StoredPages(self._storage, page_set) for page_set in context.asset_partition_keys}
+        return {page_set: StoredPages(self._storage, pages_of(page_set)) for page_set in context.asset_partition_keys}
 
     def _store(self, page_set: str, delivery: PageDelivery) -> dict[str, Any]:
         facts = list(delivery.reused)
@@ -82,9 +80,7 @@ class RawPagesIOManager(dg.IOManager):
 
         claimed: set[str] = set()
         delivery.fetch(delivery.missing, store)
-        facts.sort(key=lambda one: one.page)
-        rows = pa.Table.from_pylist([vars(one) for one in facts], schema=RAW_PAGE_INDEX.schema)
-        written = tables.write_table(self._storage, RAW_PAGE_INDEX, rows, page_set)
+        written = tables.write_table(self._storage, RAW_PAGE_INDEX, raw_pages.index(facts), page_set)
         return {
             "dagster/row_count": sum(one.neos for one in facts),
             "dagster/uri": self._storage.location("bronze/raw_pages"),

@@ -7,6 +7,9 @@ import dagster as dg
 KEY = "page_set"
 """Name of the partition in hive-style paths."""
 
+LANDED = "landed"
+"""Key of the one set that is no partition: objects that were dropped into the landing zone. Totals include it."""
+
 
 def page_set_key(first: int, last: int) -> str:
     """Key of the set of Browse pages `first` to `last`, both counted in: `00000-00001`."""

@@ -48,5 +48,5 @@ def make_plan(settings: Settings, lake: Storage, neows: NeoWs) -> Plan:
         done_at=datetime.fromtimestamp(neows.forecast(to_fetch), UTC),
         verdict=snapshot.verdict,
         reasons=[f"{finding.reason}: {finding.count}" for finding in snapshot.findings],
-        pages_to_heal=snapshot.pages_to_heal,
+        pages_to_heal=snapshot.pages_to_heal(),
     )

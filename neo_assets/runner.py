@@ -15,21 +15,20 @@ from typing import Any, Self
 import dagster as dg
 from tqdm import tqdm
 
+from neo_assets.automation import QUIET
 from neo_assets.definitions import build_defs
 from neo_assets.failures import PagesMissing
 from neo_assets.lake import source
 from neo_assets.lake.storage import Storage
+from neo_assets.landing import Landing, Report, count_landed
 from neo_assets.neows.errors import NeoWsError
 from neo_assets.neows.pages import Page
-from neo_assets.partitions import page_sets, pages_of
+from neo_assets.partitions import LANDED, page_sets, pages_of
 from neo_assets.plan import make_plan
 from neo_assets.progress import is_done
 from neo_assets.resources import NeoWs
 from neo_assets.settings import Settings
 from neo_assets.snapshot import Snapshot
-
-# Dagster's account of each step goes to its instance, where the UI shows it, and not to the terminal.
-_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 _DEFAULT_HOME = Path("data/dagster")
 _HEALING_ROUNDS = 3
@@ -92,7 +91,7 @@ class Runner:
         """
         for round_ in range(1, _HEALING_ROUNDS + 1):
             snapshot = Snapshot(self._lake, self._keys)
-            if not (pages := snapshot.pages_to_heal):
+            if not (pages := snapshot.pages_to_heal(thorough=round_ > 1)):
                 break
             _tell(f"Healing, round {round_}: the snapshot is {snapshot.verdict}, {len(pages)} pages are taken again")
             affected = [key for key in self._keys if not set(pages).isdisjoint(pages_of(key))]
@@ -102,7 +101,13 @@ class Runner:
 
     def recompute(self, keys: Sequence[str]) -> None:
         """Make every table of these page sets anew from the stored pages, without the network."""
-        self._run_page_sets("recompute", keys)
+        self._run_page_sets("recompute", [key for key in keys if key != LANDED])
+        if LANDED in keys:
+            count_landed(self._lake)
+
+    def land(self) -> Report:
+        """Take in what lies in the landing zone, and count it."""
+        return Landing(self._lake, self._settings, self._instance, self._execute).take_in()
 
     def total(self) -> None:
         """Compute the totals and the verdict on the snapshot."""
@@ -152,7 +157,7 @@ class Runner:
         """
         definition = self._defs.resolve_job_def(job)
         try:
-            result = definition.execute_in_process({**_QUIET, **(config or {})}, self._instance, page_set)
+            result = definition.execute_in_process({**QUIET, **(config or {})}, self._instance, page_set)
         except dg.Failure as failure:
             raise failure.__cause__ or failure from None
         for check in result.get_asset_check_evaluations():

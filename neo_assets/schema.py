@@ -301,7 +301,7 @@ TOTAL_YEARLY_APPROACHES = Table(
 )
 SNAPSHOT = Table(
     "snapshot",
-    "Whether the lake holds one state of the catalogue: a row for each reason against it, or one that says consistent.",
+    "Whether the lake holds one state of the catalogue: a row for each finding, or one that says consistent.",
     (
         Column(
             "verdict", pa.string(), "`consistent`, `drifted` (the catalogue moved) or `incomplete` (something lacks)."

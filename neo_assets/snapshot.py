@@ -6,6 +6,7 @@ behind is found here, from the lake alone. Which copy of an object counts in the
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from math import ceil
 from typing import Literal
 
@@ -20,13 +21,18 @@ from neo_assets.schema import CATALOGUE_STATS, NEO_SIGHTINGS, NEOS_PER_PAGE, QUA
 
 Verdict = Literal["consistent", "drifted", "incomplete"]
 
-_MEANT_AS_WHOLE = 0.9
+_MEANT_AS_WHOLE = 0.8
 """Who asks for this share of the catalogue's pages means them all; who asks for less has chosen so."""
+
+_A_FEW = 0.05
+"""Older copies on a larger share of the earlier pages mean that the catalogue was re-ordered, not that some NEOs
+moved.
+"""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A reason not to call the snapshot consistent."""
+    """Something that was found; a reason not to call the snapshot consistent, unless its own verdict is just that."""
 
     verdict: Verdict
     reason: str
@@ -52,7 +58,7 @@ class Snapshot:
 
     @property
     def findings(self) -> list[Finding]:
-        """Every reason against calling the snapshot consistent."""
+        """Everything that was found."""
         return list(self._find())
 
     @property
@@ -76,17 +82,28 @@ class Snapshot:
         """Distinct NEOs."""
         return int(self._sightings.num_rows - self._older.num_rows)
 
-    @property
-    def pages_to_heal(self) -> list[int]:
-        """Pages to take again: missing, short, with older copies, or from before the catalogue moved."""
+    def pages_to_heal(self, thorough: bool = False) -> list[int]:
+        """Pages to take again so that all fit together.
+
+        Args:
+            thorough: all pages that may be from before the catalogue moved, and not just those that show it. For when
+                taking those again was not enough, as the NEOs that they pushed aside stand on the pages next to them.
+        """
         short = {row["page"] for row in self._index if row["neos"] != _neos_due(row["page"], self._size)}
-        moved = {row["page"] for row in self._index if row["total_elements"] != self._size}
-        older = set(self._older["page"].to_pylist())
-        missing = self._missing_pages
-        suspects = short | moved | older | missing
-        if not suspects and self._missing_neos:  # re-ordered without a trace on any page that was fetched before
-            suspects = {row["page"] for row in self._index}
-        return sorted(suspects)
+        return sorted(self._missing_pages | short | self._outdated_pages(thorough))
+
+    def _outdated_pages(self, thorough: bool) -> set[int]:
+        """Pages from before the catalogue moved."""
+        if self._only_grew:
+            return set()
+        other_size = {row["page"] for row in self._index if row["total_elements"] != self._size}
+        if not self._older.num_rows:
+            return other_size
+        with_older = set(self._older["page"].to_pylist())
+        moved_by = _first_seen_again(self._sightings, self._older)
+        before = {row["page"] for row in self._index if row["fetched_at"] < moved_by}
+        re_ordered = len(with_older) > _A_FEW * len(before)
+        return other_size | (before if thorough or re_ordered else with_older)
 
     def table(self) -> pa.Table:
         """The findings as the table `snapshot`."""
@@ -98,6 +115,12 @@ class Snapshot:
         """NEOs in the catalogue, by the page that came last."""
         newest = max(self._index, key=lambda row: row["fetched_at"], default={"total_elements": 0})
         return int(newest["total_elements"])
+
+    @property
+    def _only_grew(self) -> bool:
+        """Whether nothing but growth at the catalogue's end happened while it was fetched."""
+        sizes = [row["total_elements"] for row in sorted(self._index, key=lambda row: row["fetched_at"])]
+        return sizes == sorted(sizes) and not self._older.num_rows
 
     @property
     def _missing_pages(self) -> set[int]:
@@ -123,9 +146,9 @@ class Snapshot:
             beyond = self.catalogue_pages - asked_for
             yield Finding("incomplete", "pages beyond NEO_PAGES", beyond, f"set NEO_PAGES={self.catalogue_pages}")
         if len(set(sizes)) > 1:
-            yield Finding(
-                "drifted", "catalogue size moved", max(sizes) - min(sizes), f"{min(sizes)} to {max(sizes)} NEOs"
-            )
+            verdict: Verdict = "consistent" if self._only_grew else "drifted"
+            detail = f"{min(sizes)} to {max(sizes)} NEOs"
+            yield Finding(verdict, "catalogue size moved", max(sizes) - min(sizes), detail)
         if self._older.num_rows:
             names = self._older["principal_designation"].to_pylist()
             yield Finding("drifted", "NEOs seen twice", len(names), _some(names))
@@ -147,6 +170,16 @@ def _older_copies(sightings: pa.Table) -> pa.Table:
     keys = pc.binary_join_element_wise(sightings["page_set"], sightings["neo_id"], " ")
     lost = pc.binary_join_element_wise(superseded["page_set"], superseded["neo_id"], " ")
     return sightings.filter(pc.or_(pc.invert(sightings["is_counted"]), pc.is_in(keys, lost.combine_chunks())))
+
+
+def _first_seen_again(sightings: pa.Table, older: pa.Table) -> datetime:
+    """When the first of the NEOs that had been seen before was seen again: the catalogue had moved by then."""
+    names, last_seen = older["principal_designation"].combine_chunks(), pc.max(older["fetched_at"])
+    again = sightings.filter(
+        pc.and_(pc.is_in(sightings["principal_designation"], names), pc.greater(sightings["fetched_at"], last_seen))
+    )
+    moment: datetime = (pc.min(again["fetched_at"]) if again.num_rows else last_seen).as_py()
+    return moment
 
 
 def _neos_due(page: int, size: int) -> int:

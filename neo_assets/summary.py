@@ -9,8 +9,11 @@ import pyarrow.compute as pc
 from neo_assets.lake import tables
 from neo_assets.lake.source import source_of
 from neo_assets.lake.storage import Storage
+from neo_assets.metrics import engine
+from neo_assets.partitions import LANDED
 from neo_assets.schema import (
     NEAR_MISS_COUNT,
+    NEO_SIGHTINGS,
     TOTAL_NEAR_MISSES,
     TOTAL_YEARLY_APPROACHES,
     YEARLY_APPROACHES,
@@ -58,7 +61,8 @@ def summarize(lake: Storage, page_sets: Sequence[str]) -> Summary:
     """
     near = tables.read_table(lake, TOTAL_NEAR_MISSES)
     yearly = tables.read_table(lake, TOTAL_YEARLY_APPROACHES)
-    counted = tables.stored_page_sets(lake, YEARLY_APPROACHES, page_sets)
+    counted = tables.stored_page_sets(lake, YEARLY_APPROACHES, [*page_sets, LANDED])
+    sightings = tables.read_page_sets(lake, NEO_SIGHTINGS, counted)
     snapshot = Snapshot(lake, page_sets)
     years = pc.min_max(yearly["year"])
     return Summary(
@@ -66,9 +70,9 @@ def summarize(lake: Storage, page_sets: Sequence[str]) -> Summary:
         lake=lake.root,
         pages=snapshot.pages,
         catalogue_pages=snapshot.catalogue_pages,
-        page_sets=len(counted),
+        page_sets=len(set(counted) - {LANDED}),
         page_sets_expected=len(page_sets),
-        neos=snapshot.neos,
+        neos=pc.sum(sightings["is_counted"], min_count=0).as_py() - engine.superseded(sightings).num_rows,
         near_misses=_sum(near, "near_misses"),
         near_misses_earth=_sum(_earth(near), "near_misses"),
         approaches=_sum(yearly, "approaches"),

@@ -15,6 +15,7 @@ from neo_assets.failures import told_to_dagster
 from neo_assets.lake import tables
 from neo_assets.lake.storage import LakeError, Storage
 from neo_assets.metrics import engine
+from neo_assets.partitions import LANDED
 from neo_assets.schema import (
     CATALOGUE_STATS,
     CLOSE_APPROACHES,
@@ -42,20 +43,18 @@ def gold_assets(page_sets: dg.StaticPartitionsDefinition) -> list[dg.AssetsDefin
 
 
 def _count(table: Table, page_sets: dg.StaticPartitionsDefinition) -> dg.AssetsDefinition:
-    def count(close_approaches: Mapping[str, ds.Dataset]) -> dict[str, pa.Table]:
-        return {
-            page_set: tables.with_origin(engine.compute(table, {CLOSE_APPROACHES.name: rows}), tables.made_from(rows))
-            for page_set, rows in close_approaches.items()
-        }
+    def counts(close_approaches: Mapping[str, ds.Dataset]) -> dict[str, pa.Table]:
+        return {page_set: count(table, rows) for page_set, rows in close_approaches.items()}
 
-    return dg.asset(count, partitions_def=page_sets, **_described(table))
+    return dg.asset(counts, partitions_def=page_sets, **_described(table))
 
 
 def _total(total: Table, partial: Table, page_sets: dg.StaticPartitionsDefinition) -> dg.AssetsDefinition:
     def roll_up(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Storage]) -> pa.Table:
         with told_to_dagster():
             counted = counted_page_sets(lake, partial, page_sets.get_partition_keys())
-            context.add_output_metadata({"page sets": f"{len(counted)} of {len(page_sets.get_partition_keys())}"})
+            there = len(set(counted) - {LANDED})
+            context.add_output_metadata({"page sets": f"{there} of {len(page_sets.get_partition_keys())}"})
             return sum_up(lake, total, partial, counted)
 
     return dg.asset(
@@ -67,7 +66,7 @@ def _snapshot(page_sets: dg.StaticPartitionsDefinition) -> dg.AssetsDefinition:
     def snapshot(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Storage]) -> pa.Table:
         with told_to_dagster():
             found = Snapshot(lake, page_sets.get_partition_keys())
-            context.add_output_metadata({"verdict": found.verdict, "pages to heal": len(found.pages_to_heal)})
+            context.add_output_metadata({"verdict": found.verdict, "pages to heal": len(found.pages_to_heal())})
             return found.table()
 
     return dg.asset(
@@ -78,13 +77,20 @@ def _snapshot(page_sets: dg.StaticPartitionsDefinition) -> dg.AssetsDefinition:
     )
 
 
+def count(table: Table, close_approaches: ds.Dataset) -> pa.Table:
+    """A count over the close approaches of one page set."""
+    return tables.with_origin(
+        engine.compute(table, {CLOSE_APPROACHES.name: close_approaches}), tables.made_from(close_approaches)
+    )
+
+
 def counted_page_sets(lake: Storage, partial: Table, page_sets: Sequence[str]) -> list[str]:
-    """Those of the page sets that have been counted.
+    """Those of the page sets that have been counted, and the landed objects where there are some.
 
     Raises:
         LakeError: none has.
     """
-    counted = tables.stored_page_sets(lake, partial, page_sets)
+    counted = tables.stored_page_sets(lake, partial, [*page_sets, LANDED])
     if not counted:
         raise LakeError(
             f"there is nothing to total: no page set of {lake.root} has a {partial.name} yet; "

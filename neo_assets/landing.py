@@ -1,0 +1,273 @@
+"""The landing zone: files that were dropped into the lake are taken in as Browse pages or as objects, and counted.
+
+How files are listed, decompressed and moved is known in `lake.landing`; when it is looked at, in `automation`.
+
+A file is put away last of all, when its pages are stored and counted: whatever happens before, it is taken in again and
+gives the same pages.
+"""
+
+import codecs
+import hashlib
+import itertools
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from neo_assets.assets.gold import count
+from neo_assets.assets.silver import read_pages
+from neo_assets.failures import EXPECTED
+from neo_assets.io_managers import StoredPages
+from neo_assets.lake import landing, raw_pages, source, tables
+from neo_assets.lake.landing import Content, LandedFile
+from neo_assets.lake.raw_pages import PageFacts
+from neo_assets.lake.storage import Storage
+from neo_assets.neows.errors import NotAPage
+from neo_assets.neows.pages import NASA, SIMULATOR, Page, envelope_of
+from neo_assets.neows.redact import redact
+from neo_assets.partitions import LANDED, page_sets, pages_of
+from neo_assets.schema import (
+    CLOSE_APPROACHES,
+    NEAR_MISS_COUNT,
+    NEO_RECORDS,
+    NEOS_PER_PAGE,
+    QUARANTINE,
+    RAW_PAGE_INDEX,
+    YEARLY_APPROACHES,
+)
+from neo_assets.settings import MAX_PAGES, Settings
+
+_ENDINGS = {f".{kind}{compression}": kind for kind in ("json", "ndjson") for compression in ("", ".gz", ".zst")}
+
+# Objects that landed lie in pages of their own above all Browse pages, numbered by what is in them.
+_OBJECTS_PER_PAGE = 200
+_NUMBERS = 2_000_000_000
+
+
+class Unreadable(Exception):
+    """A file cannot be taken in; the message says why, beginning with "it"."""
+
+
+@dataclass
+class Report:
+    """What was done, in words: with each file, and with each page set that it touched."""
+
+    files: dict[str, str] = field(default_factory=dict)
+    counted: dict[str, str] = field(default_factory=dict)
+    set_aside: list[str] = field(default_factory=list)
+    """The files that could not be read."""
+    failed: list[str] = field(default_factory=list)
+    """The page sets, or totals, that could not be computed."""
+
+    @property
+    def lines(self) -> list[str]:
+        """A line for each file and page set."""
+        return [f"{name}: {what}" for name, what in (self.files | self.counted).items()]
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """A file whose pages are stored."""
+
+    file: LandedFile
+    pages: list[PageFacts]
+
+
+class Landing:
+    """One look at the landing zone."""
+
+    def __init__(
+        self,
+        lake: Storage,
+        settings: Settings,
+        instance: dg.DagsterInstance,
+        execute: Callable[[str, str | None], object],
+    ) -> None:
+        """
+        Args:
+            lake: the lake.
+            settings: which page sets there are, and the keys that must not be kept.
+            instance: is told of the Browse pages that came.
+            execute: runs a job: `recompute` of a page set, or `totals`.
+        """
+        self._lake = lake
+        self._settings = settings
+        self._instance = instance
+        self._execute = execute
+        self._report = Report()
+
+    def take_in(self, settled_s: float = 0) -> Report:
+        """Take in what waits, count it, put it away.
+
+        Args:
+            settled_s: files changed in the last so many seconds are left for the next look.
+
+        Raises:
+            LakeError: the lake cannot be read or written.
+        """
+        taken = []
+        for file in landing.waiting(self._lake, settled_s):
+            try:
+                taken.append(_Taken(file, self._store(file)))
+            except Unreadable as error:
+                reason = self._clean(str(error).encode()).decode()
+                self._report.set_aside.append(self._name(file))
+                self._report.files[self._name(file)] = f"SET ASIDE: {reason}"
+                landing.set_aside(self._lake, file, reason, self._clean)
+            except FileNotFoundError:  # another process was quicker
+                self._report.files[self._name(file)] = "gone before it could be read"
+        numbers = {facts.page for one in taken for facts in one.pages}
+        counted = self._count_page_sets({number for number in numbers if number < MAX_PAGES})
+        if max(numbers, default=0) >= MAX_PAGES and self._attempt("landed objects", lambda: count_landed(self._lake)):
+            counted.append(LANDED)
+        if counted:
+            self._attempt("totals", lambda: self._execute("totals", None))
+        in_quarantine = Counter(tables.read_page_sets(self._lake, QUARANTINE, counted)["page"].to_pylist())
+        for one in taken:
+            where = landing.archive(self._lake, one.file, self._clean)
+            bad = sum(in_quarantine[facts.page] for facts in one.pages)
+            self._report.files[self._name(one.file)] = ", ".join(
+                [
+                    *self._what(one.pages),
+                    *([f"{bad} of them in quarantine"] if bad else []),
+                    *([] if where else ["left, as it has changed since"]),
+                ]
+            )
+        return self._report
+
+    def _clean(self, data: bytes) -> bytes:
+        return redact(data, self._settings.keys)
+
+    def _name(self, file: LandedFile) -> str:
+        return self._clean(file.name.encode()).decode()
+
+    def _what(self, pages: list[PageFacts]) -> list[str]:
+        """What was in a file, in words."""
+        number, neos = pages[0].page, sum(facts.neos for facts in pages)
+        if number >= MAX_PAGES:
+            return [f"{neos:,} objects"]
+        outside = number >= self._settings.pages
+        return [
+            f"page {number}",
+            f"{neos} NEOs",
+            *([f"kept but not counted, as NEO_PAGES is {self._settings.pages}"] if outside else []),
+        ]
+
+    def _attempt(self, what: str, act: Callable[[], object]) -> bool:
+        """Do something that may go wrong without the rest being wrong."""
+        try:
+            act()
+        except (*EXPECTED, dg.Failure) as error:
+            self._report.failed.append(what)
+            self._report.counted[what] = f"FAILED: {error}"
+            return False
+        self._report.counted[what] = "computed"
+        return True
+
+    def _store(self, file: LandedFile) -> list[PageFacts]:
+        """Store a file's pages.
+
+        Raises:
+            Unreadable: it has none.
+        """
+        kind = next((kind for ending, kind in _ENDINGS.items() if file.name.lower().endswith(ending)), None)
+        if kind is None:
+            raise Unreadable(f"its name ends in none of {', '.join(_ENDINGS)}")
+        owner = source.source_of(self._lake) or (SIMULATOR if self._settings.simulated else NASA)
+        content = landing.read(self._lake, file)
+        try:
+            pages = [self._page(content, owner)] if kind == "json" else self._pages_of_objects(content, owner)
+            source.claim(self._lake, owner)
+            return [raw_pages.write_page(self._lake, page) for page in pages]
+        except OSError as error:
+            raise Unreadable(f"it cannot be decompressed: {error}") from None
+
+    def _page(self, content: Content, owner: str) -> Page:
+        """The Browse page that a file is."""
+        body = self._clean(b"".join(content.lines())).removeprefix(codecs.BOM_UTF8)
+        try:
+            envelope = envelope_of(body)
+            json.loads(body)  # which is stricter, and reads the page where an object on it is unreadable
+        except NotAPage as error:
+            raise Unreadable(f"it {error}") from None
+        except (ValueError, RecursionError) as error:
+            raise Unreadable(f"it is not JSON: {error}") from None
+        if envelope.size not in (None, NEOS_PER_PAGE) or envelope.neos > NEOS_PER_PAGE:
+            raise Unreadable(
+                f"it is cut into pages of {envelope.size or envelope.neos} NEOs and not of {NEOS_PER_PAGE}, so its "
+                "number says nothing: give its objects as .ndjson"
+            )
+        if not 0 <= envelope.number < MAX_PAGES:
+            raise Unreadable(f"it is page {envelope.number}, and there are pages 0 to {MAX_PAGES - 1}")
+        return Page(envelope.number, body, datetime.now(UTC), owner, envelope.neos, envelope.total_elements)
+
+    def _pages_of_objects(self, content: Content, owner: str) -> Iterator[Page]:
+        """The objects of a file in pages like those of Browse; all of it was read before the first is given."""
+        are_objects = [is_object for _, is_object in self._objects(content)]
+        if not any(are_objects):
+            raise Unreadable(f"none of its {len(are_objects)} lines is a JSON object" if are_objects else "it is empty")
+        return self._cut(self._objects(content), owner, len(are_objects))
+
+    def _cut(self, objects: Iterator[tuple[bytes, bool]], owner: str, total: int) -> Iterator[Page]:
+        at = datetime.now(UTC)
+        while values := [value for value, _ in itertools.islice(objects, _OBJECTS_PER_PAGE)]:
+            body = b'{"near_earth_objects":[' + b",".join(values) + b"]}"
+            yield Page(self._number(body), body, at, owner, len(values), total)
+            at += timedelta(microseconds=1)  # the later line came later
+
+    def _objects(self, content: Content) -> Iterator[tuple[bytes, bool]]:
+        """Each line as a JSON value, and whether it is an object; a line that is no JSON becomes a string of it."""
+        for line in content.lines():
+            if line := self._clean(line).removeprefix(codecs.BOM_UTF8).strip():
+                try:
+                    yield line, isinstance(json.loads(line.decode()), dict)
+                except (ValueError, RecursionError):
+                    text = line.decode(errors="backslashreplace")
+                    yield json.dumps(text, ensure_ascii=False).encode(), False
+
+    def _number(self, body: bytes) -> int:
+        """Where a page of objects goes: the same content always to the same place."""
+        sha256 = hashlib.sha256(body).hexdigest()
+        number = MAX_PAGES + int(sha256, 16) % _NUMBERS
+        while (facts := raw_pages.read_facts(self._lake, number)) and facts.sha256 != sha256:
+            number += 1
+        return number
+
+    def _count_page_sets(self, numbers: set[int]) -> list[str]:
+        """Compute the page sets anew that these pages belong to; which of them that was."""
+        counted = []
+        for key in page_sets(self._settings.pages, self._settings.pages_per_set).get_partition_keys():
+            if numbers.isdisjoint(pages_of(key)):
+                continue
+            stored = (raw_pages.read_facts(self._lake, number) for number in pages_of(key))
+            facts = [one for one in stored if one]
+            if lacking := len(pages_of(key)) - len(facts):
+                self._report.counted[f"page set {key}"] = f"not computed yet, as {lacking} of its pages are not there"
+                continue
+            tables.write_table(self._lake, RAW_PAGE_INDEX, raw_pages.index(facts), key)
+            landed = sorted(numbers.intersection(pages_of(key)))
+            self._instance.report_runless_asset_event(
+                dg.AssetMaterialization("raw_pages", partition=key, metadata={"pages landed": landed})
+            )
+            if self._attempt(f"page set {key}", lambda key=key: self._execute("recompute", key)):  # type: ignore[misc]
+                counted.append(key)
+        return counted
+
+
+def count_landed(lake: Storage) -> None:
+    """Make every table of the landed objects from their stored pages.
+
+    Raises:
+        LakeError: the lake cannot be read or written.
+    """
+    pages = StoredPages(lake, [number for number in raw_pages.stored_numbers(lake) if number >= MAX_PAGES])
+    parsed = read_pages(lake, LANDED, pages)
+    tables.write_table(lake, RAW_PAGE_INDEX, raw_pages.index(pages.read), LANDED)
+    tables.write_table(lake, NEO_RECORDS, parsed.neo_records, LANDED)
+    tables.write_table(lake, CLOSE_APPROACHES, parsed.close_approaches, LANDED)
+    for table in (NEAR_MISS_COUNT, YEARLY_APPROACHES):
+        rows = count(table, tables.open_table(lake, CLOSE_APPROACHES, LANDED))
+        tables.write_table(lake, table, rows, LANDED)

@@ -1,0 +1,147 @@
+"""What a catalogue that moves leaves in the lake: every drift is found, and healing takes the right pages again."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neo_assets.assets.silver import read_pages
+from neo_assets.io_managers import StoredPages
+from neo_assets.lake import tables
+from neo_assets.lake.raw_pages import PageFacts, read_facts, write_page
+from neo_assets.lake.storage import Storage
+from neo_assets.neows.pages import Page
+from neo_assets.partitions import page_sets, pages_of
+from neo_assets.schema import CATALOGUE_STATS, RAW_PAGE_INDEX
+from neo_assets.simulator.catalogue import Catalogue, to_json
+from neo_assets.snapshot import Snapshot
+
+SETS = page_sets(6, 2).get_partition_keys()
+CATALOGUE = Catalogue(neos=120)
+START = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def fetch(lake: Storage, pages: Sequence[int], catalogue: Catalogue, at: datetime) -> None:
+    """Store pages as they are in a catalogue, a second apart."""
+    for seconds, number in enumerate(pages):
+        envelope = catalogue.page(number)
+        arrived = at + timedelta(seconds=seconds)
+        neos, size = len(envelope["near_earth_objects"]), envelope["page"]["total_elements"]
+        write_page(lake, Page(number, to_json(envelope), arrived, "simulator", neos, size))
+
+
+def compute(lake: Storage, keys: Sequence[str] = SETS) -> Snapshot:
+    """Make the tables of page sets from the stored pages."""
+    for key in keys:
+        facts = [read_facts(lake, number) for number in pages_of(key)]
+        rows = [vars(one) for one in facts if isinstance(one, PageFacts)]
+        tables.write_table(lake, RAW_PAGE_INDEX, pa.Table.from_pylist(rows, schema=RAW_PAGE_INDEX.schema), key)
+        read_pages(lake, key, StoredPages(lake, pages_of(key)))
+    return Snapshot(lake, SETS)
+
+
+def reasons(snapshot: Snapshot) -> dict[str, int]:
+    return {finding.reason: finding.count for finding in snapshot.findings}
+
+
+def test_pages_of_one_catalogue_are_consistent(lake: Storage) -> None:
+    fetch(lake, range(6), CATALOGUE, START)
+    snapshot = compute(lake)
+    assert (snapshot.verdict, snapshot.findings, snapshot.pages_to_heal()) == ("consistent", [], [])
+    assert snapshot.neos == 120
+    assert snapshot.table().to_pylist() == [{"verdict": "consistent", "reason": "", "count": 0, "detail": ""}]
+
+
+def test_an_empty_lake_is_incomplete_and_all_its_pages_are_to_be_fetched(lake: Storage) -> None:
+    snapshot = Snapshot(lake, SETS)
+    assert (snapshot.verdict, snapshot.pages_to_heal()) == ("incomplete", list(range(6)))
+    assert reasons(snapshot) == {"page sets missing": 3}
+
+
+def test_a_missing_page_set_makes_it_incomplete(lake: Storage) -> None:
+    fetch(lake, range(4), CATALOGUE, START)
+    snapshot = compute(lake, SETS[:2])
+    assert reasons(snapshot) == {"page sets missing": 1}
+    assert (snapshot.verdict, snapshot.pages_to_heal()) == ("incomplete", [4, 5])
+
+
+def test_growth_beyond_the_pages_asked_for_makes_it_incomplete(lake: Storage) -> None:
+    fetch(lake, range(6), CATALOGUE.grown(1), START)
+    snapshot = compute(lake)
+    assert reasons(snapshot) == {"pages beyond NEO_PAGES": 1}
+    assert "NEO_PAGES=7" in snapshot.findings[0].detail
+
+
+def test_who_asks_for_a_small_part_of_the_catalogue_has_chosen_so(lake: Storage) -> None:
+    fetch(lake, range(6), Catalogue(neos=1000), START)
+    assert compute(lake).verdict == "consistent"
+
+
+def test_growth_at_the_end_alone_is_harmless_and_costs_the_last_page(lake: Storage) -> None:
+    fetch(lake, range(6), Catalogue(neos=110), START)
+    fetch(lake, [0], Catalogue(neos=110).grown(7), START + timedelta(hours=1))
+    assert compute(lake).pages_to_heal() == [5]
+    fetch(lake, [5], Catalogue(neos=110).grown(7), START + timedelta(hours=2))
+    snapshot = compute(lake)
+    assert (snapshot.verdict, snapshot.pages_to_heal()) == ("consistent", [])
+    assert reasons(snapshot) == {"catalogue size moved": 7}
+
+
+def test_a_catalogue_that_shrank_is_suspect(lake: Storage) -> None:
+    fetch(lake, range(3), Catalogue(neos=120), START)
+    fetch(lake, range(3, 6), Catalogue(neos=119), START + timedelta(hours=1))
+    snapshot = compute(lake)
+    assert (snapshot.verdict, snapshot.pages_to_heal()) == ("drifted", [0, 1, 2])
+
+
+def test_a_re_ordering_shows_as_neos_seen_twice_and_others_not_seen(lake: Storage) -> None:
+    fetch(lake, range(3), CATALOGUE, START)
+    fetch(lake, range(3, 6), CATALOGUE.reordered(5), START + timedelta(hours=1))
+    snapshot = compute(lake)
+    found = reasons(snapshot)
+    assert snapshot.verdict == "drifted"
+    assert found["NEOs seen twice"] == found["NEOs not seen"] > 0
+    assert set(snapshot.pages_to_heal()) <= {0, 1, 2}
+
+
+def test_neos_seen_twice_within_a_page_set_are_found_too(lake: Storage) -> None:
+    fetch(lake, [0], CATALOGUE, START)
+    fetch(lake, range(1, 6), CATALOGUE.inserted(3), START + timedelta(hours=1))
+    assert reasons(compute(lake))["NEOs seen twice"] == 3
+
+
+def test_the_services_own_count_is_compared(lake: Storage) -> None:
+    fetch(lake, range(6), CATALOGUE, START)
+    stats = {"fetched_at": START, "near_earth_object_count": 123, "close_approach_count": 1}
+    tables.write_table(lake, CATALOGUE_STATS, pa.Table.from_pylist([stats], schema=CATALOGUE_STATS.schema))
+    assert reasons(compute(lake)) == {"/stats differs": 3}
+
+
+_DRIFTS = st.sampled_from(
+    [
+        lambda catalogue: catalogue.reordered(3),
+        lambda catalogue: catalogue.inserted(7),
+        lambda catalogue: catalogue.numbered(0.4),
+        lambda catalogue: catalogue.inserted(7).reordered(2).numbered(0.2),
+    ]
+)
+
+
+@settings(max_examples=20)
+@given(moment=st.integers(1, 5), drift=_DRIFTS)
+def test_taking_pages_again_until_there_are_none_ends_in_a_consistent_snapshot(
+    tmp_path_factory, moment: int, drift
+) -> None:
+    lake = Storage(str(tmp_path_factory.mktemp("lake")))
+    moved = drift(CATALOGUE)
+    fetch(lake, range(moment), CATALOGUE, START)
+    fetch(lake, range(moment, 6), moved, START + timedelta(hours=1))
+    snapshot = compute(lake)
+    for hour in (2, 3, 4):
+        fetch(lake, snapshot.pages_to_heal(), moved, START + timedelta(hours=hour))
+        snapshot = compute(lake)
+    assert snapshot.verdict == "consistent" or reasons(snapshot).keys() == {"pages beyond NEO_PAGES"}
+    there = [neo["id"] for page in range(6) for neo in moved.page(page)["near_earth_objects"]]
+    assert snapshot.neos == len(there)
