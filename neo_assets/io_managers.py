@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from neo_assets.failures import told_to_dagster
-from neo_assets.lake import raw_pages, source, tables
+from neo_assets.lake import layout, raw_pages, source, tables
 from neo_assets.lake.raw_pages import PageFacts, StoredPage
 from neo_assets.lake.storage import Storage
 from neo_assets.neows.pages import Page
@@ -83,7 +83,7 @@ class RawPagesIOManager(dg.IOManager):
         written = tables.write_table(self._storage, RAW_PAGE_INDEX, raw_pages.index(facts), page_set)
         return {
             "dagster/row_count": sum(one.neos for one in facts),
-            "dagster/uri": self._storage.location("bronze/raw_pages"),
+            "dagster/uri": self._storage.location(layout.RAW_PAGES),
             "pages": len(facts),
             "pages fetched": len(delivery.missing),
             "pages reused": len(delivery.reused),

@@ -1,11 +1,13 @@
 """What every test stands on: an environment without settings, and a simulator that serves over loopback."""
 
 import os
+import socket
 import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 from hypothesis import configuration
@@ -41,6 +43,18 @@ def lake(tmp_path: Path) -> Storage:
     return Storage(str(tmp_path / "lake"))
 
 
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No connection can be made, not even to this machine."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a connection was attempted")
+
+    for name in ("connect", "connect_ex"):
+        monkeypatch.setattr(socket.socket, name, refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
 @dataclass
 class Served:
     """A simulator on loopback; `answers` replaces what it says to a page, `pages` are those asked for, in order."""
@@ -51,14 +65,16 @@ class Served:
     pages: list[int] = field(default_factory=list)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        query = dict(pair.split("=") for pair in scope["query_string"].decode().split("&"))
-        page = int(query["page"])
-        self.pages.append(page)
-        await self.answers.get(page, self.app)(scope, receive, send)
+        query = parse_qs(scope["query_string"].decode())
+        pages = [int(page) for page in query.get("page", [])]
+        self.pages += pages
+        answer = next((self.answers[page] for page in pages if page in self.answers), self.app)
+        await answer(scope, receive, send)
 
 
-@pytest.fixture
-def served() -> Iterator[Served]:
+@pytest.fixture(scope="session")
+def _server() -> Iterator[Served]:
+    """The one server of all tests: to start and stop one takes longer than most of them."""
     served = Served(create_app(Catalogue(neos=90)))
     server = make_server(served)
     with bind("127.0.0.1", 0) as listener:
@@ -68,3 +84,9 @@ def served() -> Iterator[Served]:
         yield served
         server.should_exit = True
         thread.join()
+
+
+@pytest.fixture
+def served(_server: Served) -> Served:
+    _server.app, _server.answers, _server.pages = create_app(Catalogue(neos=90)), {}, []
+    return _server

@@ -1,6 +1,11 @@
 """Every path in the lake, relative to its root. The only place that builds one; reading and writing live beside it."""
 
+from datetime import date
+
 from neo_assets.schema import Table
+
+RAW_PAGES = "bronze/raw_pages"
+"""Where stored Browse pages lie."""
 
 SOURCE_MARK = "lake.json"
 """Says which source the lake's pages come from."""
@@ -21,7 +26,7 @@ _STOREYS = {
 
 def raw_page(number: int) -> str:
     """Path of a stored Browse page."""
-    return f"bronze/raw_pages/page-{number:05d}.json.zst"
+    return f"{RAW_PAGES}/page-{number:05d}.json.zst"
 
 
 def table_root(table: Table) -> str:
@@ -40,3 +45,34 @@ def page_set_of(path: str) -> str | None:
     """The page set that a table's file belongs to, by its path; None where it names none."""
     parts = [part.removeprefix("page_set=") for part in path.split("/") if part.startswith("page_set=")]
     return parts[-1] if parts else None
+
+
+def raw_page_number(path: str) -> int | None:
+    """The number of a stored page, by its path; None where it is none."""
+    number = path.rpartition("-")[2].partition(".")[0]
+    return int(number) if number.isdecimal() and path == raw_page(int(number)) else None
+
+
+def landed(name: str) -> str:
+    """Path of a file that was dropped into the landing zone; of the zone itself, with a slash, for no name."""
+    return f"landing/{name}"
+
+
+def archived(name: str, day: date) -> str:
+    """Path of a landed file that was taken in on this day."""
+    return f"archive/{day:%Y/%m/%d}/{name}"
+
+
+def set_aside(name: str) -> str:
+    """Path of a landed file that could not be read."""
+    return f"quarantine/landing/{name}"
+
+
+def reason_of(path: str) -> str:
+    """Path of the reason why the file at a path was set aside."""
+    return f"{path}.reason.txt"
+
+
+def is_reason(path: str) -> bool:
+    """Whether a path is one that `reason_of` gives."""
+    return path.endswith(reason_of(""))

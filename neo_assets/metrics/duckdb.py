@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
 
@@ -17,6 +16,8 @@ def run_sql(name: str, relations: Mapping[str, pa.Table | ds.Dataset], **paramet
         relations: what the SQL calls its tables.
         parameters: values for its `$parameters`; they are bound, never written into the text.
     """
+    import duckdb  # not above: it takes a while, and whoever only looks at the graph needs none
+
     sql = resources.files("neo_assets.metrics").joinpath(f"{name}.sql").read_text(encoding="utf-8")
     with duckdb.connect() as connection:
         for relation, data in relations.items():

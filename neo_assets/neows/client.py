@@ -55,7 +55,7 @@ class NeoWsClient:
         keys: Iterable[str],
         budget: Budget | None,
         *,
-        concurrency: int = 4,
+        concurrency: int = 8,
         transport: httpx.AsyncBaseTransport | None = None,
         first_wait_s: float = 1.0,
     ) -> None:

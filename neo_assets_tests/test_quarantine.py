@@ -1,0 +1,91 @@
+"""Records that cannot be read: listed with their reasons, and read again when page or program are mended."""
+
+import json
+
+import pytest
+
+from neo_assets import cli
+from neo_assets.lake.raw_pages import read_page, write_page
+from neo_assets.lake.storage import Storage
+from neo_assets.neows.pages import Page
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Storage:
+    """A lake of one page, of which one approach cannot be read."""
+    place = tmp_path_factory.mktemp("damaged")
+    lake = Storage(str(place / "lake"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        for name, value in settings_of(lake).items():
+            patch.setenv(name, value)
+        neo("run")
+        stored = read_page(lake, 0)
+        envelope = json.loads(stored.body.to_pybytes())
+        record = next(record for record in envelope["near_earth_objects"] if record["close_approach_data"])
+        record["close_approach_data"][0]["miss_distance"]["kilometers"] = "about a million"
+        rewrite(lake, stored.facts, envelope)
+        neo("run")
+    return lake
+
+
+@pytest.fixture
+def damaged(lake: Storage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Storage:
+    for name, value in settings_of(lake).items():
+        monkeypatch.setenv(name, value)
+    capsys.readouterr()
+    return lake
+
+
+def settings_of(lake: Storage) -> dict[str, str]:
+    return {"NEO_LAKE": lake.root, "NEO_PAGES": "1", "NEO_PAGES_PER_SET": "1"}
+
+
+def rewrite(lake: Storage, facts, envelope) -> None:
+    body = json.dumps(envelope).encode()
+    write_page(lake, Page(0, body, facts.fetched_at, facts.source, facts.neos, facts.total_elements))
+
+
+def neo(*arguments: str) -> None:
+    cli.neo(list(arguments), standalone_mode=False)
+
+
+def test_a_lake_without_any_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    neo("quarantine", "list")
+    assert capsys.readouterr() == ("", "Nothing is in quarantine.\n")
+
+
+def test_each_record_is_listed_with_place_and_reason(damaged: Storage, capsys: pytest.CaptureFixture[str]) -> None:
+    neo("quarantine", "list")
+    assert "page 0, record" in (listed := capsys.readouterr().out)
+    assert "close_approach_data.miss_distance.kilometers" in listed
+    assert "about a million" in listed
+
+
+def test_as_json_the_record_itself_is_there(damaged: Storage, capsys: pytest.CaptureFixture[str]) -> None:
+    neo("quarantine", "list", "--json")
+    row = json.loads(capsys.readouterr().out)
+    record = json.loads(row.pop("record"))
+    assert record["close_approach_data"][0]["miss_distance"]["kilometers"] == "about a million"
+    assert row.keys() == {"page", "index", "reason", "page_set"}
+
+
+def test_the_run_says_that_the_snapshot_is_incomplete(damaged: Storage, capsys: pytest.CaptureFixture[str]) -> None:
+    neo("totals", "--json")
+    totals = json.loads(capsys.readouterr().out)
+    assert (totals["neos"], totals["verdict"]) == (19, "incomplete")
+    assert "records in quarantine: 1" in totals["reasons"]
+
+
+def test_replay_keeps_what_is_not_mended_and_reads_what_is_without_the_network(
+    damaged: Storage, capsys: pytest.CaptureFixture[str], no_network: None
+) -> None:
+    neo("quarantine", "replay")
+    assert capsys.readouterr().out == "1 records were in quarantine, 1 still are.\n"
+    stored = read_page(damaged, 0)
+    mended = stored.body.to_pybytes().replace(b"about a million", b"1000000")
+    rewrite(damaged, stored.facts, json.loads(mended))
+    neo("quarantine", "replay")
+    assert capsys.readouterr().out == "1 records were in quarantine, 0 still are.\n"
+    neo("totals", "--json")
+    assert json.loads(capsys.readouterr().out)["neos"] == 20
