@@ -3,6 +3,7 @@
     .venv/bin/python benchmarks/measure.py            all parts
     .venv/bin/python benchmarks/measure.py compute    stored raw pages to all tables: MB of JSON a second, peak memory
     .venv/bin/python benchmarks/measure.py gather     `neo run` against a simulator in another process, limits lifted
+    .venv/bin/python benchmarks/measure.py pace       400 pages at a budget and a latency, over the least time
     .venv/bin/python benchmarks/measure.py first      `neo run` of 200 NEOs on the embedded simulator
     .venv/bin/python benchmarks/measure.py import     `import neo_assets.definitions` beside `import dagster`
 
@@ -10,6 +11,7 @@ Pages are rendered before the clock starts. Everything is written below a tempor
 """
 
 import argparse
+import asyncio
 import os
 import resource
 import shutil
@@ -18,7 +20,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -84,14 +88,14 @@ def compute_only(directory: Path, pages: int, pages_per_set: int) -> None:
     from neo_assets.lake.tables import open_table, write_table
     from neo_assets.metrics.engine import compute as count
     from neo_assets.neows.parse import parse
-    from neo_assets.partitions import page_sets
+    from neo_assets.partitions import page_sets, pages_of
 
     storage = Storage(str(directory / "lake"))
     keys = page_sets(pages, pages_per_set).get_partition_keys()
     size = 0
     start = time.perf_counter()
     for key in keys:
-        stored = StoredPages(storage, key)
+        stored = StoredPages(storage, pages_of(key))
         parsed = parse(stored)
         size += sum(facts.bytes for facts in stored.read)
         write_table(storage, schema.NEO_RECORDS, parsed.neo_records, key)
@@ -114,26 +118,57 @@ def compute_only(directory: Path, pages: int, pages_per_set: int) -> None:
     )
 
 
-def gather(directory: Path, pages: int, pages_per_set: int, runs: int) -> None:
-    """`neo run` against a simulator in another process, its pages rendered beforehand, the limits lifted."""
-    command = [str(BIN / "neo"), "simulate", "--port", "0"]
+@contextmanager
+def simulator(directory: Path, pages: int, *options: str) -> Iterator[str]:
+    """A simulator in another process that has rendered so many pages; gives its base URL."""
+    command = [str(BIN / "neo"), "simulate", "--port", "0", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=clean_environment(directory)) as server:
         try:
             assert server.stdout is not None
             url = next(word.rstrip(";") for word in server.stdout.readline().split() if word.startswith("http"))
-            with httpx.Client(headers={"X-Api-Key": KEY}, timeout=60) as http, ThreadPoolExecutor(4) as pool:
+            with httpx.Client(headers={"X-Api-Key": KEY}, timeout=60) as http, ThreadPoolExecutor(32) as pool:
                 list(pool.map(lambda page: http.get(f"{url}/neo/browse?page={page}").raise_for_status(), range(pages)))
-            settings = {
-                "NEOWS_BASE_URL": url,
-                "NASA_API_KEYS": KEY,
-                "NEO_PAGES": pages,
-                "NEO_PAGES_PER_SET": pages_per_set,
-            }
-            lifted = {"NEO_REQUESTS_PER_HOUR": 10**9, "NEO_REQUESTS_PER_SECOND": 10**6}
-            seconds = timed([str(BIN / "neo"), "run"], runs, directory, **settings, **lifted)
-            say(f"neo run, {pages} pages in sets of {pages_per_set} over HTTP", seconds)
+            yield url
         finally:
             server.terminate()
+
+
+def pace(directory: Path, pages: int = 400, per_second: float = 20.0) -> None:
+    """Fetching and storing pages at a budget and a latency, against the least time that both allow."""
+    from neo_assets.lake.raw_pages import write_page
+    from neo_assets.lake.storage import Storage
+    from neo_assets.neows.budget import Budget
+    from neo_assets.neows.client import CONCURRENCY, NeoWsClient
+
+    for latency_ms in (0, 100, 500):
+        place = directory / f"pace-{latency_ms}"
+        lake = Storage(str(place / "lake"))
+        slow = ["--fault", f"slow={latency_ms}ms"] if latency_ms else []
+        with simulator(directory, pages, *slow) as url:
+            budget = Budget(place / "requests.sqlite", url, [KEY], 10**6, per_second)
+
+            async def fetch(url: str = url, budget: Budget = budget, lake: Storage = lake) -> None:
+                async with NeoWsClient(url, [KEY], budget) as client:
+                    assert not await client.fetch_pages(range(pages), lambda page: write_page(lake, page))
+
+            start = time.perf_counter()
+            asyncio.run(fetch())
+            seconds = time.perf_counter() - start
+        latency_s = latency_ms / 1000
+        least = max((pages - 1) / per_second + latency_s, pages / CONCURRENCY * latency_s)
+        print(
+            f"pace, {pages} pages, {per_second:g} requests a second, {latency_ms} ms latency: {seconds:.2f} s, "
+            f"least possible {least:.2f} s, {100 * (seconds / least - 1):.1f} % over it"
+        )
+
+
+def gather(directory: Path, pages: int, pages_per_set: int, runs: int) -> None:
+    """`neo run` against a simulator in another process, its pages rendered beforehand, the limits lifted."""
+    with simulator(directory, pages) as url:
+        settings = {"NEOWS_BASE_URL": url, "NASA_API_KEYS": KEY, "NEO_PAGES": pages, "NEO_PAGES_PER_SET": pages_per_set}
+        lifted = {"NEO_REQUESTS_PER_HOUR": 10**9, "NEO_REQUESTS_PER_SECOND": 10**6}
+        seconds = timed([str(BIN / "neo"), "run"], runs, directory, **settings, **lifted)
+        say(f"neo run, {pages} pages in sets of {pages_per_set} over HTTP", seconds)
 
 
 def first(directory: Path, runs: int) -> None:
@@ -156,7 +191,7 @@ def imports(directory: Path, runs: int) -> None:
 def main() -> None:
     """Measure what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parts = ("compute", "gather", "first", "import")
+    parts = ("compute", "gather", "pace", "first", "import")
     parser.add_argument("part", nargs="?", choices=(*parts, "all", "compute-only"), default="all", metavar="PART")
     parser.add_argument("--pages", type=int, default=1180, help="pages to compute or gather (default: %(default)s)")
     parser.add_argument("--pages-per-set", type=int, default=50, help="(default: %(default)s)")
@@ -174,6 +209,8 @@ def main() -> None:
             first(directory, given.runs)
         if given.part in ("all", "compute"):
             compute(directory, given.pages, given.pages_per_set)
+        if given.part in ("all", "pace"):
+            pace(directory)
         if given.part in ("all", "gather"):
             gather(directory, given.pages, given.pages_per_set, given.runs)
 

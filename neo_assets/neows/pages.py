@@ -17,7 +17,7 @@ NASA, SIMULATOR = "nasa", "simulator"
 
 _ENVELOPE = pa.schema(
     [
-        ("page", pa.struct([("number", pa.int64()), ("total_elements", pa.int64())])),
+        ("page", pa.struct([(name, pa.int64()) for name in ("number", "size", "total_elements")])),
         ("near_earth_objects", pa.list_(pa.struct([]))),
     ]
 )
@@ -33,6 +33,16 @@ class Page:
     source: str
     neos: int
     total_elements: int
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """What a Browse page says of itself; `size` is how many NEOs a full page has, and old pages may not say it."""
+
+    number: int
+    size: int | None
+    total_elements: int
+    neos: int
 
 
 @dataclass(frozen=True)
@@ -67,10 +77,29 @@ def read_envelope(body: bytes, number: int) -> tuple[int, int]:
         NotAPage: the body is empty, HTML, cut short, or other JSON.
         WrongPage: it is another page than the one asked for.
     """
+    try:
+        envelope = envelope_of(body)
+    except NotAPage as error:
+        raise NotAPage(f"page {number}: the response {error}") from None
+    if envelope.number != number:
+        raise WrongPage(f"page {number} was asked for and page {envelope.number} came")
+    return envelope.neos, envelope.total_elements
+
+
+def envelope_of(body: bytes) -> Envelope:
+    """What a body says of itself, as whichever Browse page it is.
+
+    Raises:
+        NotAPage: it is none; the message begins with the verb.
+    """
     if not body.strip():
-        raise NotAPage(f"page {number}: the response is empty")
+        raise NotAPage("is empty")
     if body.lstrip()[:1] != b"{":
-        raise NotAPage(f"page {number}: the response is not JSON: {body[:60]!r}")
+        raise NotAPage(f"is not JSON: {body[:60]!r}")
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise NotAPage(f"is not UTF-8 ({error})") from None
     options = arrow_json.ParseOptions(
         explicit_schema=_ENVELOPE, unexpected_field_behavior="ignore", newlines_in_values=True
     )
@@ -79,11 +108,9 @@ def read_envelope(body: bytes, number: int) -> tuple[int, int]:
             io.BytesIO(body), arrow_json.ReadOptions(use_threads=False, block_size=len(body) + 1), options
         )
     except pa.ArrowInvalid as error:
-        raise NotAPage(f"page {number}: the response is cut short or not a Browse page ({error})") from None
+        raise NotAPage(f"is cut short or not a Browse page ({error})") from None
     row = table.slice(0, 1).select(["page"]).to_pylist()[0]["page"]
     objects = table.column("near_earth_objects")
     if table.num_rows != 1 or not row or row["number"] is None or row["total_elements"] is None or objects.null_count:
-        raise NotAPage(f"page {number}: the response is not a Browse page: it lacks page or near_earth_objects")
-    if row["number"] != number:
-        raise WrongPage(f"page {number} was asked for and page {row['number']} came")
-    return len(objects[0]), row["total_elements"]
+        raise NotAPage("is not a Browse page: it lacks page or near_earth_objects")
+    return Envelope(row["number"], row["size"], row["total_elements"], len(objects[0]))

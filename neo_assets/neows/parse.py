@@ -146,6 +146,7 @@ def _read_each_object(page: RawPage) -> tuple[list[_Batch], list[dict[str, Any]]
     batches, rejected = [], []
     for index, record in enumerate(json.loads(bytes(page.body))["near_earth_objects"]):
         text = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+        text = text.encode(errors="backslashreplace").decode()  # half a surrogate pair stays the escape that it was
         try:
             if not isinstance(record, dict):
                 raise _Unreadable("not an object")
@@ -297,7 +298,8 @@ def _last_copies(sightings: pa.Table) -> pa.Array | None:
         pc.count_distinct(sightings[name]).as_py() == sightings.num_rows for name in ("neo_id", "principal_designation")
     ):
         return None
-    order = pc.sort_indices(sightings, [("fetched_at", "descending"), ("page", "descending")]).to_pylist()
+    placed = sightings.append_column("row", pa.array(range(sightings.num_rows)))
+    order = pc.sort_indices(placed, [(name, "descending") for name in ("fetched_at", "page", "row")]).to_pylist()
     ids = sightings["neo_id"].to_pylist()
     designations = sightings["principal_designation"].to_pylist()
     kept = [True] * len(ids)
