@@ -1,18 +1,14 @@
-"""The ASGI application: answers as NeoWs behind api.nasa.gov does, with its keys, hourly limit, headers and errors.
+"""The ASGI application: a catalogue answered for as NeoWs does, behind the gateway; `serve` runs it over HTTP.
 
-What it serves is a `Catalogue`; how it goes wrong is no part of it. `serve` runs it over HTTP.
+What is served is a `Catalogue`; keys, limits and headers stand in `gateway`, how NeoWs goes wrong in `faults`.
 """
 
-import math
+import asyncio
 import socket
 import sys
 import time
-import uuid
-from base64 import b64decode
-from binascii import Error as BadBase64
-from bisect import bisect_right
-from collections import Counter, defaultdict
-from collections.abc import Callable, Collection
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from typing import cast
@@ -22,48 +18,23 @@ import pyarrow as pa
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import HTTPConnection, Request
-from starlette.responses import HTMLResponse, Response
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Mount, Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from neo_assets.simulator.catalogue import PAGE_SIZE, Catalogue, to_json
+from neo_assets.simulator.faults import TRANSPORT, FaultyNeoWs
+from neo_assets.simulator.gateway import HOUR_S, SERVER_NAME, Gateway
+from neo_assets.simulator.profile import Fault, PlannedDrift
 from neo_assets.simulator.traits import TODAY
 from neo_assets.simulator.wire import API_KEY
 
-SERVER_NAME = "neo-assets-simulator"
-"""Value of the `Server` header, by which a client can tell simulated data from real."""
 PREFIX = "/neo/rest/v1"
 """Root of the API's paths."""
-DEMO_KEY = "DEMO_KEY"
-
-HOUR, DAY = 3_600.0, 86_400.0
-DEMO_LIMITS = ((HOUR, 30), (DAY, 50))
-"""Requests that DEMO_KEY has per rolling hour and day (https://api.nasa.gov/assets/html/authentication.html)."""
-
-_KEY_MESSAGES = {
-    "API_KEY_MISSING": "No api_key was supplied. Get one at https://api.nasa.gov:443",
-    "API_KEY_INVALID": "An invalid api_key was supplied. Get one at https://api.nasa.gov:443",
-}
-_OVER_RATE_LIMIT = (
-    "<html><body><h1>OVER_RATE_LIMIT</h1><p>You have exceeded your rate limit. Try again later or contact us at "
-    "https://api.nasa.gov:443/contact/ for assistance</p></body></html>"
-)
-_FIXED_HEADERS = {
-    "Access-Control-Allow-Origin": "*",
-    "Age": "0",
-    "Server": SERVER_NAME,
-    "Strict-Transport-Security": "max-age=31536000; includeSubDomains; preload",
-    "Vary": "Accept-Encoding",
-    "Via": f"http/1.1 api-umbrella ({SERVER_NAME})",
-    "X-Cache": "MISS",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "X-XSS-Protection": "1; mode=block",
-}
 
 
 def create_app(
@@ -71,16 +42,21 @@ def create_app(
     *,
     keys: Collection[str] | None = None,
     requests_per_hour: int | None = None,
+    hour_s: float = HOUR_S,
+    faults: Sequence[Fault] = (),
+    drifts: Sequence[PlannedDrift] = (),
     clock: Callable[[], float] = time.time,
 ) -> Starlette:
     """A NeoWs that serves the catalogue under `PREFIX`.
 
     `keys` are the API keys it knows, None for any; DEMO_KEY always works. `requests_per_hour` is what each key has in
-    a rolling hour (DEMO_KEY has `DEMO_LIMITS`); None means no limit for anyone, and no rate headers. `clock` gives
-    seconds. ValueError where the limit is less than 1.
+    a rolling hour of `hour_s` seconds (DEMO_KEY has `DEMO_LIMITS`); None means no limit for anyone, and no rate
+    headers. `faults` and `drifts` happen to requests that keys and limits let pass; which of them a fault with a share
+    strikes is drawn with the catalogue's seed. `clock` gives seconds. ValueError where the limit is less than 1.
 
     `app.state.catalogue` is read at every request, so another can be put in its place at any moment;
-    `app.state.requests` counts the requests of each key, whatever the answer was ("" without a key).
+    `app.state.requests` counts the requests of each key, whatever the answer was ("" without a key);
+    `app.state.injected` counts the requests that each kind of fault struck.
     """
     if requests_per_hour is not None and requests_per_hour < 1:
         raise ValueError(f"requests_per_hour must be at least 1, not {requests_per_hour}")
@@ -95,11 +71,15 @@ def create_app(
                 ],
             )
         ],
-        middleware=[Middleware(_Gateway, keys=keys, requests_per_hour=requests_per_hour, clock=clock)],
+        middleware=[
+            Middleware(Gateway, keys=keys, requests_per_hour=requests_per_hour, hour_s=hour_s, clock=clock),
+            Middleware(FaultyNeoWs, faults=faults, drifts=drifts, seed=catalogue.seed, clock=clock),
+        ],
         exception_handlers={HTTPException: _error},
     )
     app.state.catalogue = catalogue
     app.state.requests = Counter[str]()
+    app.state.injected = Counter[str]()
     app.state.rendered = _Rendered(catalogue)
     return app
 
@@ -121,7 +101,8 @@ def bind(host: str, port: int) -> socket.socket:
 
 def make_server(app: ASGIApp) -> uvicorn.Server:
     """The server that `serve` runs; `should_exit` ends it, for who runs it in a thread."""
-    return uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False, lifespan="off"))
+    config = uvicorn.Config(app, http=_Protocol, log_level="warning", server_header=False, lifespan="off")
+    return uvicorn.Server(config)
 
 
 def serve(app: ASGIApp, host: str, port: int, *, announce: Callable[[str], None] = print) -> None:
@@ -133,69 +114,18 @@ def serve(app: ASGIApp, host: str, port: int, *, announce: Callable[[str], None]
             make_server(app).run(sockets=[listener])
 
 
-class _Gateway:
-    """What stands before NeoWs: knows the keys, counts and limits their requests, and sets the headers."""
-
-    def __init__(
-        self, app: ASGIApp, keys: Collection[str] | None, requests_per_hour: int | None, clock: Callable[[], float]
-    ) -> None:
-        self.app = app
-        self.keys = keys
-        self.requests_per_hour = requests_per_hour
-        self.clock = clock
-        self.times: defaultdict[str, list[float]] = defaultdict(list)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        key = _api_key(HTTPConnection(scope))
-        scope["app"].state.requests[key] += 1
-        headers = _FIXED_HEADERS | {"X-Vcap-Request-Id": str(uuid.uuid4())}
-        app: ASGIApp = self.app
-        if not key:
-            app = _key_error("API_KEY_MISSING")
-        elif self.keys is not None and key not in self.keys and key != DEMO_KEY:
-            app = _key_error("API_KEY_INVALID")
-        elif self.requests_per_hour is not None:
-            limit, remaining, wait = self._admit(key, self.requests_per_hour)
-            headers |= {"X-RateLimit-Limit": str(limit), "X-RateLimit-Remaining": str(remaining)}
-            if wait:
-                app = HTMLResponse(_OVER_RATE_LIMIT, status_code=429, headers={"Retry-After": str(wait)})
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(headers)
-            await send(message)
-
-        scope.setdefault("state", {})["api_key"] = key
-        await app(scope, receive, send_with_headers)
-
-    def _admit(self, key: str, requests_per_hour: int) -> tuple[int, int, int]:
-        """Hourly limit, requests left, and seconds to wait: 0 lets the request pass. A refused one is not counted."""
-        limits = DEMO_LIMITS if key == DEMO_KEY else ((HOUR, requests_per_hour),)
-        now = self.clock()
-        times = self.times[key]
-        del times[: bisect_right(times, now - limits[-1][0])]
-        left = [allowed - len(times) + bisect_right(times, now - period) for period, allowed in limits]
-        if min(left) > 0:
-            times.append(now)
-            return limits[0][1], min(left) - 1, 0
-        free_at = (times[-allowed] + period for (period, allowed), rest in zip(limits, left, strict=True) if rest <= 0)
-        return limits[0][1], 0, math.ceil(max(free_at) - now)
-
-
-def _api_key(connection: HTTPConnection) -> str:
-    """The caller's key from header, query or basic user, in this order; "" where there is none.
-
-    Source: https://api.data.gov/docs/developer-manual/.
+class _Protocol(H11Protocol):
+    """Lets the application see its connection, which ASGI hides, so that it can break it. A server that ends waits for
+    no client.
     """
-    key = connection.headers.get("X-Api-Key") or connection.query_params.get("api_key")
-    scheme, _, credentials = connection.headers.get("Authorization", "").partition(" ")
-    if not key and scheme.lower() == "basic":
-        with suppress(BadBase64, UnicodeDecodeError):
-            key = b64decode(credentials).decode().partition(":")[0]
-    return key or ""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.app_state = self.app_state | {TRANSPORT: transport}
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        self.transport.close()
 
 
 class _Rendered:
@@ -264,8 +194,3 @@ async def _error(request: Request, error: Exception) -> Response:
     name = HTTPStatus(error.status_code).name
     document = {"code": error.status_code, "http_error": name, "error_message": error.detail}
     return Response(to_json(document), error.status_code, media_type="application/json")
-
-
-def _key_error(code: str) -> Response:
-    document = {"error": {"code": code, "message": _KEY_MESSAGES[code]}}
-    return Response(to_json(document), 403, media_type="application/json")
