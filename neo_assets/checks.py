@@ -7,7 +7,7 @@ checks of a page set run in one step, as a step costs more than all of them toge
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import dagster as dg
@@ -51,6 +51,10 @@ class _Check:
     judge: Callable[..., Verdict]
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
 
+    @property
+    def key(self) -> dg.AssetCheckKey:
+        return dg.AssetCheckKey(dg.AssetKey(self.asset), self.judge.__name__)
+
     def spec(self, partitions_def: dg.PartitionsDefinition | None = None) -> dg.AssetCheckSpec:
         with (
             warnings.catch_warnings()
@@ -78,14 +82,13 @@ def asset_checks(page_sets: dg.StaticPartitionsDefinition) -> list[dg.AssetCheck
     def page_set_checks(
         context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Storage]
     ) -> Iterator[dg.AssetCheckResult]:
-        read = cache(lambda table: tables.read_table(lake, table, context.partition_key))
+        # Dagster keeps no status per page set in a run of several; there a check speaks for them all.
+        reads = {key: cache(partial(tables.read_table, lake, page_set=key)) for key in context.partition_keys}
         with told_to_dagster():
             for check in _OF_A_PAGE_SET:
-                if (
-                    dg.AssetCheckKey(dg.AssetKey(check.asset), check.judge.__name__)
-                    in context.selected_asset_check_keys
-                ):
-                    yield check.result(check.judge(read, context.partition_key))
+                if check.key in context.selected_asset_check_keys:
+                    verdicts = [check.judge(read, key) for key, read in reads.items()]
+                    yield check.result(min(verdicts, key=lambda verdict: verdict[0]))
 
     @dg.multi_asset_check(specs=[check.spec() for check in _OF_TOTALS], can_subset=True)
     def total_checks(
@@ -93,10 +96,7 @@ def asset_checks(page_sets: dg.StaticPartitionsDefinition) -> list[dg.AssetCheck
     ) -> Iterator[dg.AssetCheckResult]:
         with told_to_dagster():
             for check in _OF_TOTALS:
-                if (
-                    dg.AssetCheckKey(dg.AssetKey(check.asset), check.judge.__name__)
-                    in context.selected_asset_check_keys
-                ):
+                if check.key in context.selected_asset_check_keys:
                     yield check.result(check.judge(lake, check.asset, page_sets.get_partition_keys()))
 
     return [page_set_checks, total_checks]
@@ -157,7 +157,7 @@ def approaches_are_possible(read: Read, page_set: str) -> Verdict:
         "date and time differ": pc.not_equal(
             rows["close_approach_date"], pc.cast(rows["close_approach_at"], pa.date32())
         ),
-        "of an unknown NEO": pc.invert(pc.is_in(rows["neo_id"], read(NEO_RECORDS)["id"].combine_chunks())),
+        "of an unknown NEO": pc.invert(pc.is_in(rows["neo_id"], read(NEO_SIGHTINGS)["neo_id"].combine_chunks())),
     }
     counts = {name: pc.sum(rows, min_count=0).as_py() for name, rows in wrong.items()}
     return not any(counts.values()), counts
@@ -193,11 +193,11 @@ def every_page_set_is_counted(lake: Storage, total: str, page_sets: list[str]) -
 
 def each_neo_counts_once(lake: Storage, total: str, page_sets: list[str]) -> Verdict:
     """The total is the sum of the page sets' counts as they are now, less what older copies of a NEO add to it."""
-    partial, whole = _PARTIALS[total], tables.read_table(lake, _TOTALS[total])
-    counted = tables.stored_page_sets(lake, partial, [*page_sets, LANDED])
-    parts = tables.read_page_sets(lake, partial, counted)
+    part, whole = _PARTIALS[total], tables.read_table(lake, _TOTALS[total])
+    counted = tables.stored_page_sets(lake, part, [*page_sets, LANDED])
+    parts = tables.read_page_sets(lake, part, counted)
     older = engine.superseded(tables.read_page_sets(lake, NEO_SIGHTINGS, counted))
-    number = partial.columns[-1].name
+    number = part.columns[-1].name
     left_out = pc.sum(parts[number], min_count=0).as_py() - pc.sum(whole[number], min_count=0).as_py()
     current = tables.made_from(whole) == tables.made_from(parts)
     return current and left_out >= 0 and (older.num_rows > 0 or left_out == 0), {

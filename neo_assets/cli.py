@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from neo_assets.settings import ALLOWED, Settings, SettingsError
+from neo_assets.words import counted, some
 
 # Dagster and pyarrow are imported inside the commands, so that `neo --help` answers at once.
 
@@ -46,9 +47,10 @@ def run(heal: bool) -> None:
             runner.heal()
     _print_summary(settings)
     if failed:
-        sets = ", ".join(failed)
+        first = next(iter(failed.values()))
         raise click.ClickException(
-            f"{len(failed)} page sets failed and are not in the totals as they should be: {sets}"
+            f"{counted(len(failed), 'page set')} failed, so the totals lack them or have them as they were before: "
+            f"{some(list(failed))}; the first one: {first}"
         )
 
 
@@ -69,16 +71,17 @@ def plan(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(plan), default=str))
         return
-    heal = ", ".join(map(str, plan.pages_to_heal[:20])) + (", ..." if len(plan.pages_to_heal) > 20 else "")
     _print_rows(
         {
             "Source": plan.source,
-            "Pages": f"{plan.pages:,} in {plan.page_sets:,} page sets",
-            "Reused": f"{plan.pages_reused:,} pages, younger than {settings.raw_max_age_hours:g} hours",
-            "To fetch": f"{plan.pages_to_fetch:,} pages, one request each",
+            "Pages": f"{counted(plan.pages, 'page')} in {counted(plan.page_sets, 'page set')}",
+            "Reused": f"{counted(plan.pages_reused, 'page')}, younger than {settings.raw_max_age_hours:g} hours",
+            "To fetch": f"{counted(plan.pages_to_fetch, 'page')}, one request each",
             "Done": f"not before {plan.done_at:%Y-%m-%d %H:%M} UTC" if plan.takes_s > 1 else "at once, by the budget",
             "Snapshot": ", ".join([plan.verdict, *plan.reasons]),
-            "To heal": f"{len(plan.pages_to_heal):,} pages: {heal}" if heal else "nothing",
+            "To heal": f"{counted(len(plan.pages_to_heal), 'page')}: {some(plan.pages_to_heal, most=20)}"
+            if plan.pages_to_heal
+            else "nothing",
         }
     )
 
@@ -137,7 +140,7 @@ def replay() -> None:
         if keys:
             runner.total()
     after = quarantined(settings).num_rows
-    click.echo(f"{before.num_rows} records were in quarantine, {after} still are.")
+    click.echo(f"{counted(before.num_rows, 'record')} in quarantine before, {after} now.")
 
 
 @neo.command()

@@ -15,7 +15,12 @@ def table_metadata(table: Table) -> dict[str, Any]:
         dg.TableColumn(
             column.name,
             type=str(column.type),
-            description=" ".join(filter(None, [column.description, column.unit and f"[{column.unit}]"])),
+            description=" ".join(
+                filter(
+                    None,
+                    [column.description, column.unit and f"[{column.unit}]", column.source and f"({column.source})"],
+                )
+            ),
             constraints=dg.TableColumnConstraints(nullable=column.nullable),
             tags={"unit": column.unit} if column.unit else None,
         )

@@ -10,6 +10,11 @@ import dagster as dg
 from neo_assets.lake.storage import LakeError
 from neo_assets.neows.budget import BudgetError
 from neo_assets.neows.errors import NeoWsError
+from neo_assets.words import counted, some
+
+
+class StateUnwritable(Exception):
+    """Dagster's own state cannot be read or written."""
 
 
 class PagesMissing(Exception):
@@ -17,10 +22,11 @@ class PagesMissing(Exception):
 
     def __init__(self, failed: Mapping[int, NeoWsError], asked: int) -> None:
         """`failed`: the pages with their errors; `asked`: how many were asked for."""
-        first, *_ = self.errors = list(failed.values())
-        pages = ", ".join(map(str, list(failed)[:5])) + (", ..." if len(failed) > 5 else "")
-        kept = f"; the other {asked - len(failed)} are kept" if asked > len(failed) else ""
-        super().__init__(f"{len(failed)} of {asked} pages could not be had (pages {pages}){kept}: {first}")
+        self.errors = list(failed.values())
+        kept = ", the others were stored" if asked > len(failed) else ""
+        self.summary = f"{len(failed)} of {counted(asked, 'page')} could not be had{kept}"
+        pages = some(list(failed), most=5)
+        super().__init__(f"{self.summary} (page {pages}): {self.errors[0]}")
 
     @property
     def concerns_all(self) -> bool:
@@ -33,7 +39,7 @@ class PagesMissing(Exception):
         return any(error.retryable for error in self.errors)
 
 
-EXPECTED = (LakeError, BudgetError, NeoWsError, PagesMissing)
+EXPECTED = (LakeError, BudgetError, NeoWsError, PagesMissing, StateUnwritable)
 """What can go wrong without anything being wrong with the program; the message alone tells enough."""
 
 

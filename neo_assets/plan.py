@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from neo_assets.lake.storage import Storage
 from neo_assets.partitions import page_sets, pages_of
-from neo_assets.progress import reusable_pages
+from neo_assets.progress import reusable_by_page_set
 from neo_assets.resources import NeoWs
 from neo_assets.settings import Settings
 from neo_assets.snapshot import Snapshot
@@ -36,14 +36,15 @@ class Plan:
 def make_plan(settings: Settings, lake: Storage, neows: NeoWs) -> Plan:
     """Look at the lake and at the request budget."""
     keys = page_sets(settings.pages, settings.pages_per_set).get_partition_keys()
-    reused = {facts.page for key in keys for facts in reusable_pages(lake, key, settings.raw_max_age_hours)}
-    to_fetch = sum(len(pages_of(key)) for key in keys) - len(reused)
+    reusable = reusable_by_page_set(lake, keys, settings.raw_max_age_hours)
+    reused = sum(len(facts) for facts in reusable.values())
+    to_fetch = sum(len(pages_of(key)) for key in keys) - reused
     snapshot = Snapshot(lake, keys)
     return Plan(
         source=neows.where,
         pages=settings.pages,
         page_sets=len(keys),
-        pages_reused=len(reused),
+        pages_reused=reused,
         pages_to_fetch=to_fetch,
         done_at=datetime.fromtimestamp(neows.forecast(to_fetch), UTC),
         verdict=snapshot.verdict,

@@ -1,6 +1,7 @@
 """What the assets are given: NeoWs as the settings say. (The lake's resource is a `lake.storage.Storage`.)"""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Iterable
 from functools import cached_property
@@ -67,7 +68,10 @@ class NeoWs:
 
     def forecast(self, requests: int) -> float:
         """When the last of so many requests could be sent by the budget, at the earliest (seconds since 1970)."""
-        return time.time() if self._settings.simulated else self._budget.forecast(requests)
+        if self._settings.simulated:
+            return time.time()
+        with contextlib.closing(self._budget()) as budget:
+            return budget.forecast(requests)
 
     async def _stats(self) -> CatalogueStats:
         async with self._client() as client:
@@ -83,9 +87,8 @@ class NeoWs:
         settings = self._settings
         if settings.simulated:  # no network and nobody to be polite to, so no budget
             return NeoWsClient(NASA_BASE_URL, [_EMBEDDED_KEY], None, transport=self._embedded)
-        return NeoWsClient(settings.base_url, settings.keys, self._budget)
+        return NeoWsClient(settings.base_url, settings.keys, self._budget())
 
-    @cached_property
     def _budget(self) -> Budget:
         settings = self._settings
         host = urlsplit(settings.base_url).netloc

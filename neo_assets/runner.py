@@ -5,32 +5,43 @@ Nothing is done here that `dagster asset materialize` does not do too; only the 
 
 import logging
 import sys
+import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import dagster as dg
+from dagster._core.instance import InstanceRef
+from sqlalchemy.exc import DBAPIError
 from tqdm import tqdm
 
 from neo_assets.automation import QUIET
 from neo_assets.definitions import build_defs
-from neo_assets.failures import PagesMissing
+from neo_assets.failures import PagesMissing, StateUnwritable
 from neo_assets.lake import source
+from neo_assets.lake.raw_pages import PageFacts
 from neo_assets.lake.storage import Storage
 from neo_assets.landing import Landing, Report, count_landed
 from neo_assets.neows.errors import NeoWsError
 from neo_assets.neows.pages import Page
 from neo_assets.partitions import LANDED, page_sets, pages_of
-from neo_assets.plan import make_plan
-from neo_assets.progress import is_done
+from neo_assets.progress import is_made_from, reusable_by_page_set
 from neo_assets.resources import NeoWs
 from neo_assets.settings import Settings
 from neo_assets.snapshot import Snapshot
+from neo_assets.words import counted
 
 _DEFAULT_HOME = Path("data/dagster")
+_OVERRIDES: Any = {
+    "telemetry": {"enabled": False},
+    "compute_logs": {
+        "module": "dagster._core.storage.noop_compute_log_manager",
+        "class": "NoOpComputeLogManager",
+    },
+}
 _HEALING_ROUNDS = 3
 _WORTH_A_WORD_S = 10.0
 
@@ -46,7 +57,7 @@ class Runner:
         self._fetched = Counter[str]()
         self._current = ""
         self._neows = NeoWs(settings, on_page=self._count)
-        self._defs = build_defs(settings, neows=self._neows)
+        self._defs = build_defs(settings, lake=self._lake, neows=self._neows)
 
     def __enter__(self) -> Self:
         # The bar shows on a terminal only; the lines beside it show everywhere.
@@ -62,11 +73,11 @@ class Runner:
         self._bar.close()
         self._instance.dispose()
 
-    def refresh(self) -> list[str]:
+    def refresh(self) -> dict[str, PagesMissing]:
         """Do all page sets that are not done yet.
 
         Returns:
-            The page sets that failed. What a set has done is kept when a later one fails.
+            The page sets that failed, with what went wrong. What a set has done is kept when a later one fails.
 
         Raises:
             LakeError: the lake cannot be used, or belongs to another source.
@@ -74,13 +85,14 @@ class Runner:
         """
         settings = self._settings
         _tell(
-            f"Gathering {settings.pages:,} pages in {len(self._keys):,} page sets from {self._neows.where} "
-            f"into {self._lake.root}"
+            f"Gathering {counted(settings.pages, 'page')} in {counted(len(self._keys), 'page set')} "
+            f"from {self._neows.where} into {self._lake.root}"
         )
         if self._neows.source:
             source.claim(self._lake, self._neows.source)
-        self._announce()
-        failed = self._run_page_sets("page_set", self._keys)
+        reusable = reusable_by_page_set(self._lake, self._keys, settings.raw_max_age_hours)
+        self._announce(settings.pages - sum(map(len, reusable.values())))
+        failed = self._run_page_sets("page_set", self._keys, reusable=reusable)
         if sum(self._fetched.values()):
             self._note_stats()
         return failed
@@ -93,7 +105,10 @@ class Runner:
             snapshot = Snapshot(self._lake, self._keys)
             if not (pages := snapshot.pages_to_heal(thorough=round_ > 1)):
                 break
-            _tell(f"Healing, round {round_}: the snapshot is {snapshot.verdict}, {len(pages)} pages are taken again")
+            _tell(
+                f"Healing, round {round_}: the snapshot is {snapshot.verdict}; "
+                f"{counted(len(pages), 'page')} to be taken again"
+            )
             affected = [key for key in self._keys if not set(pages).isdisjoint(pages_of(key))]
             self._run_page_sets("page_set", affected, pages)
             self._note_stats()
@@ -113,17 +128,23 @@ class Runner:
         """Compute the totals and the verdict on the snapshot."""
         self._execute("totals")
 
-    def _announce(self) -> None:
+    def _announce(self, pages_to_fetch: int) -> None:
         """Say what is going to be spent, where that is worth a word."""
-        plan = make_plan(self._settings, self._lake, self._neows)
-        if plan.takes_s > _WORTH_A_WORD_S:
-            duration = timedelta(seconds=round(plan.takes_s))
+        done_at = self._neows.forecast(pages_to_fetch)
+        if (takes_s := done_at - time.time()) > _WORTH_A_WORD_S:
             _tell(
-                f"{plan.pages_to_fetch:,} pages to fetch, one request each; by the request budget the last goes out at "
-                f"{plan.done_at:%Y-%m-%d %H:%M} UTC, in {duration}"
+                f"{counted(pages_to_fetch, 'page')} to fetch, one request each; by the request budget the last goes out "
+                f"at {datetime.fromtimestamp(done_at, UTC):%Y-%m-%d %H:%M} UTC, in {timedelta(seconds=round(takes_s))}"
             )
 
-    def _run_page_sets(self, job: str, keys: Sequence[str], take_again: Collection[int] = ()) -> list[str]:
+    def _run_page_sets(
+        self,
+        job: str,
+        keys: Sequence[str],
+        take_again: Collection[int] = (),
+        reusable: Mapping[str, Sequence[PageFacts]] | None = None,
+    ) -> dict[str, PagesMissing]:
+        """Run a job over page sets; `reusable` has the stored pages of those that may be done already."""
         self._fetched.clear()
         self._bar.reset(sum(len(pages_of(key)) for key in keys))
         failed: dict[str, PagesMissing] = {}
@@ -132,7 +153,7 @@ class Runner:
             self._current, pages = key, pages_of(key)
             label = f"[{number}/{len(keys)}] page set {key}"
             again = sorted(set(take_again).intersection(pages))
-            if job == "page_set" and not again and is_done(self._lake, key, self._settings.raw_max_age_hours):
+            if reusable and is_made_from(self._lake, key, reusable[key]):
                 _tell(f"{label}: up to date")
             elif stopped:
                 failed[key] = stopped
@@ -140,15 +161,16 @@ class Runner:
                 config = {"ops": {"raw_pages": {"config": {"take_again": again}}}} if again else {}
                 try:
                     self._execute(job, key, config)
-                    _tell(f"{label}: {self._fetched[key]} pages fetched, {len(pages) - self._fetched[key]} reused")
+                    reused = len(pages) - self._fetched[key]
+                    _tell(f"{label}: {counted(self._fetched[key], 'page')} fetched, {reused} reused")
                 except PagesMissing as error:
-                    _tell(f"{label}: {self._fetched[key]} pages fetched, FAILED: {error}")
+                    _tell(f"{label}: {counted(self._fetched[key], 'page')} fetched, FAILED: {error.summary}")
                     failed[key] = error
                     stopped = error if error.concerns_all else None
             self._bar.update(len(pages) - self._fetched[key])
         if keys and len(failed) == len(keys):
             raise next(iter(failed.values()))
-        return list(failed)
+        return failed
 
     def _execute(self, job: str, page_set: str | None = None, config: Mapping[str, Any] | None = None) -> None:
         """Run a job in this process and say which asset checks did not pass.
@@ -160,6 +182,14 @@ class Runner:
             result = definition.execute_in_process({**QUIET, **(config or {})}, self._instance, page_set)
         except dg.Failure as failure:
             raise failure.__cause__ or failure from None
+        except dg.DagsterExecutionInterruptedError:
+            raise KeyboardInterrupt from None
+        except DBAPIError as error:
+            where = self._instance.root_directory
+            raise StateUnwritable(
+                f"Dagster's state in {where} cannot be read or written ({error.orig}): is the disk full? "
+                "Free some space, or set DAGSTER_HOME to another place"
+            ) from error
         for check in result.get_asset_check_evaluations():
             if not check.passed:
                 figures = ", ".join(f"{name}: {figure.value}" for name, figure in check.metadata.items())
@@ -178,13 +208,13 @@ class Runner:
 
 
 def _instance(settings: Settings) -> dg.DagsterInstance:
-    """Dagster's instance, as `dagster` commands find it here: DAGSTER_HOME, else ./dagster.yaml, else data/dagster."""
-    if settings.dagster_home:
-        return dg.DagsterInstance.from_config(str(settings.dagster_home))
-    if Path("dagster.yaml").exists():
-        return dg.DagsterInstance.from_config(str(Path.cwd()))
-    _DEFAULT_HOME.mkdir(parents=True, exist_ok=True)
-    return dg.DagsterInstance.from_config(str(_DEFAULT_HOME.absolute()))
+    """Dagster's instance, as `dagster` commands find it here: DAGSTER_HOME, else ./dagster.yaml, else data/dagster.
+
+    Nothing is ever sent home by it, and the empty output of its steps is not captured.
+    """
+    home = settings.dagster_home or (Path.cwd() if Path("dagster.yaml").exists() else _DEFAULT_HOME.absolute())
+    home.mkdir(parents=True, exist_ok=True)
+    return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=_OVERRIDES))
 
 
 def _tell(line: str) -> None:

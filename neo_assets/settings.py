@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import platformdirs
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -33,6 +34,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_file=".env",
+        env_prefix="neo_assets__",  # else the bare names of the fields, such as PAGES, would be read too
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
@@ -58,15 +60,17 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls) -> Self:
-        """Read the environment and `.env`.
+        """Read the environment and `.env`; AWS's own variables are only passed on.
 
         Raises:
             SettingsError: a value is not allowed.
         """
         try:
-            return cls()
+            settings = cls()
         except ValidationError as error:
             raise SettingsError("\n".join(map(_line, error.errors()))) from None
+        _lend_to_aws()
+        return settings
 
     @field_validator("nasa_api_keys", mode="before")
     @classmethod
@@ -85,7 +89,8 @@ class Settings(BaseSettings):
     @classmethod
     def _is_http_url(cls, value: str) -> str:
         parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
+        _ = parts.port  # raises where it is none
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or "@" in parts.netloc:
             raise ValueError("not a URL")
         return value.rstrip("/")
 
@@ -95,6 +100,13 @@ class Settings(BaseSettings):
         if "://" in value and not (value.startswith("s3://") and urlsplit(value).netloc):
             raise ValueError("not a lake")
         return value.rstrip("/") or "/"
+
+    @field_validator("dagster_home")
+    @classmethod
+    def _is_absolute(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_absolute():
+            raise ValueError("relative")
+        return value
 
     @model_validator(mode="after")
     def _url_needs_a_key(self) -> Self:
@@ -131,10 +143,23 @@ ALLOWED = {
 SECRET_SETTINGS = {"NASA_API_KEYS", "NASA_API_KEY"}
 
 
+def _lend_to_aws() -> None:
+    """Set AWS_* variables for the AWS SDK, which reads the environment itself, but not `.env` as `dagster` does, and
+    not AWS_REGION as other SDKs of AWS do.
+    """
+    for name, value in dotenv_values(".env").items():
+        if name.startswith("AWS_") and value:
+            os.environ.setdefault(name, value)
+    if region := os.environ.get("AWS_REGION"):
+        os.environ["AWS_DEFAULT_REGION"] = region
+
+
 def _line(error: Any) -> str:
     """One line for one pydantic error, in the words of whoever set the variable."""
     name = str(error["loc"][0]) if error["loc"] else ""
     if name not in ALLOWED:
         return str(error["msg"]).removeprefix("Value error, ")
-    value = "..." if name in SECRET_SETTINGS else os.environ.get(name, "(from .env)")
+    value = str(error["input"])
+    if name in SECRET_SETTINGS or "@" in value or "?" in value:  # a URL may hold a key there
+        value = "..."
     return f"{name}={value} is not allowed: give {ALLOWED[name]}"

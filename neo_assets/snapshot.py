@@ -18,6 +18,7 @@ from neo_assets.lake.storage import LakeError, Storage
 from neo_assets.metrics import engine
 from neo_assets.partitions import pages_of
 from neo_assets.schema import CATALOGUE_STATS, NEO_SIGHTINGS, NEOS_PER_PAGE, QUARANTINE, RAW_PAGE_INDEX, SNAPSHOT
+from neo_assets.words import some
 
 Verdict = Literal["consistent", "drifted", "incomplete"]
 
@@ -135,7 +136,7 @@ class Snapshot:
 
     def _find(self) -> Iterator[Finding]:
         if missing := sorted(set(self._page_sets) - set(self._stored)):
-            yield Finding("incomplete", "page sets missing", len(missing), _some(missing))
+            yield Finding("incomplete", "page sets missing", len(missing), some(missing))
         if self._quarantined:
             yield Finding("incomplete", "records in quarantine", self._quarantined, "see `neo quarantine list`")
         if not self._index:
@@ -151,10 +152,10 @@ class Snapshot:
             yield Finding(verdict, "catalogue size moved", max(sizes) - min(sizes), detail)
         if self._older.num_rows:
             names = self._older["principal_designation"].to_pylist()
-            yield Finding("drifted", "NEOs seen twice", len(names), _some(names))
+            yield Finding("drifted", "NEOs seen twice", len(names), some(names))
         short = [row["page"] for row in self._index if row["neos"] != _neos_due(row["page"], row["total_elements"])]
         if short:
-            yield Finding("drifted", "pages with fewer or more NEOs", len(short), _some(short))
+            yield Finding("drifted", "pages with fewer or more NEOs", len(short), some(short))
         if self._missing_neos and not missing:
             yield Finding("drifted", "NEOs not seen", self._missing_neos)
         if self._stats and self._stats["near_earth_object_count"] != self._size:
@@ -185,7 +186,3 @@ def _first_seen_again(sightings: pa.Table, older: pa.Table) -> datetime:
 def _neos_due(page: int, size: int) -> int:
     """NEOs on a page of a catalogue of so many."""
     return min(max(size - NEOS_PER_PAGE * page, 0), NEOS_PER_PAGE)
-
-
-def _some(things: Sequence[object]) -> str:
-    return ", ".join(map(str, things[:10])) + (", ..." if len(things) > 10 else "")

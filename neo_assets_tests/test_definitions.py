@@ -19,13 +19,17 @@ DEPS = {
     "yearly_approaches": {"close_approaches"},
     "total_near_misses": {"near_miss_count"},
     "total_yearly_approaches": {"yearly_approaches"},
+    "catalogue_stats": set(),
+    "snapshot": {"neo_records", "catalogue_stats"},
 }
 GROUPS = {
-    "bronze": {"raw_pages"},
+    "bronze": {"raw_pages", "catalogue_stats"},
     "silver": {"neo_records", "close_approaches"},
-    "gold": {"near_miss_count", "yearly_approaches", "total_near_misses", "total_yearly_approaches"},
+    "gold": {"near_miss_count", "yearly_approaches", "total_near_misses", "total_yearly_approaches", "snapshot"},
 }
-TOTALS = {"total_near_misses", "total_yearly_approaches"}
+WHOLE = {"total_near_misses", "total_yearly_approaches", "catalogue_stats", "snapshot"}
+"""Assets that are not partitioned."""
+JOBS = {"page_set", "recompute", "totals", "stats", "land"}
 TABLE_ASSETS = sorted(DEPS.keys() - {"raw_pages"})
 CHECKS = {
     ("raw_pages", "every_page_is_whole"),
@@ -77,11 +81,11 @@ def test_each_asset_stands_in_the_group_of_its_storey(graph: Any) -> None:
         assert names(key for key in graph.get_all_asset_keys() if graph.get(key).group_name == group) == members
 
 
-def test_all_but_the_totals_are_partitioned_by_page_set(graph: Any) -> None:
+def test_all_that_is_made_of_pages_is_partitioned_by_page_set(graph: Any) -> None:
     keys = ["00000-00001", "00002-00003", "00004-00005", "00006-00007", "00008-00009"]
     for key in graph.get_all_asset_keys():
         partitions = graph.get(key).partitions_def
-        if key.to_user_string() in TOTALS:
+        if key.to_user_string() in WHOLE:
             assert partitions is None
         else:
             assert isinstance(partitions, dg.StaticPartitionsDefinition)
@@ -140,9 +144,9 @@ def test_every_check_says_what_it_proves(graph: Any) -> None:
 
 def test_jobs_schedules_and_sensors_are_exactly_these(defs: dg.Definitions) -> None:
     repository = defs.get_repository_def()
-    assert {name for name in repository.job_names if not name.startswith("__")} == {"page_set", "totals"}
+    assert {name for name in repository.job_names if not name.startswith("__")} == JOBS
     assert {schedule.name for schedule in repository.schedule_defs} == {"daily_refresh"}
-    assert {sensor.name for sensor in repository.sensor_defs} == {"totals_follow_page_sets"}
+    assert {sensor.name for sensor in repository.sensor_defs} == {"totals_follow_page_sets", "landing"}
 
 
 def test_every_resource_is_wired_and_none_is_left_over(defs: dg.Definitions) -> None:

@@ -81,11 +81,11 @@ def test_replay_keeps_what_is_not_mended_and_reads_what_is_without_the_network(
     damaged: Storage, capsys: pytest.CaptureFixture[str], no_network: None
 ) -> None:
     neo("quarantine", "replay")
-    assert capsys.readouterr().out == "1 records were in quarantine, 1 still are.\n"
+    assert capsys.readouterr().out == "1 record in quarantine before, 1 now.\n"
     stored = read_page(damaged, 0)
     mended = stored.body.to_pybytes().replace(b"about a million", b"1000000")
     rewrite(damaged, stored.facts, json.loads(mended))
     neo("quarantine", "replay")
-    assert capsys.readouterr().out == "1 records were in quarantine, 0 still are.\n"
+    assert capsys.readouterr().out == "1 record in quarantine before, 0 now.\n"
     neo("totals", "--json")
     assert json.loads(capsys.readouterr().out)["neos"] == 20

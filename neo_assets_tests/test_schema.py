@@ -14,6 +14,12 @@ COLUMNS = {
         bytes int64
         neos int32
         total_elements int64
+        md5 string
+    """,
+    "catalogue_stats": """
+        fetched_at timestamp[us, tz=UTC]
+        near_earth_object_count int64
+        close_approach_count int64
     """,
     "neo_records": """
         id string
@@ -48,6 +54,7 @@ COLUMNS = {
         principal_designation string
         page int32
         fetched_at timestamp[us, tz=UTC]
+        is_counted bool
     """,
     "quarantine": """
         page int32
@@ -72,6 +79,12 @@ COLUMNS = {
         year int32
         orbiting_body string
         approaches int64
+    """,
+    "snapshot": """
+        verdict string
+        reason string
+        count int64
+        detail string
     """,
 }
 
@@ -118,6 +131,6 @@ def test_a_total_has_the_columns_of_what_it_sums(total: schema.Table, partial: s
     assert (partial.partitioned, total.partitioned) == (True, False)
 
 
-def test_only_the_totals_hold_one_file_in_all() -> None:
+def test_what_is_of_the_whole_lake_is_one_file() -> None:
     whole = {name for name, table in schema.TABLES.items() if not table.partitioned}
-    assert whole == {"total_near_misses", "total_yearly_approaches"}
+    assert whole == {"total_near_misses", "total_yearly_approaches", "catalogue_stats", "snapshot"}

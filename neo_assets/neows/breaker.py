@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator
 
 from neo_assets.neows.errors import NeoWsError, Outage
 
+_LONGEST_PAUSE_S = 900.0
+
 logger = logging.getLogger(__name__)
 
 
@@ -30,6 +32,7 @@ class Breaker:
         self._longest_wait_s = longest_wait_s
         self._trips_after = trips_after
         self._failures = 0
+        self._gave_up = False
         self._failed_at: set[str] = set()
         self._last_failure_at = 0.0
         self._resume_at = 0.0
@@ -39,7 +42,7 @@ class Breaker:
     @property
     def tripped(self) -> bool:
         """Whether nothing more is asked."""
-        return self._failures >= self._trips_after and len(self._failed_at) > 1
+        return self._gave_up or (self._failures >= self._trips_after and len(self._failed_at) > 1)
 
     @contextlib.asynccontextmanager
     async def request(self, what: str) -> AsyncIterator[None]:
@@ -79,6 +82,8 @@ class Breaker:
         self._last_failure_at = time.monotonic()
         backoff_s = min(self._longest_wait_s, self._first_wait_s * 2 ** (self._failures - 1))
         wait_s = max(backoff_s + random.uniform(0, self._first_wait_s), error.retry_after_s or 0.0)
+        if wait_s > _LONGEST_PAUSE_S:  # it says itself that it will be out of order for long
+            self._gave_up = True
         self._resume_at = self._last_failure_at + wait_s
         if not self.tripped:
             logger.warning("%s; failure %d in a row, again in %.0f s", error, self._failures, wait_s)
@@ -86,6 +91,6 @@ class Breaker:
     def _refuse_if_tripped(self) -> None:
         if self.tripped:
             raise Outage(
-                f"{self._last_error}; {self._failures} attempts in a row failed, so nothing more is asked for now: "
-                "run the same command again later, what was stored is kept"
+                f"{self._last_error}; {self._failures} attempts in a row failed, so nothing more is asked for "
+                "now: run the same command again later, what was stored is kept"
             )

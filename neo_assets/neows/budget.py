@@ -93,7 +93,9 @@ class Budget:
     def forecast(self, requests: int) -> float:
         """When the last of so many more requests could be sent (seconds since 1970), if nobody else sends any."""
         with self._transaction() as db:
-            at = max((self._take(db, ()).at for _ in range(requests)), default=self._clock())
+            at = self._clock()
+            for _ in range(requests):
+                at = self._take(db, (), not_before=at).at
             db.execute("ROLLBACK")
         return at
 
@@ -125,11 +127,9 @@ class Budget:
     def _window_s(self) -> float:
         return self._hour_s * (1 + _TRANSIT_SHARE)
 
-    def _take(self, db: sqlite3.Connection, without: Collection[str]) -> Slot:
-        (last,) = db.execute("SELECT max(at) FROM requests WHERE host = ?", (self._host,)).fetchone()
-        earliest = max(self._clock(), last + self._gap_s) if last else self._clock()
-        keys = [key for key in self._hashes if key not in without]
-        at, _, key = min((*self._next_slot(db, key, earliest), key) for key in keys)
+    def _take(self, db: sqlite3.Connection, without: Collection[str], not_before: float = 0.0) -> Slot:
+        earliest = max(self._clock(), not_before)
+        at, _, key = min((*self._next_slot(db, key, earliest), key) for key in self._hashes if key not in without)
         db.execute("INSERT INTO requests VALUES (?, ?, ?)", (self._host, self._hashes[key], at))
         return Slot(key, at)
 
@@ -141,14 +141,30 @@ class Budget:
             windows = [(self._window_s, min(per_hour, _DEMO_PER_HOUR)), (24 * self._window_s, _DEMO_PER_DAY)]
         at = max(earliest, parked_until)
         for length_s, requests in windows:
-            # Slots are handed out in order of time, so the window is full while this many lie in it.
+            # Whatever stands in the window, in whatever order it was handed out: after the last but so many it has
+            # room.
             row = db.execute(
                 "SELECT at FROM requests WHERE key = ? ORDER BY at DESC LIMIT 1 OFFSET ?",
                 (self._hashes[key], requests - 1),
             ).fetchone()
             at = max(at, row[0] + length_s) if row else at
         (used,) = db.execute("SELECT count(*) FROM requests WHERE key = ?", (self._hashes[key],)).fetchone()
-        return at, used
+        return self._spaced(db, at), used
+
+    def _spaced(self, db: sqlite3.Connection, at: float) -> float:
+        """The first time from `at` on that keeps its distance from every slot that was handed out, over all keys."""
+        names = {"host": self._host, "at": at, "gap": self._gap_s}
+        if not db.execute(
+            "SELECT 1 FROM requests WHERE host = :host AND at > :at - :gap AND at < :at + :gap LIMIT 1", names
+        ).fetchone():
+            return at
+        (free,) = db.execute(
+            "SELECT min(at) + :gap FROM ("
+            "    SELECT at, lead(at) OVER (ORDER BY at) AS next FROM requests WHERE host = :host AND at > :at - :gap"
+            ") WHERE next IS NULL OR next - at >= 2 * :gap",
+            names,
+        ).fetchone()
+        return float(free)
 
     def _state(self, db: sqlite3.Connection, key: str) -> tuple[int, float]:
         """The key's hourly limit, and until when it is left alone."""

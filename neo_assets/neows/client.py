@@ -41,6 +41,19 @@ SIMULATOR_SERVER = "neo-assets-simulator"
 CONCURRENCY = 8
 """Requests under way at once: enough for two a second from a server that takes four seconds to answer."""
 
+_GATEWAY_CODES = (
+    "API_KEY_MISSING",
+    "API_KEY_INVALID",
+    "API_KEY_DISABLED",
+    "API_KEY_UNAUTHORIZED",
+    "API_KEY_UNVERIFIED",
+    "HTTPS_REQUIRED",
+    "OVER_RATE_LIMIT",
+    "NOT_FOUND",
+)
+"""What the gateway says in JSON or HTML (https://developer.nrel.gov/docs/errors); nothing else of an error is repeated,
+as it may hold the key."""
+
 _ATTEMPTS = 5
 _TIMEOUT = httpx.Timeout(60, connect=10)
 _LONGEST_BACKOFF_S = 60.0
@@ -66,18 +79,20 @@ class NeoWsClient:
         Args:
             base_url: root of the API, without a slash at its end.
             keys: the API keys; they travel in the `X-Api-Key` header and appear nowhere else.
-            budget: paces the requests and picks the key; None asks at once, always with the first key.
+            budget: paces the requests and picks the key; None asks at once, with the first key that is let through.
             concurrency: requests under way at once.
             transport: carries the requests instead of the network.
             first_wait_s: seconds before the first retry; doubled, with jitter, before each further one.
         """
-        self._keys = tuple(keys)
+        self._keys = tuple(dict.fromkeys(keys))
         self._budget = budget
         self._concurrency = concurrency
-        self._backoff = tenacity.wait_exponential_jitter(first_wait_s, max=_LONGEST_BACKOFF_S, jitter=first_wait_s)
+        self._backoff = tenacity.wait_exponential_jitter(
+            multiplier=first_wait_s, max=_LONGEST_BACKOFF_S, jitter=first_wait_s
+        )
         self._breaker = Breaker(first_wait_s, _LONGEST_BACKOFF_S, _ATTEMPTS)
         self._stated_limits: dict[str, int] = {}
-        self._rejected: set[str] = set()
+        self._rejected: dict[str, KeyRejected] = {}
         self._said_until = 0.0
         self._base_url = base_url
         limits = httpx.Limits(max_connections=concurrency)
@@ -91,6 +106,8 @@ class NeoWsClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._budget:
+            self._budget.close()
         await self._http.__aexit__(kind, error, trace)
 
     async def fetch_pages(self, numbers: Iterable[int], store: Callable[[Page], None]) -> dict[int, NeoWsError]:
@@ -175,18 +192,24 @@ class NeoWsClient:
     async def _ask(self, path: str, params: dict[str, int], key: str) -> httpx.Response:
         try:
             response = await self._http.get(self._base_url + path, params=params, headers={"X-Api-Key": key})
-        except httpx.TransportError as error:
-            raise _unreachable(self._base_url, error) from None
+        except (httpx.TransportError, httpx.DecodingError) as error:  # a reset may garble a compressed body
+            raise _unreachable(self._base_url, error, self._keys) from None
         self._heed(key, response)
         if response.status_code != HTTPStatus.OK:
             raise _verdict(response)
         return response
 
     async def _leave_to_ask(self) -> str:
-        """Wait for the budget; returns the key to ask with."""
-        if self._budget is None:
-            return self._keys[0]
+        """Wait for the budget; returns the key to ask with.
+
+        Raises:
+            KeyRejected: no key is left.
+        """
         while True:
+            if len(self._rejected) == len(self._keys):
+                raise next(reversed(self._rejected.values()))
+            if self._budget is None:
+                return next(key for key in self._keys if key not in self._rejected)
             slot = self._budget.reserve(without=self._rejected)
             wait_s = slot.at - time.time()
             if wait_s > _SAY_FROM_S and slot.at > self._said_until + _SAY_AGAIN_S:
@@ -199,8 +222,8 @@ class NeoWsClient:
     def _other_key_is_free(self, key: str, error: RateLimited | KeyRejected) -> bool:
         """Leave a key alone that was not let through; says whether to go on with another at once."""
         if isinstance(error, KeyRejected):
-            self._rejected.add(key)
-            others = set(self._keys) - self._rejected
+            self._rejected[key] = error
+            others = set(self._keys) - set(self._rejected)
             if others:
                 logger.warning("%s; %d other keys go on", error, len(others))
             return bool(others)
@@ -208,7 +231,7 @@ class NeoWsClient:
             return False
         until = self._budget.park(key, error.retry_after_s or _PARK_S)
         logger.warning("%s; this key is left alone until %s", error, _clock_time(until))
-        return bool(set(self._keys) - self._rejected - self._budget.parked())
+        return bool(set(self._keys) - set(self._rejected) - self._budget.parked())
 
     def _heed(self, key: str, response: httpx.Response) -> None:
         """Heed what the host says of a key's limit.
@@ -247,10 +270,7 @@ def _verdict(response: httpx.Response) -> NeoWsError:
     host = response.url.host
     after = response.headers.get("Retry-After", "")
     retry_after_s = float(after) if after.isdigit() else None
-    try:
-        code = str(response.json()["error"]["code"])
-    except (ValueError, KeyError, TypeError):
-        code = "OVER_RATE_LIMIT" if "OVER_RATE_LIMIT" in response.text else ""
+    code = next((code for code in _GATEWAY_CODES if code in response.text), "")
     said = f"{host} answered {status} {code}".strip()
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return RateLimited(f"{said}: over the rate limit", retry_after_s)
@@ -265,14 +285,14 @@ def _verdict(response: httpx.Response) -> NeoWsError:
     return BadRequest(f"{said}: the request is not accepted; check NEOWS_BASE_URL")
 
 
-def _unreachable(base_url: str, error: httpx.TransportError) -> NeoWsError:
+def _unreachable(base_url: str, error: httpx.RequestError, keys: Iterable[str]) -> NeoWsError:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
             why = cause.verify_message
             return CertificateRejected(f"{base_url}: its TLS certificate is not trusted ({why}); check NEOWS_BASE_URL")
         cause = cause.__cause__ or cause.__context__
-    reason = str(error) or type(error).__name__
+    reason = redact(str(error).encode(), keys).decode() or type(error).__name__
     return Unreachable(f"{base_url} cannot be reached ({reason}); check the network and NEOWS_BASE_URL")
 
 

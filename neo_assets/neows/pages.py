@@ -95,7 +95,8 @@ def envelope_of(body: bytes) -> Envelope:
     if not body.strip():
         raise NotAPage("is empty")
     if body.lstrip()[:1] != b"{":
-        raise NotAPage(f"is not JSON: {body[:60]!r}")
+        start = body[:60].decode(errors="replace")
+        raise NotAPage(f"is not JSON: {''.join(letter if letter.isprintable() else ' ' for letter in start).strip()}")
     try:
         body.decode()
     except UnicodeDecodeError as error:

@@ -258,7 +258,7 @@ def _sightings(
     counted = pa.repeat(True, len(neos))
     columns = [
         neo_id,
-        pc.coalesce(found.field("designation"), neo_id),
+        pc.coalesce(_get(found, "designation"), neo_id),
         pages.take(page_of),
         times.take(page_of),
         counted,

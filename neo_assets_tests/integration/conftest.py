@@ -1,5 +1,5 @@
-"""Places, servers and long-running commands that several end-to-end tests use. What takes long is started with the first
-test and looked at by the last, so that waiting costs nothing.
+"""Places, servers and long-running commands that several end-to-end tests use. What takes long is started with the
+first test and looked at by the last, so that waiting costs nothing.
 """
 
 import contextlib
@@ -113,7 +113,9 @@ def _wrong_answers() -> dict[str, Response]:
 
 
 @pytest.fixture(scope="session")
-def doomed_runs(gathered: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[Place, Started]]]:
+def doomed_runs(
+    gathered: Place, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, tuple[Place, Started]]]:
     """`neo run` over a good lake, once for each way in which a server can be no NeoWs; all under way at once."""
     answers = _wrong_answers()
 

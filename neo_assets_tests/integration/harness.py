@@ -36,9 +36,10 @@ _NOT_THE_USERS = ("NEO_", "NASA_", "NEOWS_", "DAGSTER_", "AWS_", "COVERAGE_", "C
 
 
 def environment(home: Path, **settings: object) -> dict[str, str]:
-    """The environment of a command: the settings given and no other one, state below `home`."""
+    """The environment of a command: the settings given and no other one, and a home of its own."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_THE_USERS)}
-    return kept | {"XDG_STATE_HOME": str(home / "state")} | {name: str(value) for name, value in settings.items()}
+    ours = {"HOME": str(home / "home"), "XDG_STATE_HOME": str(home / "state")}
+    return kept | ours | {name: str(value) for name, value in settings.items()}
 
 
 @dataclass
@@ -193,14 +194,21 @@ class Faulty:
     asked: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.app = create_app(self.catalogue, keys=[KEY], requests_per_hour=self.requests_per_hour)
+        self.app = self.knowing([KEY])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        page = int(Request(scope).query_params.get("page", "0"))
-        self.asked.append(page)
-        answer: ASGIApp = self.answers[page]() if page in self.answers else self.app
+        request = Request(scope)
+        answer: ASGIApp = self.app
+        if request.url.path.endswith("/browse"):
+            page = int(request.query_params["page"])
+            self.asked.append(page)
+            answer = self.answers[page]() if page in self.answers else self.app
         await answer(scope, receive, send)
+
+    def knowing(self, keys: list[str]) -> ASGIApp:
+        """The NeoWs behind, with these keys."""
+        return create_app(self.catalogue, keys=keys, requests_per_hour=self.requests_per_hour)
 
     def break_down(self, answer: Callable[[], Response]) -> None:
         """Answer every page in this way from now on."""

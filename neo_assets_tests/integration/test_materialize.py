@@ -1,0 +1,172 @@
+"""The graph end to end in this process, through `dagster.materialize`: pages in, totals out."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pyarrow.parquet as pq
+import pytest
+
+from neo_assets import schema
+from neo_assets.definitions import build_defs
+from neo_assets.settings import Settings
+from neo_assets.simulator.catalogue import Catalogue
+from neo_assets_tests.integration.harness import changed, fingerprints
+
+PAGE_SET, OTHER = "00000-00001", "00002-00003"
+ABOVE_THE_TOTALS = ["raw_pages", "neo_records", "close_approaches", "near_miss_count", "yearly_approaches"]
+TOTALS = ["total_near_misses", "total_yearly_approaches"]
+
+
+class Graph:
+    """The graph over two page sets of the embedded simulator, on a lake of its own."""
+
+    def __init__(self, lake: Path, instance: dg.DagsterInstance, **settings: Any) -> None:
+        settings = {"pages": 4, "pages_per_set": 2, "nasa_api_keys": (), "nasa_api_key": None} | settings
+        self.defs = build_defs(Settings(_env_file=None, lake=str(lake), **settings))  # type: ignore[call-arg]
+        self.assets = list(self.defs.resolve_asset_graph().assets_defs)
+        self.instance = instance
+        self.lake = lake
+
+    def materialize(self, selection: list[str], partition: str | None = None) -> dg.ExecuteInProcessResult:
+        result = dg.materialize(
+            self.assets,
+            selection=selection,
+            partition_key=partition,
+            instance=self.instance,
+        )
+        assert result.success
+        return result
+
+    def rows(self, path: str) -> list[dict[str, Any]]:
+        return pq.ParquetFile(self.lake / path).read().to_pylist()
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+        yield instance
+
+
+@pytest.fixture
+def graph(tmp_path: Path, instance: dg.DagsterInstance) -> Graph:
+    return Graph(tmp_path / "lake", instance)
+
+
+def approaches(objects: range) -> list[dict[str, Any]]:
+    """The approaches of the simulator's objects at these places, as the API gives them."""
+    catalogue = Catalogue()
+    return [one for place in objects for one in catalogue.neo(place)["close_approach_data"]]
+
+
+def test_one_page_set_and_the_totals_agree_with_the_objects(graph: Graph) -> None:
+    graph.materialize(ABOVE_THE_TOTALS, PAGE_SET)
+    graph.materialize(TOTALS)
+
+    expected = approaches(range(40))
+    near = Counter(a["orbiting_body"] for a in expected if Decimal(a["miss_distance"]["astronomical"]) < Decimal("0.2"))
+    years = Counter((int(a["close_approach_date"][:4]), a["orbiting_body"]) for a in expected)
+    part = f"page_set={PAGE_SET}/data.parquet"
+
+    assert len(graph.rows(f"silver/neo_records/{part}")) == 40
+    assert len(graph.rows(f"silver/close_approaches/{part}")) == len(expected)
+    for table in (f"near_miss_count/{part}", "total_near_misses/data.parquet"):
+        assert {row["orbiting_body"]: row["near_misses"] for row in graph.rows(f"gold/{table}")} == near
+    for table in (f"yearly_approaches/{part}", "total_yearly_approaches/data.parquet"):
+        counted = {(row["year"], row["orbiting_body"]): row["approaches"] for row in graph.rows(f"gold/{table}")}
+        assert counted == years
+
+
+def test_the_files_have_exactly_the_columns_of_the_schema(graph: Graph) -> None:
+    graph.materialize(ABOVE_THE_TOTALS, PAGE_SET)
+    graph.materialize(TOTALS)
+    for file in graph.lake.rglob("*.parquet"):
+        name = file.parents[1].name if file.parent.name.startswith("page_set=") else file.parent.name
+        stored = pq.ParquetFile(file).schema_arrow.remove_metadata()
+        assert stored.equals(schema.TABLES[name].schema, check_metadata=True), name
+    assert len(schema.TABLES["neo_records"].schema) == 17
+
+
+def test_every_materialization_tells_its_rows_and_where_they_are(graph: Graph) -> None:
+    results = [graph.materialize(ABOVE_THE_TOTALS, PAGE_SET), graph.materialize(TOTALS)]
+    events = [event.materialization for result in results for event in result.get_asset_materialization_events()] or [
+        event.step_materialization_data.materialization
+        for result in results
+        for event in result.get_asset_materialization_events()
+    ]
+    assert {event.asset_key.to_user_string() for event in events} == {*ABOVE_THE_TOTALS, *TOTALS}
+    for event in events:
+        name = event.asset_key.to_user_string()
+        assert event.partition == (None if name in TOTALS else PAGE_SET)
+        assert event.metadata["dagster/row_count"].value > 0, name
+        assert str(event.metadata["dagster/uri"].value).startswith(str(graph.lake)), name
+        links = [Path(str(v.value)) for v in event.metadata.values() if isinstance(v, dg.PathMetadataValue)]
+        assert len(links) == 1, name
+        assert links[0].is_file(), name
+
+
+def test_materializing_a_set_again_and_then_the_totals_touches_that_set_and_the_totals_only(graph: Graph) -> None:
+    for page_set in (PAGE_SET, OTHER):
+        graph.materialize(ABOVE_THE_TOTALS, page_set)
+    graph.materialize(TOTALS)
+
+    before = fingerprints(graph.lake)
+    graph.materialize(ABOVE_THE_TOTALS, OTHER)
+    after = fingerprints(graph.lake)
+    touched = changed(before, after)
+    assert touched
+    assert all(f"page_set={OTHER}/" in file for file in touched)
+
+    graph.materialize(TOTALS)
+    assert changed(after, fingerprints(graph.lake)) == {f"gold/{total}/data.parquet" for total in TOTALS}
+
+
+def test_materializing_again_gives_the_same_bytes(graph: Graph) -> None:
+    for _ in range(2):
+        graph.materialize(ABOVE_THE_TOTALS, PAGE_SET)
+        graph.materialize(TOTALS)
+        found = {name: digest for name, (digest, _) in fingerprints(graph.lake).items()}
+        graph.first = found = getattr(graph, "first", found)  # type: ignore[attr-defined]
+    assert {name: digest for name, (digest, _) in fingerprints(graph.lake).items()} == found
+
+
+def test_tables_are_left_as_they_are_by_materializing_one_beside_them(graph: Graph) -> None:
+    graph.materialize(ABOVE_THE_TOTALS, PAGE_SET)
+    before = fingerprints(graph.lake)
+    graph.materialize(["close_approaches"], PAGE_SET)
+    assert f"silver/neo_records/page_set={PAGE_SET}/data.parquet" not in changed(before, fingerprints(graph.lake))
+
+
+def test_the_page_sets_of_a_range_are_done_in_one_run(graph: Graph) -> None:
+    """Where Dagster allows a range, as `launchRun` with these tags does."""
+    job = graph.defs.resolve_implicit_global_asset_job_def()
+    result = job.execute_in_process(
+        instance=graph.instance,
+        asset_selection=[dg.AssetKey(name) for name in ABOVE_THE_TOTALS],
+        tags={"dagster/asset_partition_range_start": PAGE_SET, "dagster/asset_partition_range_end": OTHER},
+    )
+    assert result.success
+    for page_set in (PAGE_SET, OTHER):
+        assert (graph.lake / f"gold/near_miss_count/page_set={page_set}/data.parquet").is_file()
+
+
+def test_a_lake_of_another_source_is_refused_and_left_alone(graph: Graph) -> None:
+    graph.lake.mkdir()
+    (graph.lake / "lake.json").write_text('{"source": "nasa"}')
+    with pytest.raises(dg.Failure, match="holds data from nasa, and simulator is the source now; they do not mix"):
+        graph.materialize(["raw_pages"], PAGE_SET)
+    assert fingerprints(graph.lake).keys() == {"lake.json"}
+
+
+def test_a_run_can_be_made_from_inside_a_running_event_loop(graph: Graph) -> None:
+    """Notebooks have one."""
+
+    async def notebook() -> None:
+        await asyncio.to_thread(graph.materialize, ["raw_pages"], PAGE_SET)
+
+    asyncio.run(notebook())
+    assert (graph.lake / "bronze/raw_pages/page-00000.json.zst").is_file()

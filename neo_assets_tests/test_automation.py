@@ -1,0 +1,102 @@
+"""When the graph runs by itself: what the jobs hold, what the schedule asks for, and when the totals follow."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from neo_assets.definitions import build_defs
+from neo_assets.settings import Settings
+
+PAGE_SETS = ["00000-00000", "00001-00001"]
+OF_A_PAGE_SET = {"raw_pages", "neo_records", "close_approaches", "near_miss_count", "yearly_approaches"}
+TOTALS = {"total_near_misses", "total_yearly_approaches"}
+
+
+@pytest.fixture
+def defs(tmp_path: Path) -> dg.Definitions:
+    values = {"lake": str(tmp_path / "lake"), "pages": 2, "pages_per_set": 1}
+    return build_defs(Settings(_env_file=None, **values))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def instance() -> dg.DagsterInstance:
+    return dg.DagsterInstance.ephemeral()
+
+
+def assets_of(defs: dg.Definitions, job: str) -> set[str]:
+    layer = defs.resolve_job_def(job).asset_layer
+    return {key.to_user_string() for key in layer.executable_asset_keys}
+
+
+@pytest.mark.parametrize(
+    ("job", "assets"),
+    [
+        ("page_set", OF_A_PAGE_SET),
+        ("recompute", OF_A_PAGE_SET - {"raw_pages"}),
+        ("totals", TOTALS | {"snapshot"}),
+        ("stats", {"catalogue_stats"}),
+    ],
+)
+def test_a_job_holds_exactly_its_assets(defs: dg.Definitions, job: str, assets: set[str]) -> None:
+    assert assets_of(defs, job) == assets
+
+
+def test_every_asset_is_in_a_job(defs: dg.Definitions) -> None:
+    jobs = ("page_set", "recompute", "totals", "stats")
+    every = {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()}
+    assert set().union(*(assets_of(defs, job) for job in jobs)) == every
+
+
+def test_the_daily_schedule_asks_for_every_page_set_once_a_day(
+    defs: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
+    schedule = defs.resolve_schedule_def("daily_refresh")
+    assert schedule.cron_schedule == "0 6 * * *"
+    assert schedule.execution_timezone == "UTC"
+    assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
+    at = datetime(2026, 3, 1, 6, tzinfo=UTC)
+    with dg.build_schedule_context(
+        instance, scheduled_execution_time=at, repository_def=defs.get_repository_def()
+    ) as context:
+        requests = schedule.evaluate_tick(context).run_requests
+    assert requests is not None
+    assert [request.partition_key for request in requests] == PAGE_SETS
+    assert [request.run_key for request in requests] == [f"2026-03-01 {key}" for key in PAGE_SETS]
+
+
+def test_the_totals_sensor_is_on_from_the_start(defs: dg.Definitions) -> None:
+    sensor = defs.resolve_sensor_def("totals_follow_page_sets")
+    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+    graph = defs.resolve_asset_graph()
+    assert sensor.asset_selection is not None
+    watched = {key.to_user_string() for key in sensor.asset_selection.resolve(graph)}
+    assert watched == TOTALS | {"snapshot"}
+    with_conditions = {
+        key.to_user_string() for key in graph.get_all_asset_keys() if graph.get(key).automation_condition is not None
+    }
+    assert with_conditions == watched
+
+
+# Dagster's own `evaluate_automation_conditions` uses a parameter of its own that is in beta.
+@pytest.mark.filterwarnings("ignore:Parameter `include_sources`")
+def test_the_totals_follow_once_no_page_set_is_missing(defs: dg.Definitions, instance: dg.DagsterInstance) -> None:
+    cursor = None
+
+    def requested() -> set[str]:
+        nonlocal cursor
+        result = dg.evaluate_automation_conditions(defs, instance, cursor=cursor)
+        cursor = result.cursor
+        return {name for name in TOTALS if result.get_num_requested(dg.AssetKey(name))}
+
+    page_set = defs.resolve_job_def("page_set")
+    assert requested() == set()
+    page_set.execute_in_process(instance=instance, partition_key=PAGE_SETS[0])
+    assert requested() == set()
+    page_set.execute_in_process(instance=instance, partition_key=PAGE_SETS[1])
+    assert requested() == TOTALS
+    defs.resolve_job_def("totals").execute_in_process(instance=instance)
+    assert requested() == set()
+    page_set.execute_in_process(instance=instance, partition_key=PAGE_SETS[0])
+    assert requested() == TOTALS

@@ -1,0 +1,208 @@
+"""`neo run` from within: what is fetched, kept and skipped when page sets fail, and when a run is stopped or
+repeated.
+"""
+
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.responses import JSONResponse, Response
+
+from neo_assets import summary
+from neo_assets.failures import PagesMissing
+from neo_assets.lake.storage import LakeError, Storage
+from neo_assets.partitions import page_sets
+from neo_assets.runner import Runner
+from neo_assets.settings import Settings
+from neo_assets_tests.integration.harness import KEY, SIX_PAGES, Faulty, changed, counted, fingerprints, place, serving
+
+SETS = ["00000-00001", "00002-00003"]
+
+Run = Callable[..., dict[str, Exception]]
+
+
+@pytest.fixture
+def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(at := place(tmp_path / "here", "dagster.yaml").path)
+    return at / "lake"
+
+
+@pytest.fixture(scope="module")
+def everything_gathered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A place with everything in its lake, not to be changed."""
+    at = place(tmp_path_factory.mktemp("gathered") / "here", "dagster.yaml", NEO_PAGES=4)
+    with serving(Faulty()) as url:
+        ended = at.neo("run", NEOWS_BASE_URL=url, NASA_API_KEYS=KEY, NEO_REQUESTS_PER_SECOND=1000)
+    assert ended.code == 0, ended.err
+    return at.path
+
+
+@pytest.fixture
+def gathered(everything_gathered: Path, lake: Path) -> Path:
+    """A lake with everything in it."""
+    shutil.copytree(everything_gathered / "data/dagster", lake.parent / "data/dagster")
+    return Path(shutil.copytree(everything_gathered / "data/lake", lake))
+
+
+@pytest.fixture
+def neows() -> Faulty:
+    return Faulty()
+
+
+@pytest.fixture
+def settings(lake: Path, neows: Faulty) -> Iterator[Callable[..., Settings]]:
+    with serving(neows) as url:
+
+        def settings(**values: Any) -> Settings:
+            values = {"pages": 4, "nasa_api_keys": KEY, "base_url": url, "requests_per_second": 1000} | values
+            return Settings(_env_file=None, lake=str(lake), **values)  # type: ignore[call-arg]
+
+        yield settings
+
+
+@pytest.fixture
+def run(settings: Callable[..., Settings]) -> Run:
+    return lambda **values: everything(settings(**values))
+
+
+def everything(settings: Settings) -> list[str]:
+    """What `neo run` does; returns the page sets that failed."""
+    with Runner(settings) as runner:
+        failed = runner.refresh()
+        runner.total()
+    return failed
+
+
+def gone() -> Response:
+    return JSONResponse({"code": 404, "http_error": "NOT_FOUND", "error_message": "gone"}, status_code=404)
+
+
+def totals(lake: Path, pages: int = 4) -> dict[str, Any]:
+    return vars(summary.summarize(Storage(str(lake)), page_sets(pages, 2).get_partition_keys()))
+
+
+def test_every_page_is_asked_for_once_and_the_totals_agree(lake: Path, neows: Faulty, run: Run) -> None:
+    assert run() == {}
+    assert sorted(neows.asked) == list(range(4))
+    assert totals(lake).items() >= counted(SIX_PAGES, 80).items()
+
+
+def test_a_page_set_that_fails_holds_up_no_other(
+    lake: Path, neows: Faulty, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    neows.answers[1] = gone
+    assert list(run()) == [SETS[0]]
+    assert re.search(r"\[1/2\] page set 00000-00001: .*FAILED: 1 of 2 pages could not be had", capsys.readouterr().err)
+    assert totals(lake)["page_sets"] == 1
+    assert totals(lake)["neos"] == 40
+
+
+def test_the_next_run_asks_for_what_is_missing_only(lake: Path, neows: Faulty, run: Run) -> None:
+    neows.answers[3] = gone
+    run()
+    before = fingerprints(lake)
+    neows.mend()
+    assert run() == {}
+    assert neows.asked == [3]
+    assert not [name for name in changed(before, fingerprints(lake)) if SETS[0] in name]
+    assert totals(lake).items() >= counted(SIX_PAGES, 80).items()
+
+
+def test_page_sets_that_are_up_to_date_are_skipped(
+    gathered: Path, neows: Faulty, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run() == {}
+    assert neows.asked == []
+    assert capsys.readouterr().err.count(": up to date") == 2
+
+
+def test_tables_that_are_lost_are_made_again_without_asking(gathered: Path, neows: Faulty, run: Run) -> None:
+    lost = gathered / f"gold/near_miss_count/page_set={SETS[1]}/data.parquet"
+    content = lost.read_bytes()
+    lost.unlink()
+    assert run() == {}
+    assert neows.asked == []
+    assert lost.read_bytes() == content
+
+
+def test_page_sets_of_another_size_reuse_the_pages(gathered: Path, neows: Faulty, run: Run) -> None:
+    assert run(pages_per_set=3) == {}
+    assert neows.asked == []
+
+
+def test_pages_that_are_too_old_are_asked_for_again(gathered: Path, neows: Faulty, run: Run) -> None:
+    assert run(raw_max_age_hours=0) == {}
+    assert sorted(neows.asked) == list(range(4))
+
+
+def test_a_key_that_is_not_accepted_ends_the_run_at_once(lake: Path, neows: Faulty, run: Run) -> None:
+    begun = time.monotonic()
+    with pytest.raises(PagesMissing, match=r"403 API_KEY_INVALID: the API key is not accepted; check NASA_API_KEYS"):
+        run(nasa_api_keys="another-key-altogether")
+    assert len(neows.asked) <= 2
+    assert time.monotonic() - begun < 5
+    assert not lake.exists()
+
+
+def test_a_key_over_its_limit_is_told_apart_from_a_wrong_one(
+    lake: Path, neows: Faulty, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    limits = iter([lambda: Response("OVER_RATE_LIMIT", status_code=429, headers={"Retry-After": "1"})])
+
+    def over_once() -> Response:
+        answer = next(limits, None)
+        return answer() if answer else Response(status_code=418)
+
+    neows.answers[0] = over_once
+    with pytest.raises(PagesMissing, match="418"):
+        run(pages=2)
+    assert "429 OVER_RATE_LIMIT: over the rate limit" in caplog.text
+    assert "not accepted; check NASA_API_KEYS" not in caplog.text
+
+
+def test_a_good_lake_survives_a_source_that_breaks_down(gathered: Path, neows: Faulty, run: Run) -> None:
+    before = fingerprints(gathered)
+    neows.break_down(gone)
+    with pytest.raises(PagesMissing):
+        run(raw_max_age_hours=0)
+    assert fingerprints(gathered) == before
+
+
+def test_a_lake_of_the_other_source_is_refused_and_left_alone(lake: Path, neows: Faulty, run: Run) -> None:
+    lake.mkdir()
+    (lake / "lake.json").write_text('{"source": "nasa"}')
+    with pytest.raises(LakeError, match="holds data from nasa, and simulator is the source now; they do not mix"):
+        run()
+    assert fingerprints(lake).keys() == {"lake.json"}
+
+
+def test_a_key_of_nasa_is_not_spent_on_a_lake_of_the_simulator(lake: Path) -> None:
+    lake.mkdir()
+    (lake / "lake.json").write_text('{"source": "simulator"}')
+    nasas = Settings(_env_file=None, lake=str(lake), nasa_api_keys=KEY)  # type: ignore[call-arg]
+    with pytest.raises(LakeError, match="holds data from simulator, and nasa is the source now"):
+        everything(nasas)
+
+
+def test_ctrl_c_stops_it_in_one_line_and_the_next_run_goes_on(tmp_path: Path, neows: Faulty) -> None:
+    at = place(tmp_path / "here", "dagster.yaml", NEO_PAGES=4, NASA_API_KEYS=KEY)
+    with serving(neows) as url:
+        run = at.start("neo", "run", NEOWS_BASE_URL=url, NEO_REQUESTS_PER_SECOND=1)
+        deadline = time.monotonic() + 30
+        while 2 not in neows.asked:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        ended = run.interrupt()
+        stored = {int(path.name[5:10]) for path in at.lake.glob("bronze/raw_pages/page-*.json.zst")}
+        neows.mend()
+        again = at.neo("run", NEOWS_BASE_URL=url, NEO_REQUESTS_PER_SECOND=100)
+    assert stored >= {0, 1}
+    assert again.code == 0
+    assert sorted(neows.asked) == sorted(set(range(4)) - stored)
+    assert ended.code == 130
+    assert ended.err.splitlines()[-1] == "Stopped. What was stored is kept; the same command goes on from there."
+    assert "Traceback" not in ended.err
