@@ -72,11 +72,10 @@ def automation(page_sets: dg.StaticPartitionsDefinition, settings: Settings, job
     follow = dg.AutomationConditionSensorDefinition(
         "totals_follow_page_sets", target=TOTALS, default_status=dg.DefaultSensorStatus.RUNNING
     )
-    land = _land(settings, job_named)
     return {
-        "jobs": [page_set, recompute, totals, stats, land],
+        "jobs": [page_set, recompute, totals, stats, _land(settings, job_named)],
         "schedules": [daily_refresh],
-        "sensors": [follow, _landing(land)],
+        "sensors": [follow, _landing],
     }
 
 
@@ -103,24 +102,14 @@ def _land(settings: Settings, job_named: JobNamed) -> dg.JobDefinition:
     return land
 
 
-def _landing(land: dg.JobDefinition) -> dg.SensorDefinition:
-    def look(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        files = waiting(context.resources.lake, _SETTLED_S)
-        if not files:
-            return dg.SkipReason("no file waits")
-        under_way = dg.RunsFilter(job_name=land.name, statuses=_UNDER_WAY)
-        if context.instance.get_runs_count(under_way):
-            return dg.SkipReason("the files are being taken in")
-        listing = "\n".join(f"{file.name} {file.modified} {file.size}" for file in files)
-        hour = datetime.now(UTC).strftime("%Y-%m-%dT%H")
-        return dg.RunRequest(run_key=f"{hour} {hashlib.sha256(listing.encode()).hexdigest()}")
-
-    return dg.SensorDefinition(
-        "landing",
-        evaluation_fn=look,
-        job=land,
-        minimum_interval_seconds=60,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        required_resource_keys={"lake"},
-        description="Asks for `land` where files wait, once an hour for the same files, and not while it is under way.",
-    )
+@dg.sensor("land", name="landing", minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
+def _landing(context: dg.SensorEvaluationContext, lake: dg.ResourceParam[Storage]) -> dg.RunRequest | dg.SkipReason:
+    """Asks for `land` where files wait, once an hour for the same files, and not while it is under way."""
+    files = waiting(lake, _SETTLED_S)
+    if not files:
+        return dg.SkipReason("no file waits")
+    if context.instance.get_runs_count(dg.RunsFilter(job_name="land", statuses=_UNDER_WAY)):
+        return dg.SkipReason("the files are being taken in")
+    listing = "\n".join(f"{file.name} {file.modified} {file.size}" for file in files)
+    hour = datetime.now(UTC).strftime("%Y-%m-%dT%H")
+    return dg.RunRequest(run_key=f"{hour} {hashlib.sha256(listing.encode()).hexdigest()}")

@@ -39,6 +39,7 @@ from neo_assets.schema import (
     YEARLY_APPROACHES,
 )
 from neo_assets.settings import MAX_PAGES, Settings
+from neo_assets.words import counted as said
 
 _ENDINGS = {f".{kind}{compression}": kind for kind in ("json", "ndjson") for compression in ("", ".gz", ".zst")}
 
@@ -148,11 +149,11 @@ class Landing:
         """What was in a file, in words."""
         number, neos = pages[0].page, sum(facts.neos for facts in pages)
         if number >= MAX_PAGES:
-            return [f"{neos:,} objects"]
+            return [said(neos, "object")]
         outside = number >= self._settings.pages
         return [
             f"page {number}",
-            f"{neos} NEOs",
+            said(neos, "NEO"),
             *([f"kept but not counted, as NEO_PAGES is {self._settings.pages}"] if outside else []),
         ]
 
@@ -238,17 +239,15 @@ class Landing:
 
     def _count_page_sets(self, numbers: set[int]) -> list[str]:
         """Compute the page sets anew that these pages belong to; which of them that was."""
+        keys = page_sets(self._settings.pages, self._settings.pages_per_set).get_partition_keys()
+        affected = {key: pages_of(key) for key in keys if not numbers.isdisjoint(pages_of(key))}
         counted = []
-        for key in page_sets(self._settings.pages, self._settings.pages_per_set).get_partition_keys():
-            if numbers.isdisjoint(pages_of(key)):
-                continue
-            stored = (raw_pages.read_facts(self._lake, number) for number in pages_of(key))
-            facts = [one for one in stored if one]
-            if lacking := len(pages_of(key)) - len(facts):
-                self._report.counted[f"page set {key}"] = f"not computed yet, as {lacking} of its pages are not there"
+        for key, facts in raw_pages.known_facts(self._lake, affected).items():
+            if lacking := len(affected[key]) - len(facts):
+                self._report.counted[f"page set {key}"] = f"not computed yet, as it lacks {said(lacking, 'page')}"
                 continue
             tables.write_table(self._lake, RAW_PAGE_INDEX, raw_pages.index(facts), key)
-            landed = sorted(numbers.intersection(pages_of(key)))
+            landed = sorted(numbers.intersection(affected[key]))
             self._instance.report_runless_asset_event(
                 dg.AssetMaterialization("raw_pages", partition=key, metadata={"pages landed": landed})
             )

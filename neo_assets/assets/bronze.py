@@ -9,6 +9,7 @@ from pydantic import Field
 from neo_assets.column_metadata import table_metadata
 from neo_assets.failures import told_to_dagster
 from neo_assets.io_managers import PageDelivery
+from neo_assets.lake import source
 from neo_assets.lake.storage import Storage
 from neo_assets.partitions import pages_of
 from neo_assets.progress import reusable_pages
@@ -49,6 +50,9 @@ def bronze_assets(page_sets: dg.PartitionsDefinition, settings: Settings) -> lis
         A stored page younger than NEO_RAW_MAX_AGE_HOURS is reused, so materializing again asks only for what is
         missing.
         """
+        with told_to_dagster():
+            if neows.source:  # stored pages of another source are not reused
+                source.claim(lake, neows.source)
         deliveries = {}
         for page_set in context.partition_keys:
             young = reusable_pages(lake, page_set, settings.raw_max_age_hours)

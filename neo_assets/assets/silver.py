@@ -3,6 +3,7 @@
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import dagster as dg
 import pyarrow as pa
@@ -13,7 +14,7 @@ from neo_assets.failures import told_to_dagster
 from neo_assets.io_managers import StoredPages
 from neo_assets.lake import tables
 from neo_assets.lake.storage import Storage
-from neo_assets.neows.parse import parse
+from neo_assets.neows.parse import Parsed, parse
 from neo_assets.progress import arrival_origin, content_origin
 from neo_assets.schema import CLOSE_APPROACHES, NEO_RECORDS, NEO_SIGHTINGS, QUARANTINE, Table
 
@@ -45,21 +46,30 @@ def silver_assets(page_sets: dg.PartitionsDefinition) -> list[dg.AssetsDefinitio
         rows: dict[str, dict[str, pa.Table]] = {NEO_RECORDS.name: {}, CLOSE_APPROACHES.name: {}}
         with told_to_dagster():
             for page_set, pages in raw_pages.items():
-                parsed = parse(pages)
-                origin = content_origin(pages.read)
-                rows[NEO_RECORDS.name][page_set] = tables.with_origin(parsed.neo_records, origin)
-                rows[CLOSE_APPROACHES.name][page_set] = tables.with_origin(parsed.close_approaches, origin)
-                tables.write_table(
-                    lake, NEO_SIGHTINGS, tables.with_origin(parsed.neo_sightings, arrival_origin(pages.read)), page_set
-                )
-                tables.write_table(lake, QUARANTINE, tables.with_origin(parsed.quarantine, origin), page_set)
+                parsed = read_pages(lake, page_set, pages)
+                rows[NEO_RECORDS.name][page_set] = parsed.neo_records
+                rows[CLOSE_APPROACHES.name][page_set] = parsed.close_approaches
                 if parsed.quarantine.num_rows:
                     context.log.warning(
                         "%d records of page set %s could not be read and are in quarantine",
                         parsed.quarantine.num_rows,
                         page_set,
                     )
-        for name in context.selected_output_names:
+        for name in context.op_execution_context.selected_output_names:
             yield dg.Output(rows[name], name)
 
     return [silver]
+
+
+def read_pages(lake: Storage, page_set: str, pages: StoredPages) -> Parsed:
+    """What is on the pages of a set; sightings and quarantine are written, the rest says what it was made from."""
+    parsed = parse(pages)
+    origin = content_origin(pages.read)
+    sightings = tables.with_origin(parsed.neo_sightings, arrival_origin(pages.read))
+    tables.write_table(lake, NEO_SIGHTINGS, sightings, page_set)
+    tables.write_table(lake, QUARANTINE, tables.with_origin(parsed.quarantine, origin), page_set)
+    return replace(
+        parsed,
+        neo_records=tables.with_origin(parsed.neo_records, origin),
+        close_approaches=tables.with_origin(parsed.close_approaches, origin),
+    )

@@ -1,0 +1,200 @@
+"""Files in the landing zone as bytes: which of them wait, in what order, what is in them, and where they go."""
+
+import errno
+import os
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from neo_assets.lake import landing, layout
+from neo_assets.lake.landing import LandedFile
+from neo_assets.lake.storage import LakeError, Storage
+
+
+def drop(lake: Storage, name: str, content: bytes = b"", age_s: float = 0) -> str:
+    """Drop a file; on disk it may have an age."""
+    lake.write(path := f"landing/{name}", content)
+    if age_s:
+        at = time.time() - age_s
+        os.utime(lake.location(path), (at, at))
+    return path
+
+
+def names(lake: Storage, settled_s: float = 0) -> list[str]:
+    return [file.name for file in landing.waiting(lake, settled_s)]
+
+
+def only(lake: Storage) -> LandedFile:
+    (file,) = landing.waiting(lake)
+    return file
+
+
+def as_it_is(data: bytes) -> bytes:
+    return data
+
+
+def without_secret(data: bytes) -> bytes:
+    return data.replace(b"secret", b"...")
+
+
+def test_no_landing_zone_is_an_empty_one(lake: Storage) -> None:
+    assert names(lake) == []
+
+
+def test_files_wait_in_the_order_of_their_last_change(disk_lake: Storage) -> None:
+    lake = disk_lake
+    for name, age in (("b", 10), ("a", 5), ("d/c", 10), ("e", 60)):
+        drop(lake, name, age_s=age)
+    modified = {file.name: file.modified for file in landing.waiting(lake)}
+    assert names(lake) == sorted(modified, key=lambda name: (modified[name], name))
+    assert names(lake)[0] == "e"
+    assert names(lake)[-1] == "a"
+
+
+@pytest.mark.parametrize("name", [".a.json", ".part/a.json", "a/.b/c.json", "a.json.reason.txt"])
+def test_hidden_files_and_reasons_do_not_wait(lake: Storage, name: str) -> None:
+    drop(lake, name)
+    assert names(lake) == []
+
+
+def test_a_file_that_may_still_be_written_waits_for_the_next_look(disk_lake: Storage) -> None:
+    lake = disk_lake
+    drop(lake, "old", age_s=11)
+    drop(lake, "young", age_s=3)
+    drop(lake, "of a clock that is fast", age_s=-3)
+    drop(lake, "of the far future", age_s=-3_600)
+    assert set(names(lake, 10)) == {"old", "of the far future"}
+    assert len(names(lake)) == 4
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.gz.json", "a"])
+def test_a_plain_file_is_read_by_line(lake: Storage, name: str) -> None:
+    drop(lake, name, b"one\ntwo\r\n\nlast")
+    content = landing.read(lake, only(lake))
+    assert list(content.lines()) == list(content.lines()) == [b"one\n", b"two\r\n", b"\n", b"last"]
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.json.gz", "gzip"), ("a.JSON.GZ", "gzip"), ("a.zst", "zstd")])
+def test_a_compressed_file_is_read_by_line(lake: Storage, name: str, codec: str) -> None:
+    text = b"".join(b'{"line": %d}\n' % number for number in range(100_000))
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, codec) as stream:
+        stream.write(text)
+    drop(lake, name, sink.getvalue().to_pybytes())
+    content = landing.read(lake, only(lake))
+    assert b"".join(content.lines()) == text
+    again = landing.Content(content.of(content.lines()), codec)
+    assert b"".join(again.lines()) == text
+
+
+@pytest.mark.parametrize("codec", ["gzip", "zstd"])
+@pytest.mark.parametrize("left", [1, 0.5, 0.99])
+def test_a_file_that_is_cut_short_is_never_taken_for_whole(lake: Storage, codec: str, left: float) -> None:
+    whole = landing.Content(pa.py_buffer(b""), codec).of([os.urandom(10_000) + b"\n"]).to_pybytes()
+    drop(lake, "a.gz" if codec == "gzip" else "a.zst", whole[: int(len(whole) * left)] if left < 1 else whole[:-1])
+    with pytest.raises(OSError, match="Truncated"):
+        list(landing.read(lake, only(lake)).lines())
+
+
+def test_a_file_is_archived_by_the_day(lake: Storage) -> None:
+    drop(lake, "some/a.json", b"content")
+    target = landing.archive(lake, only(lake), as_it_is)
+    assert target == f"archive/{datetime.now(UTC):%Y/%m/%d}/some/a.json"
+    assert lake.read(target).to_pybytes() == b"content"
+    assert lake.files("landing") == []
+
+
+def test_nothing_that_was_put_away_is_replaced(lake: Storage) -> None:
+    kept = {}
+    for number in range(1, 5):
+        drop(lake, "x.y/a.json.gz", b"%d" % number)
+        target = landing.archive(lake, only(lake), as_it_is)
+        assert target
+        kept[target.partition("x.y/")[2]] = lake.read(target).to_pybytes()
+    assert kept == {"a.json.gz": b"1", "a-2.json.gz": b"2", "a-3.json.gz": b"3", "a-4.json.gz": b"4"}
+
+
+def test_the_reason_lies_beside_what_is_set_aside(lake: Storage) -> None:
+    drop(lake, "a.json", b"bad")
+    assert landing.set_aside(lake, only(lake), "because", as_it_is) == "quarantine/landing/a.json"
+    assert lake.read("quarantine/landing/a.json").to_pybytes() == b"bad"
+    assert lake.read("quarantine/landing/a.json.reason.txt").to_pybytes() == b"because\n"
+
+
+@pytest.mark.parametrize("name", ["a secret.json", "a secret.json.gz", "a secret.json.zst"])
+def test_what_must_not_be_kept_is_taken_out_of_content_and_name(lake: Storage, name: str) -> None:
+    codec = {"gz": "gzip", "zst": "zstd"}.get(name.rpartition(".")[2])
+    lines = [b"a secret\n", b"no more"]
+    drop(lake, name, landing.Content(pa.py_buffer(b""), codec).of(lines).to_pybytes())
+    target = landing.archive(lake, only(lake), without_secret)
+    assert target
+    assert target.endswith(name.replace("secret", "..."))
+    assert list(landing.Content(lake.read(target), codec).lines()) == [b"a ...\n", b"no more"]
+    assert lake.files("landing") == []
+
+
+def test_what_is_clean_is_moved_byte_for_byte(lake: Storage) -> None:
+    content = landing.Content(pa.py_buffer(b""), "gzip").of([b"clean"]).to_pybytes() + b""
+    drop(lake, "a.json.gz", content)
+    target = landing.archive(lake, only(lake), without_secret)
+    assert target
+    assert lake.read(target).to_pybytes() == content
+
+
+def test_what_is_damaged_is_moved_as_it_is(lake: Storage) -> None:
+    drop(lake, "a.json.gz", b"not compressed, secret")
+    target = landing.set_aside(lake, only(lake), "damaged", without_secret)
+    assert target
+    assert lake.read(target).to_pybytes() == b"not compressed, secret"
+
+
+@pytest.mark.parametrize("what", ["changed", "gone"])
+def test_a_file_that_is_no_more_what_was_listed_is_left(lake: Storage, what: str) -> None:
+    path = drop(lake, "a.json", b"old")
+    file = only(lake)
+    lake.write(path, b"newer") if what == "changed" else lake.delete(path)
+    assert landing.archive(lake, file, as_it_is) is None
+    assert landing.set_aside(lake, file, "because", as_it_is) is None
+    assert names(lake) == (["a.json"] if what == "changed" else [])
+    assert lake.files("archive") == lake.files("quarantine") == []
+
+
+def test_a_landing_zone_that_is_a_mount_of_its_own(disk_lake: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake = disk_lake
+    drop(lake, "a.json", b"content")
+
+    def across(self: Path, target: Path) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(Path, "rename", across)
+    target = landing.archive(lake, only(lake), as_it_is)
+    assert target
+    assert lake.read(target).to_pybytes() == b"content"
+    assert lake.files("landing") == []
+
+
+def test_a_name_that_is_not_utf_8_is_told_in_one_line(disk_lake: Storage) -> None:
+    lake = disk_lake
+    drop(lake, "a.json")
+    try:
+        Path(os.fsdecode(os.fsencode(lake.location("landing/")) + b"\xe9.json")).touch()
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    with pytest.raises(LakeError) as caught:
+        landing.waiting(lake)
+    assert str(caught.value) == f"a file in {lake.root}/landing has a name that is not UTF-8: rename it"
+
+
+@pytest.mark.parametrize("number", [0, 99_999, 100_000, 2_000_099_999])
+def test_the_path_of_a_stored_page_tells_its_number(number: int) -> None:
+    assert layout.raw_page_number(layout.raw_page(number)) == number
+
+
+@pytest.mark.parametrize(
+    "path", ["lake.json", "bronze/raw_pages/page-1.json.zst", "bronze/raw_pages/page-00001.json", "page-00001.json.zst"]
+)
+def test_another_path_tells_none(path: str) -> None:
+    assert layout.raw_page_number(path) is None

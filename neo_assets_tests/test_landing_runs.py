@@ -1,0 +1,104 @@
+"""The landing zone in Dagster and on the command line: the job, the sensor, `neo land`."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from neo_assets.lake import raw_pages
+from neo_assets_tests.landing_zone import Zone, age, counted, lines, neos, totals
+from neo_assets_tests.neows.examples import body
+
+
+@pytest.fixture
+def zone(tmp_path: Path) -> Zone:
+    return Zone(tmp_path / "lake")
+
+
+class TestDagster:
+    def test_the_job_does_it_all(self, zone: Zone) -> None:
+        zone.fetched(1, *neos(20))
+        for path in (
+            zone.drop("0.json", body(*neos(0), number=0)),
+            zone.drop("a.ndjson", lines(*neos(100, 3))),
+            zone.drop("bad.json", b"nonsense"),
+        ):
+            age(path)
+        young = zone.drop("young.ndjson", lines(*neos(200, 3)))
+        result = zone.defs.resolve_job_def("land").execute_in_process(instance=zone.instance)
+        assert result.success
+        assert totals(zone) == counted([*neos(0, 40), *neos(100, 3)])
+        assert young.exists()
+        runs = {(run.job_name, run.tags.get("dagster/partition")) for run in zone.instance.get_runs()}
+        assert runs == {("land", None), ("recompute", "00000-00001"), ("totals", None)}
+        (output,) = (event for event in result.all_events if event.is_successful_output)
+        files = output.step_output_data.metadata["files"].value
+        assert files == {
+            "0.json": "page 0, 20 NEOs",
+            "a.ndjson": "3 objects",
+            "bad.json": "SET ASIDE: it is not JSON: nonsense",
+        }
+
+    def test_the_job_fails_where_something_could_not_be_computed(self, zone: Zone) -> None:
+        for number in (0, 1):
+            zone.fetched(number, *neos(20 * number))
+        page = zone.root / "bronze/raw_pages/page-00001.json.zst"
+        page.write_bytes(b"damaged" + page.read_bytes()[7:])
+        age(zone.drop("0.json", body(*neos(0), number=0)))
+        with pytest.raises(dg.Failure, match="could not be computed: page set 00000-00001"):
+            zone.defs.resolve_job_def("land").execute_in_process(instance=zone.instance)
+
+    def test_the_sensor_asks_for_it_once_where_files_wait(self, zone: Zone) -> None:
+        sensor = zone.defs.resolve_sensor_def("landing")
+        assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+        assert sensor.minimum_interval_seconds == 60
+        assert sensor.job_name == "land"
+
+        def ticks() -> list[Any]:
+            context = dg.build_sensor_context(instance=zone.instance, resources={"lake": zone.lake})
+            result = sensor.evaluate_tick(context)
+            return list(result.run_requests or []) or [result.skip_message]
+
+        assert ticks() == ["no file waits"]
+        path = zone.drop("a.ndjson", lines(*neos(0, 1)))
+        assert ticks() == ["no file waits"]
+        age(path)
+        first, again = ticks()[0].run_key, ticks()[0].run_key
+        assert first == again
+        age(zone.drop("b.ndjson", lines(*neos(1, 1))))
+        assert ticks()[0].run_key != first
+        zone.instance.create_run_for_job(zone.defs.resolve_job_def("land"), status=dg.DagsterRunStatus.STARTED)
+        assert ticks() == ["the files are being taken in"]
+
+
+class TestCommand:
+    def neo(self, at: Path, *arguments: str) -> tuple[int, list[str], str]:
+        command = [str(Path(sys.executable).with_name("neo")), *(arguments or ["land"])]
+        ended = subprocess.run(command, cwd=at, capture_output=True, text=True, check=False, timeout=120)
+        return ended.returncode, ended.stdout.splitlines(), ended.stderr
+
+    def test_it_says_what_was_done(self, tmp_path: Path) -> None:
+        assert self.neo(tmp_path)[:2] == (0, ["Nothing to do: no file waits in data/lake/landing."])
+        zone = Zone(tmp_path / "data/lake")
+        zone.drop("a.ndjson", lines(*neos(0, 3)))
+        assert self.neo(tmp_path)[:2] == (0, ["a.ndjson: 3 objects", "landed objects: computed", "totals: computed"])
+        assert totals(zone) == counted(neos(0, 3))
+        zone.drop("b.json", b"")
+        code, said, error = self.neo(tmp_path)
+        assert (code, said) == (1, ["b.json: SET ASIDE: it is empty"])
+        assert error == "Error: not taken in, or not computed: b.json\n"
+
+    def test_lines_in_quarantine_are_listed_and_read_again(self, tmp_path: Path) -> None:
+        zone = Zone(tmp_path / "data/lake")
+        zone.drop("a.ndjson", lines(*neos(0, 3)) + b"no JSON")
+        zone.land()
+        (number,) = raw_pages.stored_numbers(zone.lake)
+        code, said, _ = self.neo(tmp_path, "quarantine", "list")
+        assert code == 0
+        assert said == [f"page {number}, record 3: not an object"]
+        code, said, _ = self.neo(tmp_path, "quarantine", "replay")
+        assert code == 0
+        assert totals(zone) == counted(neos(0, 3))
