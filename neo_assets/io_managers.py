@@ -44,8 +44,7 @@ class StoredPages:
 
     def __iter__(self) -> Iterator[StoredPage]:
         self.read.clear()
-        for number in self.numbers:
-            page = raw_pages.read_page(self.storage, number)
+        for page in self.storage.each(lambda number: raw_pages.read_page(self.storage, number), self.numbers):
             self.read.append(page.facts)
             yield page
 
@@ -94,11 +93,13 @@ class RawPagesIOManager(dg.IOManager):
 
 
 class ParquetIOManager(dg.IOManager):
-    """Writes tables whole and reads them as datasets."""
+    """Writes tables whole and gives them as datasets: those of the same run as they were made, others from the lake."""
 
     def __init__(self, storage: Storage) -> None:
         """`storage`: the lake."""
         self._storage = storage
+        self._run_id = ""
+        self._made: dict[tuple[str, str | None], pa.Table] = {}
 
     def handle_output(self, context: dg.OutputContext, obj: Mapping[str, pa.Table] | pa.Table) -> None:
         """Write the table's file of each page set, or the whole table."""
@@ -106,6 +107,7 @@ class ParquetIOManager(dg.IOManager):
         with told_to_dagster():
             for page_set, rows in obj.items() if isinstance(obj, Mapping) else [(None, obj)]:
                 written = tables.write_table(self._storage, table, rows, page_set)
+                self._made_in(context.run_id)[table.name, page_set] = rows
                 metadata = {
                     "dagster/row_count": written.rows,
                     "dagster/uri": written.location,
@@ -116,10 +118,25 @@ class ParquetIOManager(dg.IOManager):
                 _describe(context, page_set, metadata)
 
     def load_input(self, context: dg.InputContext) -> Mapping[str, ds.Dataset]:
-        """The table of each page set of the run as a dataset."""
+        """The table of each page set of the run as a dataset.
+
+        What the run has made itself is not read back, so that it counts what it has read though another run writes too.
+        """
         table = TABLES[context.asset_key.path[-1]]
+        made = self._made_in(context.step_context.run_id)
         with told_to_dagster():
-            return {key: tables.open_table(self._storage, table, key) for key in context.asset_partition_keys}
+            return {
+                key: ds.dataset(made[table.name, key])
+                if (table.name, key) in made
+                else tables.open_table(self._storage, table, key)
+                for key in context.asset_partition_keys
+            }
+
+    def _made_in(self, run_id: str) -> dict[tuple[str, str | None], pa.Table]:
+        """What this process has made in a run; that of runs before is forgotten."""
+        if run_id != self._run_id:
+            self._run_id, self._made = run_id, {}
+        return self._made
 
 
 def _describe(context: dg.OutputContext, page_set: str | None, metadata: Mapping[str, Any]) -> None:

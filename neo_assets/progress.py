@@ -2,12 +2,12 @@
 asked.
 """
 
-from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 
 from neo_assets.lake import raw_pages, tables
 from neo_assets.lake.raw_pages import PageFacts
-from neo_assets.lake.storage import LakeError, Storage
+from neo_assets.lake.storage import LakeError, LakeUnreachable, Storage
 from neo_assets.partitions import pages_of
 from neo_assets.schema import (
     CLOSE_APPROACHES,
@@ -33,21 +33,35 @@ def arrival_origin(facts: Iterable[PageFacts]) -> str:
 
 def reusable_pages(lake: Storage, page_set: str, max_age_hours: float) -> list[PageFacts]:
     """The set's stored pages that are young enough not to be asked for again."""
-    since = datetime.now(UTC) - timedelta(hours=max_age_hours)
-    stored = (raw_pages.read_facts(lake, number) for number in pages_of(page_set))
-    return [facts for facts in stored if facts and facts.fetched_at > since]
+    return reusable_by_page_set(lake, [page_set], max_age_hours)[page_set]
+
+
+def reusable_by_page_set(lake: Storage, page_sets: Iterable[str], max_age_hours: float) -> dict[str, list[PageFacts]]:
+    """The same of several page sets, looked at together."""
+    now = datetime.now(UTC)
+    known = raw_pages.known_facts(lake, {key: pages_of(key) for key in page_sets})
+    return {
+        key: [one for one in facts if (now - one.fetched_at).total_seconds() < 3600 * max_age_hours]
+        for key, facts in known.items()
+    }
 
 
 def is_done(lake: Storage, page_set: str, max_age_hours: float) -> bool:
     """Whether every page of the set is there and young enough, and every table of the set was made from just these
     pages.
     """
-    facts = reusable_pages(lake, page_set, max_age_hours)
+    return is_made_from(lake, page_set, reusable_pages(lake, page_set, max_age_hours))
+
+
+def is_made_from(lake: Storage, page_set: str, facts: Sequence[PageFacts]) -> bool:
+    """Whether these are all pages of the set, and every table of the set was made from just them."""
     if len(facts) < len(pages_of(page_set)):
         return False
+    made_from = dict.fromkeys(_FROM_CONTENT, content_origin(facts)) | {NEO_SIGHTINGS: arrival_origin(facts)}
     try:
-        return tables.read_origin(lake, NEO_SIGHTINGS, page_set) == arrival_origin(facts) and all(
-            tables.read_origin(lake, table, page_set) == content_origin(facts) for table in _FROM_CONTENT
-        )
+        origins = lake.each(lambda table: tables.read_origin(lake, table, page_set), made_from)
+        return list(origins) == list(made_from.values())
+    except LakeUnreachable:
+        raise
     except LakeError:
         return False

@@ -74,6 +74,7 @@ RAW_PAGE_INDEX = Table(
         Column(
             "total_elements", pa.int64(), "NEOs in the whole catalogue by this response.", source="page.total_elements"
         ),
+        Column("md5", pa.string(), "MD5 of the stored object, hexadecimal: what S3 lists as its ETag."),
     ),
 )
 

@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 from neo_assets.lake.storage import Storage
 from neo_assets.simulator.app import PREFIX, bind, create_app, make_server
 from neo_assets.simulator.catalogue import Catalogue
+from neo_assets_tests.s3_server import S3Server, serving_s3
 
 configuration.set_hypothesis_home_dir(str(Path(sys.prefix) / "cache" / "hypothesis"))
 hypothesis_settings.register_profile("neo_assets", deadline=None)
@@ -33,14 +34,40 @@ def _no_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name in os.environ:
             if name.startswith(("NEO_", "NASA_", "NEOWS_", "AWS_")) or name == "DAGSTER_HOME":
                 patch.delenv(name)
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+            patch.setenv(name, str(place / "none"))
         patch.setenv("XDG_STATE_HOME", str(place / "state"))
         patch.chdir(place)
         yield
 
 
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real S3 server, started when the first test asks for it."""
+    with serving_s3(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
 @pytest.fixture
-def lake(tmp_path: Path) -> Storage:
+def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """The S3 server, its administrator's settings being those of this process."""
+    for name, value in s3_server.settings().items():
+        monkeypatch.setenv(name, value)
+    return s3_server
+
+
+@pytest.fixture
+def disk_lake(tmp_path: Path) -> Storage:
     return Storage(str(tmp_path / "lake"))
+
+
+@pytest.fixture(params=["disk", "s3"])
+def lake(request: pytest.FixtureRequest) -> Storage:
+    """An empty lake: on disk, and again on S3."""
+    if request.param == "disk":
+        return request.getfixturevalue("disk_lake")
+    return Storage(request.getfixturevalue("s3").new_lake())
 
 
 @pytest.fixture

@@ -8,14 +8,16 @@ The facts that a body does not tell (when it came, from where) travel in a skipp
 import hashlib
 import json
 import struct
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
 import pyarrow as pa
 
-from neo_assets.lake import layout
-from neo_assets.lake.storage import LakeError, Storage
+from neo_assets.lake import layout, tables
+from neo_assets.lake.storage import LakeError, Storage, md5
+from neo_assets.schema import RAW_PAGE_INDEX
 
 _CODEC = pa.Codec("zstd", compression_level=3)
 _FRAME_HEADER = struct.Struct("<II")
@@ -51,6 +53,7 @@ class PageFacts:
     bytes: int
     neos: int
     total_elements: int
+    md5: str
 
 
 @dataclass(frozen=True)
@@ -81,19 +84,42 @@ def write_page(storage: Storage, page: Fetched) -> PageFacts:
         bytes=len(page.body),
         neos=page.neos,
         total_elements=page.total_elements,
+        md5="",  # is not known before the others are written
     )
-    note = json.dumps(asdict(facts), default=datetime.isoformat).encode()
-    frame = _FRAME_HEADER.pack(_SKIPPABLE_MAGIC, _FACTS_BYTES) + note.ljust(_FACTS_BYTES)
-    storage.write(layout.raw_page(page.number), _CODEC.compress(page.body, asbytes=True) + frame)
-    return facts
+    note = json.dumps({name: value for name, value in vars(facts).items() if name != "md5"}, default=datetime.isoformat)
+    frame = _FRAME_HEADER.pack(_SKIPPABLE_MAGIC, _FACTS_BYTES) + note.encode().ljust(_FACTS_BYTES)
+    data = _CODEC.compress(page.body, asbytes=True) + frame
+    storage.write(layout.raw_page(page.number), data)
+    return replace(facts, md5=md5(data))
 
 
 def read_facts(storage: Storage, number: int) -> PageFacts | None:
     """What is known of a stored page; None where there is none, or one that was not written by this project."""
     try:
-        return _facts(storage.read_tail(layout.raw_page(number), _FRAME_HEADER.size + _FACTS_BYTES))
+        return _facts(storage.read(layout.raw_page(number)))
     except FileNotFoundError:
         return None
+
+
+def known_facts(storage: Storage, page_sets: Mapping[str, Iterable[int]]) -> dict[str, list[PageFacts]]:
+    """What is known of those pages of some page sets that are stored.
+
+    The pages tell it themselves. On S3 each would be a request, so there it is taken from the index of the set as far
+    as one listing of the pages says that they still are what it was written for: a run may have died before it wrote
+    the index, or another have stored pages since.
+    """
+    numbers = [number for pages in page_sets.values() for number in pages]
+    believed: dict[int, PageFacts] = {}
+    if not storage.is_local:
+        stored = storage.md5s(map(layout.raw_page, numbers))
+        numbers = [number for number in numbers if layout.raw_page(number) in stored]
+        some = [key for key, pages in page_sets.items() if not set(numbers).isdisjoint(pages)]
+        for rows in storage.each(lambda key: _read_index(storage, key), some):
+            believed |= {row.page: row for row in rows if stored.get(layout.raw_page(row.page)) == row.md5}
+    unknown = [number for number in numbers if number not in believed]
+    found = dict(zip(unknown, storage.each(lambda number: read_facts(storage, number), unknown), strict=True))
+    known = {number: facts for number, facts in (found | believed).items() if facts}
+    return {key: [known[number] for number in pages if number in known] for key, pages in page_sets.items()}
 
 
 def read_page(storage: Storage, number: int) -> StoredPage:
@@ -109,11 +135,13 @@ def read_page(storage: Storage, number: int) -> StoredPage:
         raise LakeError(
             f"page {number} is not in the lake ({storage.location(path)}): materialize raw_pages for its page set first"
         ) from None
-    facts = _facts(data[-(_FRAME_HEADER.size + _FACTS_BYTES) :].to_pybytes())
+    facts = _facts(data)
     try:
         if facts is None:
             raise OSError("its facts are missing")
         body = _CODEC.decompress(data, decompressed_size=facts.bytes)
+        if hashlib.sha256(body).hexdigest() != facts.sha256:
+            raise OSError("its content is not what was stored")
     except OSError as error:
         raise LakeError(
             f"{storage.location(path)} is damaged ({error}): delete it and materialize raw_pages for its page set again"
@@ -121,8 +149,31 @@ def read_page(storage: Storage, number: int) -> StoredPage:
     return StoredPage(facts, body)
 
 
-def _facts(tail: bytes) -> PageFacts | None:
+def stored_numbers(storage: Storage) -> list[int]:
+    """The numbers of all stored pages, in their order."""
+    found = (layout.raw_page_number(info.path) for info in storage.files(layout.raw_page(0).rpartition("/")[0]))
+    return sorted(number for number in found if number is not None)
+
+
+def index(facts: Iterable[PageFacts]) -> pa.Table:
+    """The rows of `raw_page_index` for these pages."""
+    rows = [vars(one) for one in sorted(facts, key=lambda one: one.page)]
+    return pa.Table.from_pylist(rows, schema=RAW_PAGE_INDEX.schema)
+
+
+def _read_index(storage: Storage, page_set: str) -> list[PageFacts]:
+    try:
+        return [PageFacts(**row) for row in tables.read_table(storage, RAW_PAGE_INDEX, page_set).to_pylist()]
+    except LakeError:  # none yet, or a damaged one: the pages know
+        return []
+
+
+def _facts(data: pa.Buffer) -> PageFacts | None:
+    tail = data[-(_FRAME_HEADER.size + _FACTS_BYTES) :].to_pybytes()
     if tail[: _FRAME_HEADER.size] != _FRAME_HEADER.pack(_SKIPPABLE_MAGIC, _FACTS_BYTES):
         return None
-    note = json.loads(tail[_FRAME_HEADER.size :])
-    return PageFacts(**note | {"fetched_at": datetime.fromisoformat(note["fetched_at"])})
+    try:
+        note = json.loads(tail[_FRAME_HEADER.size :])
+        return PageFacts(**note | {"fetched_at": datetime.fromisoformat(note["fetched_at"]), "md5": md5(data)})
+    except (ValueError, TypeError, KeyError):  # damaged
+        return None

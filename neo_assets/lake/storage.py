@@ -1,18 +1,32 @@
-"""Bytes in and out of the lake's root, whole or not at all, through pyarrow's filesystems: local disk and S3.
+"""Bytes in and out of the lake's root, whole or not at all: one interface to local disk and S3.
 
-What the bytes are, and where in the lake they go, is decided elsewhere (`raw_pages`, `tables`, `layout`).
+How a place keeps files stands in `disk` and `bucket`. What the bytes are, and where in the lake they go, is decided
+elsewhere (`raw_pages`, `tables`, `layout`).
 """
 
 import contextlib
-import errno
+import hashlib
 import os
-import secrets
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
 from pyarrow import fs
+
+from neo_assets.lake.disk import Disk
+
+if TYPE_CHECKING:
+    from neo_assets.lake.bucket import Bucket
+
+Item = TypeVar("Item")
+Found = TypeVar("Found")
+
+_S3 = "s3://"
+_AT_ONCE = 16
 
 
 class LakeError(Exception):
@@ -20,24 +34,32 @@ class LakeError(Exception):
     use.
     """
 
+    retryable = False
+
+
+class LakeUnreachable(LakeError):
+    """The lake does not answer now; trying again later may help."""
+
+    retryable = True
+
+
+def md5(data: bytes | pa.Buffer) -> str:
+    """The digest by which S3 tells what an object is."""
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
 
 class Storage:
     """The lake's root: a local directory (relative to the working directory) or `s3://bucket/prefix`."""
 
     def __init__(self, root: str) -> None:
         """Nothing is opened or made before the first use."""
-        self.root = root if root.startswith("s3://") else str(Path(root).expanduser().absolute())
+        self.root = root.rstrip("/") if root.startswith(_S3) else str(Path(root).expanduser().absolute())
+        self._seen: dict[str, tuple[str, pa.Buffer]] = {}
 
     @property
     def is_local(self) -> bool:
         """Whether the lake lies on local disk."""
-        return not self.root.startswith("s3://")
-
-    @cached_property
-    def filesystem(self) -> fs.FileSystem:
-        """The root as a pyarrow filesystem of its own."""
-        base, path = (fs.LocalFileSystem(), self.root) if self.is_local else fs.FileSystem.from_uri(self.root)
-        return fs.SubTreeFileSystem(path, base)
+        return not self.root.startswith(_S3)
 
     def location(self, path: str) -> str:
         """The full name of a path: what a person or another program opens it by."""
@@ -50,14 +72,33 @@ class Storage:
             FileNotFoundError: there is none.
             LakeError: it cannot be read.
         """
-        with self._plainly("read", path), self.filesystem.open_input_file(path) as file:
-            return file.read_buffer()
+        with self._plainly("read", path):
+            return self._place.read(path)
 
     def read_tail(self, path: str, size: int) -> bytes:
         """The last `size` bytes of a file, or all of a shorter one. Raises as `read` does."""
-        with self._plainly("read", path), self.filesystem.open_input_file(path) as file:
-            length = file.size()
-            return bytes(file.read_at(min(size, length), max(0, length - size)))
+        with self._plainly("read", path):
+            return self._place.read_tail(path, size)
+
+    def each(self, function: Callable[[Item], Found], items: Iterable[Item]) -> Iterator[Found]:
+        """What a function that reads the lake gives for each item, in their order.
+
+        On S3 several items are read at once, a few ahead of the caller, so that waiting times do not add up.
+        """
+        if self.is_local:
+            yield from map(function, items)
+            return
+        under_way: deque[Future[Found]] = deque()
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            try:
+                for item in items:
+                    under_way.append(threads.submit(function, item))
+                    if len(under_way) > _AT_ONCE:
+                        yield under_way.popleft().result()
+                while under_way:
+                    yield under_way.popleft().result()
+            finally:
+                threads.shutdown(wait=False, cancel_futures=True)
 
     def write(self, path: str, data: bytes | pa.Buffer) -> None:
         """Put a file in place, whole or not at all; one of that name is replaced.
@@ -66,52 +107,89 @@ class Storage:
             LakeError: it cannot be written; what stood there still stands.
         """
         with self._plainly("write", path):
-            if self.is_local:
-                _write_aside_and_rename(Path(self.root, path), data)
-            else:
-                with self.filesystem.open_output_stream(path) as file:  # one PUT, as it is written at once
-                    file.write(data)
+            self._place.write(path, data)
 
     def files(self, directory: str) -> list[fs.FileInfo]:
         """The files below a directory, at any depth, by path; hidden ones (being written) left out."""
-        with self._plainly("list", directory):
-            found = self.filesystem.get_file_info(fs.FileSelector(directory, allow_not_found=True, recursive=True))
-        return sorted(
-            (info for info in found if info.type == fs.FileType.File and not info.base_name.startswith(".")),
-            key=lambda info: info.path,
-        )
+        try:
+            with self._plainly("list", directory):
+                found = list(self._place.files(directory))
+            return sorted(
+                (info for info in found if not info.base_name.startswith(".")),
+                key=lambda info: info.path,
+            )
+        except UnicodeDecodeError:
+            raise LakeError(f"a file in {self.location(directory)} has a name that is not UTF-8: rename it") from None
+
+    def md5s(self, paths: Iterable[str]) -> dict[str, str]:
+        """The MD5 of those files that are there, as one listing of S3 tells it; not to be asked of a local lake.
+
+        What was not written by one plain PUT, or is encrypted with a key of KMS, has another digest there.
+        """
+        names = sorted(paths)
+        if not names:
+            return {}
+        with self._plainly("list", os.path.commonpath(names)):
+            return self._bucket.md5s(names)
+
+    def reader(self, paths: Iterable[str]) -> Callable[[str], pa.Buffer]:
+        """What reads files that a process needs several times: as `read` does, but on S3 a file that it has read before
+        and that still stands there, by a listing, is not asked for again.
+        """
+        if self.is_local:
+            return self.read
+        known = [path for path in paths if path in self._seen]
+        standing = self.md5s(known)
+
+        def read(path: str) -> pa.Buffer:
+            digest, data = self._seen.get(path, ("", None))
+            if data is None or standing.get(path) != digest:
+                data = self.read(path)
+                self._seen[path] = md5(data), data
+            return data
+
+        return read
+
+    def info(self, path: str) -> fs.FileInfo:
+        """What stands at a path, if anything: kind, size, time of its last change."""
+        with self._plainly("look at", path):
+            return self._place.info(path)
+
+    def move(self, path: str, target: str) -> None:
+        """Move a file to a place where nothing stands.
+
+        Raises:
+            LakeError: it cannot be moved; it still stands where it stood.
+        """
+        with self._plainly("move", path):
+            self._place.move(path, target)
+
+    def delete(self, path: str) -> None:
+        """Delete a file."""
+        with self._plainly("delete", path):
+            self._place.delete(path)
+
+    @cached_property
+    def _place(self) -> "Disk | Bucket":
+        return Disk(self.root) if self.is_local else self._bucket
+
+    @cached_property
+    def _bucket(self) -> "Bucket":
+        from neo_assets.lake.bucket import Bucket  # and the AWS SDK with it, which takes a while to import
+
+        return Bucket(self.root, _AT_ONCE)
 
     @contextlib.contextmanager
     def _plainly(self, verb: str, path: str) -> Iterator[None]:
         """Say in one line what could not be done, where, and what to do about it."""
         try:
             yield
-        except OSError as error:
+        except Exception as error:
             if isinstance(error, FileNotFoundError) and verb == "read":
                 raise
-            hint = {
-                errno.ENOSPC: "the disk is full: free some space, or set NEO_LAKE to a place that has it",
-                errno.EDQUOT: "the disk quota is used up: free some space, or set NEO_LAKE to a place that has it",
-                errno.EACCES: "permission denied: set NEO_LAKE to a place that you may write to",
-                errno.EPERM: "permission denied: set NEO_LAKE to a place that you may write to",
-                errno.EROFS: "the file system is read-only: set NEO_LAKE to a place that you may write to",
-                errno.ENOENT: "the directory cannot be made: set NEO_LAKE to another place",
-                errno.ENOTDIR: "a file stands where a directory is needed: set NEO_LAKE to another place",
-                errno.EEXIST: "a file stands where a directory is needed: set NEO_LAKE to another place",
-            }.get(error.errno or 0, str(error))
-            raise LakeError(f"cannot {verb} {self.location(path)}: {hint}") from error
-
-
-def _write_aside_and_rename(target: Path, data: bytes | pa.Buffer) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # Hidden from query engines and from `Storage.files`; another name each time, as two processes may write one file.
-    aside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with aside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())  # else a power cut after the rename may leave an empty file under the good name
-        aside.replace(target)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
+            said = self._place.explain(error)
+            if said is None:
+                raise
+            hint, may_pass = said
+            kind = LakeUnreachable if may_pass else LakeError
+            raise kind(f"cannot {verb} {self.location(path)}: {hint}") from error

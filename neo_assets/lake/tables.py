@@ -7,10 +7,11 @@ table is up to date with the pages below it.
 
 import contextlib
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
@@ -19,6 +20,8 @@ from neo_assets.lake.storage import LakeError, Storage
 from neo_assets.schema import Table
 
 _MADE_FROM = b"made_from"
+_PARQUET = ds.ParquetFileFormat()
+_FOOTER_BYTES = 64 << 10  # ours have 3 to 6 KB
 
 
 @dataclass(frozen=True)
@@ -69,19 +72,19 @@ def read_table(storage: Storage, table: Table, page_set: str | None = None) -> p
     Raises:
         LakeError: it is missing or damaged.
     """
-    with _explained(storage, table, page_set) as path:
-        return pq.ParquetFile(pa.BufferReader(storage.read(path))).read()
+    return _read(storage, table, page_set, storage.read)
 
 
 def read_origin(storage: Storage, table: Table, page_set: str) -> str:
     """What a page set's file was made from, without reading its rows. Raises as `read_table` does."""
     with _explained(storage, table, page_set) as path:
-        return _origin(pq.read_schema(path, filesystem=storage.filesystem))
+        return _origin(pq.read_schema(pa.BufferReader(storage.read_tail(path, _FOOTER_BYTES))))
 
 
 def read_page_sets(storage: Storage, table: Table, page_sets: Sequence[str]) -> pa.Table:
     """The files of these page sets as one table with a column `page_set`; made from all that they were made from."""
-    parts = [read_table(storage, table, key) for key in page_sets]
+    read = storage.reader([layout.table_file(table, key) for key in page_sets])
+    parts = list(storage.each(lambda key: _read(storage, table, key, read), page_sets))
     keyed = [
         part.append_column("page_set", pa.repeat(key, part.num_rows)).replace_schema_metadata()
         for key, part in zip(page_sets, parts, strict=True)
@@ -91,29 +94,42 @@ def read_page_sets(storage: Storage, table: Table, page_sets: Sequence[str]) -> 
 
 
 def open_table(storage: Storage, table: Table, page_set: str) -> ds.Dataset:
-    """A page set's file as a dataset, which is read as far as it is asked for.
+    """A page set's file as a dataset: its bytes are read at once, its rows and columns as they are asked for.
 
     Raises:
         LakeError: it is missing or damaged.
     """
-    with _explained(storage, table, page_set) as path:
-        return ds.dataset(path, format="parquet", filesystem=storage.filesystem)
+    fragment = _open(storage, table, page_set)
+    return ds.FileSystemDataset([fragment], fragment.physical_schema, _PARQUET)
 
 
 def open_page_sets(storage: Storage, table: Table, page_sets: Iterable[str]) -> ds.Dataset:
-    """The files of these page sets, maybe none, as one dataset with a column `page_set`."""
-    paths = [layout.table_file(table, key) for key in page_sets]
+    """The files of these page sets, maybe none, as one dataset with a column `page_set`.
+
+    Raises:
+        LakeError: one of them is missing or damaged.
+    """
     schema = table.schema.append(pa.field("page_set", pa.string()))
-    partitioning = ds.partitioning(pa.schema([schema.field("page_set")]), flavor="hive")
-    if not paths:
-        return ds.dataset(schema.empty_table())
-    return ds.dataset(paths, schema, "parquet", storage.filesystem, partitioning)
+    fragments = list(storage.each(lambda key: _open(storage, table, key, pc.field("page_set") == key), page_sets))
+    return ds.FileSystemDataset(fragments, schema, _PARQUET)
 
 
 def stored_page_sets(storage: Storage, table: Table, page_sets: Iterable[str]) -> list[str]:
     """Those of the page sets that the table has a file of, in the order given."""
     stored = {layout.page_set_of(info.path) for info in storage.files(layout.table_root(table))}
     return [key for key in page_sets if key in stored]
+
+
+def _read(storage: Storage, table: Table, page_set: str | None, read: Callable[[str], pa.Buffer]) -> pa.Table:
+    with _explained(storage, table, page_set) as path:
+        return pq.ParquetFile(pa.BufferReader(read(path))).read()
+
+
+def _open(storage: Storage, table: Table, page_set: str, holds: pc.Expression | None = None) -> ds.ParquetFileFragment:
+    with _explained(storage, table, page_set) as path:
+        fragment = _PARQUET.make_fragment(pa.BufferReader(storage.read(path)), partition_expression=holds)
+        fragment.ensure_complete_metadata()
+    return fragment
 
 
 def _origin(schema: pa.Schema) -> str:
@@ -129,5 +145,5 @@ def _explained(storage: Storage, table: Table, page_set: str | None) -> Iterator
         yield path
     except FileNotFoundError:
         raise LakeError(f"{storage.location(path)} is missing: {again} first, or run `neo run`") from None
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, OSError) as error:
         raise LakeError(f"{storage.location(path)} is damaged ({error}): delete it and {again} again") from None

@@ -30,9 +30,17 @@ def test_a_page_set_has_one_file_of_a_table(table: str, path: str) -> None:
     assert layout.page_set_of(path) == PAGE_SET
 
 
-@pytest.mark.parametrize("table", ["total_near_misses", "total_yearly_approaches"])
-def test_a_total_has_one_file(table: str) -> None:
-    assert layout.table_file(TABLES[table]) == f"gold/{table}/data.parquet"
+@pytest.mark.parametrize(
+    ("table", "storey"),
+    [
+        ("total_near_misses", "gold"),
+        ("total_yearly_approaches", "gold"),
+        ("snapshot", "gold"),
+        ("catalogue_stats", "bronze"),
+    ],
+)
+def test_what_is_of_the_whole_lake_has_one_file(table: str, storey: str) -> None:
+    assert layout.table_file(TABLES[table]) == f"{storey}/{table}/data.parquet"
     assert layout.page_set_of(layout.table_file(TABLES[table])) is None
 
 
@@ -40,3 +48,16 @@ def test_a_total_has_one_file(table: str) -> None:
 def test_a_path_that_does_not_exist_is_not_built(table: str, page_set: str | None) -> None:
     with pytest.raises(ValueError, match=f"{table} is (not )?partitioned"):
         layout.table_file(TABLES[table], page_set)
+
+
+@pytest.mark.parametrize(
+    ("path", "number"),
+    [
+        ("bronze/raw_pages/page-00042.json.zst", 42),
+        ("bronze/raw_pages/page-42.json.zst", None),
+        ("bronze/raw_pages/page-x.json.zst", None),
+        ("elsewhere/page-00042.json.zst", None),
+    ],
+)
+def test_a_raw_page_is_known_by_its_path(path: str, number: int | None) -> None:
+    assert layout.raw_page_number(path) == number

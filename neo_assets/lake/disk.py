@@ -1,0 +1,89 @@
+"""The lake on local disk: files that appear whole or not at all, and what the operating system says of a failure put
+into words.
+"""
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+from pyarrow import fs
+
+_SAID = {
+    errno.ENOSPC: "the disk is full: free some space, or set NEO_LAKE to a place that has it",
+    errno.EDQUOT: "the disk quota is used up: free some space, or set NEO_LAKE to a place that has it",
+    errno.EACCES: "permission denied: set NEO_LAKE to a place that you may write to",
+    errno.EPERM: "permission denied: set NEO_LAKE to a place that you may write to",
+    errno.EROFS: "the file system is read-only: set NEO_LAKE to a place that you may write to",
+    errno.ENOENT: "the directory cannot be made: set NEO_LAKE to another place",
+    errno.ENOTDIR: "a file stands where a directory is needed: set NEO_LAKE to another place",
+    errno.EEXIST: "a file stands where a directory is needed: set NEO_LAKE to another place",
+}
+
+
+class Disk:
+    """A directory; it is made with the first write."""
+
+    def __init__(self, root: str) -> None:
+        """`root`: an absolute path."""
+        self._root = Path(root)
+        self._filesystem = fs.SubTreeFileSystem(root, fs.LocalFileSystem())
+
+    def read(self, path: str) -> pa.Buffer:
+        """A file, whole."""
+        with self._filesystem.open_input_file(path) as file:
+            return file.read_buffer()
+
+    def read_tail(self, path: str, size: int) -> bytes:
+        """The end of a file."""
+        with self._filesystem.open_input_file(path) as file:
+            length = file.size()
+            return bytes(file.read_at(min(size, length), max(0, length - size)))
+
+    def write(self, path: str, data: bytes | pa.Buffer) -> None:
+        """A file, written aside and renamed."""
+        target = self._root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # Hidden from query engines and from `Storage.files`; another name each time, as two processes may write it.
+        aside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+        try:
+            with aside.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())  # else a power cut after the rename may leave an empty file under the good name
+            aside.replace(target)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
+
+    def files(self, directory: str) -> Iterator[fs.FileInfo]:
+        """The files below a directory."""
+        found = self._filesystem.get_file_info(fs.FileSelector(directory, allow_not_found=True, recursive=True))
+        return (info for info in found if info.type == fs.FileType.File)
+
+    def info(self, path: str) -> fs.FileInfo:
+        """What is known of a file."""
+        return self._filesystem.get_file_info(path)
+
+    def move(self, path: str, target: str) -> None:
+        """A rename."""
+        (self._root / target).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            (self._root / path).rename(self._root / target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:  # a directory of the lake may be a mount of its own
+                raise
+            self.write(target, self.read(path))
+            self.delete(path)
+
+    def delete(self, path: str) -> None:
+        """A file, gone."""
+        self._filesystem.delete_file(path)
+
+    def explain(self, error: Exception) -> tuple[str, bool] | None:
+        """What an error of these methods means, and whether it may pass by itself; None for one not of the disk."""
+        if not isinstance(error, OSError):
+            return None
+        return _SAID.get(error.errno or 0, str(error)), False

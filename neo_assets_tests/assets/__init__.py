@@ -1,0 +1,1 @@
+"""Tests of the asset graph, storey by storey."""

@@ -1,0 +1,40 @@
+"""A lake has one source: the first that stores a page; another is refused with the way out."""
+
+import pytest
+
+from neo_assets.lake import source
+from neo_assets.lake.storage import LakeError, Storage
+
+
+def test_an_empty_lake_has_no_source(lake: Storage) -> None:
+    assert source.source_of(lake) is None
+
+
+def test_the_first_claim_holds_and_may_be_repeated(lake: Storage) -> None:
+    source.claim(lake, "simulator")
+    source.claim(lake, "simulator")
+    assert source.source_of(lake) == "simulator"
+    assert lake.read("lake.json") == b'{"source": "simulator"}'
+
+
+@pytest.mark.parametrize(
+    ("owner", "other", "way_out"),
+    [("simulator", "nasa", "or unset NASA_API_KEYS to go on simulated"), ("nasa", "simulator", "set NASA_API_KEYS")],
+)
+def test_another_source_is_refused(lake: Storage, owner: str, other: str, way_out: str) -> None:
+    source.claim(lake, owner)
+    with pytest.raises(LakeError) as caught:
+        source.claim(lake, other)
+    message = str(caught.value)
+    assert f"{lake.root} holds data from {owner}, and {other} is the source now; they do not mix" in message
+    assert f"set NEO_LAKE to another place for {other}, " in message
+    assert way_out in message
+    assert "\n" not in message
+    assert source.source_of(lake) == owner
+
+
+@pytest.mark.parametrize("mark", ["", "{", "[]", '{"origin": "nasa"}', "null"])
+def test_an_unreadable_mark_is_told(lake: Storage, mark: str) -> None:
+    lake.write("lake.json", mark.encode())
+    with pytest.raises(LakeError, match=f"^{lake.location('lake.json')} cannot be read: "):
+        source.claim(lake, "nasa")

@@ -1,0 +1,216 @@
+"""A real S3 server on loopback (SeaweedFS) for tests and benchmarks, and a wire that counts the requests sent to it. No
+assertions stand here.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import json
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+
+LAKES = "lakes"
+"""The bucket of all tests; each has a prefix of its own in it."""
+
+_PORTS = ("s3", "s3.port.grpc", "master", "master.port.grpc", "volume", "volume.port.grpc")
+_MORE_PORTS = ("filer", "filer.port.grpc", "admin", "admin.port.grpc")
+_OPTIONS = ("admin.ui=false", "webdav=false", "s3.autoCreateBucket=false", "s3.port.iceberg=0", "s3.port.lance=0")
+_ADMIN = ["Admin", "Read", "Write", "List", "Tagging"]
+_START_S = 60
+
+
+def policy(bucket: str, prefix: str, *of_objects: str) -> dict[str, Any]:
+    """An IAM policy that allows to list a bucket, and these actions on the objects below a prefix."""
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": f"arn:aws:s3:::{bucket}"},
+            {"Effect": "Allow", "Action": list(of_objects), "Resource": f"arn:aws:s3:::{bucket}/{prefix}*"},
+        ],
+    }
+
+
+POLICIES = {
+    "least": policy(LAKES, "", "s3:GetObject", "s3:PutObject", "s3:DeleteObject"),
+    "reader": policy(LAKES, "", "s3:GetObject"),
+}
+"""Who may do what, besides `admin`; the secret of each is its name with `-secret`."""
+
+
+@dataclass
+class S3Server:
+    """A server under way."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def settings(self, who: str = "admin", url: str | None = None) -> dict[str, str]:
+        """What a user of it sets in the environment; `url` replaces its own."""
+        return {
+            "AWS_ENDPOINT_URL": url or self.url,
+            "AWS_ACCESS_KEY_ID": who,
+            "AWS_SECRET_ACCESS_KEY": f"{who}-secret",
+            "AWS_REGION": "us-east-1",
+        }
+
+    @property
+    def client(self) -> Any:
+        """A client of its administrator."""
+        return boto3.client(
+            "s3",
+            endpoint_url=self.url,
+            aws_access_key_id="admin",
+            aws_secret_access_key="admin-secret",
+            region_name="us-east-1",
+        )
+
+    def new_lake(self) -> str:
+        """A place where nothing is yet."""
+        return f"s3://{LAKES}/lake-{next(self._numbers)}"
+
+    def keys(self, lake: str) -> dict[str, str]:
+        """The objects of a lake with their ETags, by path."""
+        bucket, _, prefix = lake.removeprefix("s3://").partition("/")
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}/")
+        return {
+            item["Key"].removeprefix(f"{prefix}/"): item["ETag"] for page in pages for item in page.get("Contents", [])
+        }
+
+    def uploads(self) -> list[str]:
+        """Multipart uploads that were begun and not ended."""
+        return [one["Key"] for one in self.client.list_multipart_uploads(Bucket=LAKES).get("Uploads", [])]
+
+
+@contextlib.contextmanager
+def serving_s3(directory: Path) -> Iterator[S3Server]:
+    """Start a server that keeps its data in a directory, and end it."""
+    with contextlib.ExitStack() as held:
+        listeners = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in _PORTS + _MORE_PORTS]
+        ports = dict(zip(_PORTS + _MORE_PORTS, (one.getsockname()[1] for one in listeners), strict=True))
+    identities = [{"name": "admin", "actions": _ADMIN}] + [{"name": who, "policyNames": [who]} for who in POLICIES]
+    for one in identities:
+        one["credentials"] = [{"accessKey": one["name"], "secretKey": f"{one['name']}-secret"}]
+    policies = [{"name": who, "content": json.dumps(what)} for who, what in POLICIES.items()]
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "s3.json").write_text(json.dumps({"identities": identities, "policies": policies}))
+    command = [
+        str(Path(sys.executable).with_name("weed")),
+        *("mini", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false"),
+        *(f"-dir={directory / 'data'}", f"-s3.config={directory / 's3.json'}"),
+        *(f"-{name if '.' in name else f'{name}.port'}={port}" for name, port in ports.items()),
+        *(f"-{option}" for option in _OPTIONS),
+    ]
+    (directory / "data").mkdir()
+    with (directory / "log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    server = S3Server(f"http://127.0.0.1:{ports['s3']}", process)
+    try:
+        deadline = time.monotonic() + _START_S
+        while not _answers(server.url):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"the S3 server does not start: {(directory / 'log').read_text()[-2000:]}")
+            time.sleep(0.05)
+        server.client.create_bucket(Bucket=LAKES)
+        yield server
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/healthz", timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@dataclass
+class Wire:
+    """A way to a server that notes each request, such as `PUT bronze/raw_pages/page-00000.json.zst`."""
+
+    url: str
+    requests: list[str] = field(default_factory=list)
+
+    def kinds(self) -> Counter[str]:
+        """How many requests of each kind: GET, PUT, LIST, ..."""
+        return Counter(request.split()[0] for request in self.requests)
+
+
+@contextlib.contextmanager
+def counting(server: S3Server) -> Iterator[Wire]:
+    """Open a wire to a server. It works on TCP, so it counts whatever program asks, and signatures hold."""
+    loop = asyncio.new_event_loop()
+    wire = Wire("")
+    port = int(server.url.rpartition(":")[2])
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answers, there = await asyncio.open_connection("127.0.0.1", port)
+        back = asyncio.create_task(_pour(answers, writer))
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                await _carry_request(reader, there, wire)
+        there.close()
+        await back
+
+    async def listen() -> asyncio.Server:
+        return await asyncio.start_server(carry, "127.0.0.1", 0)
+
+    listener = loop.run_until_complete(listen())
+    wire.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield wire
+    finally:
+        loop.call_soon_threadsafe(listener.close)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.run_until_complete(asyncio.sleep(0.01))
+        loop.close()
+
+
+async def _carry_request(reader: asyncio.StreamReader, there: asyncio.StreamWriter, wire: Wire) -> None:
+    head = await reader.readuntil(b"\r\n\r\n")
+    wire.requests.append(_named(head.split(b"\r\n", 1)[0].decode()))
+    there.write(head)
+    if re.search(rb"(?i)\r\ntransfer-encoding: *chunked", head):
+        size = -1
+        while size:
+            line = await reader.readuntil(b"\r\n")
+            size = int(line.split(b";")[0], 16)
+            there.write(line + await reader.readexactly(size + 2))
+    elif length := re.search(rb"(?i)\r\ncontent-length: *(\d+)", head):
+        there.write(await reader.readexactly(int(length[1])))
+    await there.drain()
+
+
+async def _pour(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        while data := await source.read(1 << 16):
+            target.write(data)
+            await target.drain()
+    target.close()
+
+
+def _named(line: str) -> str:
+    """`GET /bucket?list-type=2&... HTTP/1.1` -> `LIST`; `PUT /bucket/lake-0/a/b HTTP/1.1` -> `PUT a/b`."""
+    method, url, _ = line.split()
+    path, _, query = url.partition("?")
+    if "list-type" in query:
+        return f"LIST {query}"
+    return f"{method} {'/'.join(path.split('/')[3:])}{'?' + query if query else ''}"
