@@ -132,10 +132,9 @@ class Runner:
         """Say what is going to be spent, where that is worth a word."""
         done_at = self._neows.forecast(pages_to_fetch)
         if (takes_s := done_at - time.time()) > _WORTH_A_WORD_S:
-            _tell(
-                f"{counted(pages_to_fetch, 'page')} to fetch, one request each; by the request budget the last goes out "
-                f"at {datetime.fromtimestamp(done_at, UTC):%Y-%m-%d %H:%M} UTC, in {timedelta(seconds=round(takes_s))}"
-            )
+            cost = f"{counted(pages_to_fetch, 'page')} to fetch, one request each"
+            end = f"{datetime.fromtimestamp(done_at, UTC):%Y-%m-%d %H:%M} UTC, in {timedelta(seconds=round(takes_s))}"
+            _tell(f"{cost}; by the request budget the last goes out at {end}")
 
     def _run_page_sets(
         self,

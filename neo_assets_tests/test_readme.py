@@ -189,7 +189,7 @@ def test_the_example_of_settings_can_be_used_as_it_is(tmp_path: Path, monkeypatc
 
 def test_the_paths_in_the_lake_are_those_of_the_layout() -> None:
     told = set(re.findall(r"`((?:bronze|silver|gold|quarantine)[^`\s]*)`", README))
-    files = {layout.raw_page(0)}
+    files = {layout.raw_page(0), layout.set_aside("")}
     for table in TABLES.values():
         files.add(layout.table_file(table, "…" if table.partitioned else None))
     assert told == files

@@ -1,6 +1,5 @@
 """Raw pages: young ones are reused, the others fetched, and a page that cannot be had takes no other with it."""
 
-
 import pytest
 from starlette.responses import Response
 

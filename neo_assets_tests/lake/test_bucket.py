@@ -1,0 +1,337 @@
+"""What is particular to S3: what is asked of it, that an object is whole or not there, and what is said when S3 refuses.
+A real server answers, but for what none on loopback does: a bucket in another region, an answer that breaks off.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import botocore.auth
+import pytest
+
+from neo_assets.lake.bucket import Bucket
+from neo_assets.lake.storage import LakeError, LakeUnreachable, Storage
+from neo_assets_tests.integration.harness import free_port, listening
+from neo_assets_tests.s3_server import LAKES, S3Server, counting
+
+USES: dict[str, Callable[[Storage], object]] = {
+    "read": lambda lake: lake.read("a/b"),
+    "write": lambda lake: lake.write("a/b", b"x"),
+    "list": lambda lake: lake.files("a"),
+}
+EACH_USE = pytest.mark.parametrize("use", USES)
+
+
+def refusal(lake: Storage, use: str) -> LakeError:
+    with pytest.raises(LakeError) as caught:
+        USES[use](lake)
+    message = str(caught.value)
+    assert message.startswith(f"cannot {use} {lake.root}/a")
+    assert "\n" not in message
+    assert "-secret" not in message
+    return caught.value
+
+
+@pytest.fixture
+def settings(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Storage]:
+    """Sets variables over those of the administrator, None being unset, and gives a lake."""
+
+    def set_them(lake: str | None = None, who: str = "admin", **variables: str | None) -> Storage:
+        for name, value in (s3_server.settings(who) | variables).items():
+            monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(name, value)
+        return Storage(lake or s3_server.new_lake())
+
+    return set_them
+
+
+# --- requests
+
+
+def test_each_use_is_one_request(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    with counting(s3) as wire:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", wire.url)
+        lake = Storage(s3.new_lake())
+        lake.write("a/b", b"x" * 20_000_000)
+        lake.read("a/b")
+        lake.read_tail("a/b", 10)
+        lake.info("a/b")
+        lake.files("a")
+        lake.md5s(["a/b", "a/c"])
+        lake.delete("a/b")
+        kinds = [request.split("?")[0].partition(" ")[0] for request in wire.requests]
+    assert kinds == ["PUT", "GET", "GET", "HEAD", "LIST", "LIST", "DELETE"]
+
+
+def test_no_markers_of_directories_are_written(s3: S3Server) -> None:
+    lake = Storage(s3.new_lake())
+    lake.write("a/b/c", b"x")
+    lake.move("a/b/c", "a/d/e")
+    assert s3.keys(lake.root).keys() == {"a/d/e"}
+    lake.delete("a/d/e")
+    assert s3.keys(lake.root) == {}
+    assert s3.uploads() == []
+
+
+def test_markers_that_other_programs_wrote_are_no_files(s3: S3Server) -> None:
+    lake = Storage(s3.new_lake())
+    s3.client.put_object(Bucket=LAKES, Key=lake.root.removeprefix(f"s3://{LAKES}/") + "/a/", Body=b"")
+    assert lake.files("") == []
+
+
+def test_lakes_with_a_common_beginning_are_not_mixed(s3: S3Server) -> None:
+    lake = Storage(s3.new_lake())
+    Storage(f"{lake.root}-2").write("a/b", b"x")
+    assert lake.files("") == []
+    lake.write("ab/c", b"x")
+    assert lake.files("a") == []
+
+
+def test_a_bucket_may_be_a_lake_without_a_prefix(s3: S3Server) -> None:
+    s3.client.create_bucket(Bucket="whole")
+    lake = Storage("s3://whole/")
+    lake.write("lake.json", b"x")
+    assert [info.path for info in lake.files("")] == ["lake.json"]
+    assert s3.client.get_object(Bucket="whole", Key="lake.json")["Body"].read() == b"x"
+
+
+def test_more_than_a_thousand_files_are_listed(s3: S3Server) -> None:
+    lake = Storage(s3.new_lake())
+    paths = [f"a/{number:04}" for number in range(1_001)]
+    list(lake.each(lambda path: lake.write(path, b"x"), paths))
+    assert [info.path for info in lake.files("a")] == paths
+    assert lake.md5s(paths[5:]).keys() == set(paths[5:])
+
+
+def test_what_is_read_together_comes_in_order_and_a_few_ahead_only(s3: S3Server) -> None:
+    lake, read = Storage(s3.new_lake()), []
+    results = lake.each(lambda number: read.append(number) or number, range(1_000))
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    time.sleep(0.1)
+    assert len(read) < 40
+    results.close()
+    assert list(lake.each(lambda number: -number, range(100))) == [-number for number in range(100)]
+
+
+def test_what_was_read_is_not_asked_for_again_while_it_stands(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    with counting(s3) as wire:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", wire.url)
+        lake, other = Storage(s3.new_lake()), Storage(s3.new_lake())
+        other.root = lake.root
+        for name in "abc":
+            other.write(name, b"old")
+
+        def read() -> dict[str, bytes]:
+            reader = lake.reader("abc")
+            return {name: reader(name).to_pybytes() for name in "abc"}
+
+        assert read() == dict.fromkeys("abc", b"old")
+        wire.requests.clear()
+        other.write("b", b"new")
+        assert read() == {"a": b"old", "b": b"new", "c": b"old"}
+        assert [request.partition("?")[0].split()[:2] for request in wire.requests[:1]] == [["PUT", "b"]]
+        assert wire.kinds() == {"PUT": 1, "LIST": 1, "GET": 1}
+        other.delete("c")
+        with pytest.raises(FileNotFoundError):
+            read()
+
+
+# --- refusals
+
+
+@EACH_USE
+def test_no_such_bucket(settings: Callable[..., Storage], use: str, s3_server: S3Server) -> None:
+    told = str(refusal(settings("s3://nowhere/lake"), use))
+    assert told.endswith(
+        f"there is no bucket nowhere at {s3_server.url}: create it, or set NEO_LAKE to one that is there"
+    )
+
+
+@EACH_USE
+def test_a_name_that_no_bucket_can_have(settings: Callable[..., Storage], use: str) -> None:
+    assert "No_Bucket! cannot be the name of a bucket: set NEO_LAKE" in str(refusal(settings("s3://No_Bucket!/x"), use))
+
+
+@EACH_USE
+def test_a_wrong_access_key(settings: Callable[..., Storage], use: str) -> None:
+    told = str(refusal(settings(AWS_ACCESS_KEY_ID="nobody"), use))
+    assert "the access key is not known at http://127.0.0.1:" in told
+    assert "AWS_ACCESS_KEY_ID" in told
+
+
+@EACH_USE
+def test_a_wrong_secret_key(settings: Callable[..., Storage], use: str) -> None:
+    told = str(refusal(settings(AWS_SECRET_ACCESS_KEY="another-secret"), use))
+    assert "the secret key does not belong to the access key" in told
+    assert "AWS_SECRET_ACCESS_KEY" in told
+
+
+def test_somebody_who_may_only_read(settings: Callable[..., Storage], s3_server: S3Server) -> None:
+    root = s3_server.new_lake()
+    settings(root).write("a/b", b"there")
+    lake = settings(root, who="reader")
+    assert lake.read("a/b").to_pybytes() == b"there"
+    told = str(refusal(lake, "write"))
+    assert "permission denied: allow it s3:ListBucket on the bucket and s3:GetObject, s3:PutObject" in told
+    assert settings(root).read("a/b").to_pybytes() == b"there"
+
+
+@EACH_USE
+def test_no_credentials(settings: Callable[..., Storage], use: str) -> None:
+    told = str(refusal(settings(AWS_ACCESS_KEY_ID=None, AWS_SECRET_ACCESS_KEY=None), use))
+    assert "no AWS credentials were found: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" in told
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"AWS_SECRET_ACCESS_KEY": None}, "a part of the AWS credentials is missing: set AWS_PROFILE, or AWS_ACCESS_"),
+        ({"AWS_PROFILE": "nobody"}, "set AWS_PROFILE to one of your profiles, or unset it"),
+        ({"AWS_ENDPOINT_URL": "127.0.0.1"}, "Invalid endpoint: 127.0.0.1: check AWS_ENDPOINT_URL"),
+    ],
+    ids=["half the credentials", "profile", "endpoint"],
+)
+def test_settings_that_cannot_be(settings: Callable[..., Storage], variables: dict[str, Any], told: str) -> None:
+    assert told in str(refusal(settings(**variables), "read"))
+
+
+@EACH_USE
+def test_a_wrong_clock(settings: Callable[..., Storage], use: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake, now = settings(), botocore.auth.get_current_datetime
+    monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda *args: now(*args) - timedelta(hours=1))
+    error = refusal(lake, use)
+    assert "this machine's clock is wrong by more than 15 minutes: set it, best by NTP" in str(error)
+    assert not error.retryable
+
+
+@EACH_USE
+def test_an_endpoint_that_is_down_is_told_soon(settings: Callable[..., Storage], use: str) -> None:
+    begun = time.monotonic()
+    error = refusal(settings(AWS_ENDPOINT_URL=f"http://127.0.0.1:{free_port()}"), use)
+    assert "does not answer: check AWS_ENDPOINT_URL and the network" in str(error)
+    assert isinstance(error, LakeUnreachable)
+    assert error.retryable
+    assert time.monotonic() - begun < 20
+
+
+def test_an_endpoint_that_accepts_and_says_nothing(
+    settings: Callable[..., Storage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("neo_assets.lake.bucket._READ_S", 0.3)
+    with listening() as silent:
+        error = refusal(settings(AWS_ENDPOINT_URL=f"http://127.0.0.1:{silent.getsockname()[1]}"), "read")
+    assert "does not answer in time, or breaks off: check AWS_ENDPOINT_URL and the network" in str(error)
+    assert error.retryable
+
+
+def test_an_endpoint_without_the_tls_that_is_asked_for(settings: Callable[..., Storage], s3_server: S3Server) -> None:
+    error = refusal(settings(AWS_ENDPOINT_URL=s3_server.url.replace("http", "https")), "list")
+    assert "set AWS_CA_BUNDLE" in str(error)
+    assert not error.retryable
+
+
+# --- what no server on loopback does
+
+
+@contextmanager
+def answering(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
+    """Serve one answer to whatever is asked."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answer(self)
+
+        do_PUT = do_HEAD = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def says(status: int, code: str) -> Callable[[BaseHTTPRequestHandler], None]:
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        body = f"<Error><Code>{code}</Code><Message>said so</Message></Error>".encode()
+        request.send_response(status)
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "told", "retryable"),
+    [
+        (301, "PermanentRedirect", f"the bucket {LAKES} is in another region: set AWS_REGION to its own", False),
+        (400, "IllegalLocationConstraintException", "is in another region: set AWS_REGION to its own", False),
+        (400, "ExpiredToken", "the credentials have expired: renew AWS_SESSION_TOKEN", False),
+        (503, "SlowDown", "asks for fewer requests: try again later", True),
+        (500, "InternalError", "refuses: An error occurred (InternalError)", True),
+        (418, "Teapot", "refuses: An error occurred (Teapot)", False),
+    ],
+)
+def test_what_aws_says(settings: Callable[..., Storage], status: int, code: str, told: str, retryable: bool) -> None:
+    with answering(says(status, code)) as url:
+        error = refusal(settings(AWS_ENDPOINT_URL=url, AWS_MAX_ATTEMPTS="1"), "read")
+    assert told in str(error)
+    assert error.retryable is retryable
+
+
+def test_a_body_that_breaks_off_is_asked_for_again(settings: Callable[..., Storage]) -> None:
+    answers = iter([b"hal", b"ha", b"whole"])
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.send_header("Content-Length", "5")
+        request.end_headers()
+        request.wfile.write(next(answers))
+
+    with answering(answer) as url:
+        assert settings(AWS_ENDPOINT_URL=url).read("a/b").to_pybytes() == b"whole"
+
+
+def test_bodies_that_always_break_off_are_told(settings: Callable[..., Storage]) -> None:
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.send_header("Content-Length", "5")
+        request.end_headers()
+        request.wfile.write(b"hal")
+
+    with answering(answer) as url:
+        error = refusal(settings(AWS_ENDPOINT_URL=url), "read")
+    assert "does not answer in time, or breaks off" in str(error)
+    assert error.retryable
+
+
+# --- credentials
+
+
+def test_a_profile_is_found(settings: Callable[..., Storage], tmp_path: Path) -> None:
+    (tmp_path / "credentials").write_text("[neo]\naws_access_key_id=admin\naws_secret_access_key=admin-secret\n")
+    lake = settings(
+        AWS_ACCESS_KEY_ID=None,
+        AWS_SECRET_ACCESS_KEY=None,
+        AWS_SHARED_CREDENTIALS_FILE=str(tmp_path / "credentials"),
+        AWS_PROFILE="neo",
+    )
+    lake.write("a", b"x")
+    assert lake.read("a").to_pybytes() == b"x"
+
+
+def test_an_endpoint_for_s3_alone_wins(settings: Callable[..., Storage], s3_server: S3Server) -> None:
+    lake = settings(AWS_ENDPOINT_URL="http://127.0.0.1:1", AWS_ENDPOINT_URL_S3=s3_server.url)
+    assert lake.files("") == []
+
+
+def test_an_error_of_another_kind_is_none_of_s3() -> None:
+    assert Bucket("s3://bucket", 1).explain(KeyError("x")) is None
