@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from neo_assets.failures import PagesMissing
 from neo_assets.neows.budget import Budget
-from neo_assets.neows.errors import NeoWsError
+from neo_assets.neows.errors import KeyRejected, NeoWsError
 from neo_assets.neows.pages import NASA, SIMULATOR, CatalogueStats, Page
 from neo_assets.settings import NASA_BASE_URL, Settings
 
@@ -29,6 +29,7 @@ class NeoWs:
         """`on_page` is told of every page that was fetched and stored."""
         self._settings = settings
         self._on_page = on_page
+        self._rejected: dict[str, KeyRejected] = {}
 
     @property
     def source(self) -> str | None:
@@ -87,7 +88,7 @@ class NeoWs:
         settings = self._settings
         if settings.simulated:  # no network and nobody to be polite to, so no budget
             return NeoWsClient(NASA_BASE_URL, [_EMBEDDED_KEY], None, transport=self._embedded)
-        return NeoWsClient(settings.base_url, settings.keys, self._budget())
+        return NeoWsClient(settings.base_url, settings.keys, self._budget(), rejected=self._rejected)
 
     def _budget(self) -> Budget:
         settings = self._settings

@@ -90,6 +90,7 @@ class Runner:
         )
         if self._neows.source:
             source.claim(self._lake, self._neows.source)
+        self._lake.sweep()
         reusable = reusable_by_page_set(self._lake, self._keys, settings.raw_max_age_hours)
         self._announce(settings.pages - sum(map(len, reusable.values())))
         failed = self._run_page_sets("page_set", self._keys, reusable=reusable)

@@ -2,12 +2,12 @@
 assertions stand here.
 """
 
-import asyncio
 import contextlib
 import itertools
 import json
 import re
 import socket
+import socketserver
 import subprocess
 import sys
 import threading
@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import boto3
 import httpx
@@ -152,59 +152,64 @@ class Wire:
 @contextlib.contextmanager
 def counting(server: S3Server) -> Iterator[Wire]:
     """Open a wire to a server. It works on TCP, so it counts whatever program asks, and signatures hold."""
-    loop = asyncio.new_event_loop()
-    wire = Wire("")
-    port = int(server.url.rpartition(":")[2])
+    port, connections = int(server.url.rpartition(":")[2]), set[socket.socket]()
 
-    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        answers, there = await asyncio.open_connection("127.0.0.1", port)
-        back = asyncio.create_task(_pour(answers, writer))
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while True:
-                await _carry_request(reader, there, wire)
-        there.close()
-        await back
+    class Carrier(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            connections.add(self.connection)
+            with socket.create_connection(("127.0.0.1", port)) as there:
+                back = threading.Thread(target=_pour, args=(there, self.connection))
+                back.start()
+                with contextlib.suppress(ConnectionError):
+                    while head := _head(self.rfile):
+                        wire.requests.append(_named(head.split(b"\r\n", 1)[0].decode()))
+                        _carry_request(head, self.rfile, there)
+                with contextlib.suppress(OSError):
+                    there.shutdown(socket.SHUT_RDWR)
+                back.join()
+            connections.remove(self.connection)
 
-    async def listen() -> asyncio.Server:
-        return await asyncio.start_server(carry, "127.0.0.1", 0)
-
-    listener = loop.run_until_complete(listen())
-    wire.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        yield wire
-    finally:
-        loop.call_soon_threadsafe(listener.close)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        for task in asyncio.all_tasks(loop):
-            task.cancel()
-        loop.run_until_complete(asyncio.sleep(0.01))
-        loop.close()
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Carrier) as listener:
+        wire = Wire(f"http://127.0.0.1:{listener.server_address[1]}")
+        thread = threading.Thread(target=listener.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield wire
+        finally:
+            listener.shutdown()
+            thread.join()
+            for connection in list(connections):
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
 
 
-async def _carry_request(reader: asyncio.StreamReader, there: asyncio.StreamWriter, wire: Wire) -> None:
-    head = await reader.readuntil(b"\r\n\r\n")
-    wire.requests.append(_named(head.split(b"\r\n", 1)[0].decode()))
-    there.write(head)
+def _head(source: IO[bytes]) -> bytes:
+    """The request line and the headers; nothing at the end of the connection."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        if not (line := source.readline()):
+            return b""
+        head += line
+    return head
+
+
+def _carry_request(head: bytes, source: IO[bytes], there: socket.socket) -> None:
+    there.sendall(head)
     if re.search(rb"(?i)\r\ntransfer-encoding: *chunked", head):
         size = -1
         while size:
-            line = await reader.readuntil(b"\r\n")
+            line = source.readline()
             size = int(line.split(b";")[0], 16)
-            there.write(line + await reader.readexactly(size + 2))
+            there.sendall(line + source.read(size + 2))
     elif length := re.search(rb"(?i)\r\ncontent-length: *(\d+)", head):
-        there.write(await reader.readexactly(int(length[1])))
-    await there.drain()
+        there.sendall(source.read(int(length[1])))
 
 
-async def _pour(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError):
-        while data := await source.read(1 << 16):
-            target.write(data)
-            await target.drain()
-    target.close()
+def _pour(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(1 << 16):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_RDWR)
 
 
 def _named(line: str) -> str:

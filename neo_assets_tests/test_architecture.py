@@ -26,7 +26,6 @@ LONGEST_OF_TESTS = 480
 
 TRIED_THROUGH = {
     "lake/bucket.py": "lake/test_storage.py",
-    "lake/disk.py": "lake/test_storage.py",
     "metrics/duckdb.py": "metrics/test_engine.py",
     "simulator/identity.py": "simulator/test_catalogue.py",
     "simulator/traits.py": "simulator/test_catalogue.py",

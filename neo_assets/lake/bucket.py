@@ -89,6 +89,9 @@ class Bucket:
         """An object, in place when its one PUT is complete and not before."""
         self._client.put_object(Bucket=self._bucket, Key=self._prefix + path, Body=bytes(data))
 
+    def sweep(self) -> None:
+        """Nothing is ever left behind: an object is one PUT."""
+
     def files(self, directory: str) -> Iterator[fs.FileInfo]:
         """The objects below a directory: a GET per thousand."""
         for item in self._list(Prefix=self._prefix + (f"{directory}/" if directory else "")):

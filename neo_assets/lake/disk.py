@@ -3,8 +3,10 @@ into words.
 """
 
 import errno
+import hashlib
 import os
 import secrets
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +23,10 @@ _SAID = {
     errno.ENOTDIR: "a file stands where a directory is needed: set NEO_LAKE to another place",
     errno.EEXIST: "a file stands where a directory is needed: set NEO_LAKE to another place",
 }
+
+
+_OURS = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+"""This machine, in the names of files being written: others may share the disk."""
 
 
 class Disk:
@@ -47,7 +53,7 @@ class Disk:
         target = self._root / path
         target.parent.mkdir(parents=True, exist_ok=True)
         # Hidden from query engines and from `Storage.files`; another name each time, as two processes may write it.
-        aside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+        aside = target.with_name(f".{target.name}.{_OURS}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
         try:
             with aside.open("wb") as file:
                 file.write(data)
@@ -57,6 +63,12 @@ class Disk:
         except BaseException:
             aside.unlink(missing_ok=True)
             raise
+
+    def sweep(self) -> None:
+        """Delete what processes of this machine left behind that were killed in the middle of a write."""
+        for aside in self._root.rglob(f".*.{_OURS}-*.tmp"):
+            if not _is_alive(int(aside.name.rpartition(f".{_OURS}-")[2].split("-")[0])):
+                aside.unlink(missing_ok=True)
 
     def files(self, directory: str) -> Iterator[fs.FileInfo]:
         """The files below a directory."""
@@ -87,3 +99,13 @@ class Disk:
         if not isinstance(error, OSError):
             return None
         return _SAID.get(error.errno or 0, str(error)), False
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True

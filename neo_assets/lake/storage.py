@@ -109,6 +109,11 @@ class Storage:
         with self._plainly("write", path):
             self._place.write(path, data)
 
+    def sweep(self) -> None:
+        """Delete what killed processes left behind in the middle of a write."""
+        with self._plainly("clean up", ""):
+            self._place.sweep()
+
     def files(self, directory: str) -> list[fs.FileInfo]:
         """The files below a directory, at any depth, by path; hidden ones (being written) left out."""
         try:

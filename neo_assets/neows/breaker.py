@@ -18,6 +18,17 @@ _LONGEST_PAUSE_S = 900.0
 logger = logging.getLogger(__name__)
 
 
+class _Sent:
+    """When a request went out."""
+
+    def __init__(self) -> None:
+        self.at = time.monotonic()
+
+    def now(self) -> None:
+        """It goes out now."""
+        self.at = time.monotonic()
+
+
 class Breaker:
     """Shared by all requests of one client."""
 
@@ -33,6 +44,7 @@ class Breaker:
         self._trips_after = trips_after
         self._failures = 0
         self._gave_up = False
+        self._silence_was_asked_for = False
         self._failed_at: set[str] = set()
         self._last_failure_at = 0.0
         self._resume_at = 0.0
@@ -40,13 +52,23 @@ class Breaker:
         self._feeler = asyncio.Lock()
 
     @property
+    def is_feeling(self) -> bool:
+        """Whether requests go one at a time, each after a silence.
+
+        A single failure is left to whom it struck, unless the host asks for silence (Retry-After).
+        """
+        return self._failures > 1 or self._silence_was_asked_for
+
+    @property
     def tripped(self) -> bool:
         """Whether nothing more is asked."""
         return self._gave_up or (self._failures >= self._trips_after and len(self._failed_at) > 1)
 
     @contextlib.asynccontextmanager
-    async def request(self, what: str) -> AsyncIterator[None]:
+    async def request(self, what: str) -> AsyncIterator["_Sent"]:
         """Around each request: waits its turn while the host is out of order, and takes note of how it went.
+
+        What it gives is to be told when the request goes out, if that is not at once.
 
         Args:
             what: what is asked for; the failures of a single thing are no outage of the host.
@@ -55,17 +77,17 @@ class Breaker:
             Outage: the host has been out of order for too long.
         """
         async with contextlib.AsyncExitStack() as stack:
-            if self._failures:
+            if self.is_feeling:
                 await stack.enter_async_context(self._feeler)
                 self._refuse_if_tripped()
                 await asyncio.sleep(max(0.0, self._resume_at - time.monotonic()))
-            started_at = time.monotonic()
+            sent = _Sent()
             try:
-                yield
+                yield sent
             except NeoWsError as error:
                 if not error.is_outage:
                     self._all_is_well()
-                elif started_at >= self._last_failure_at:  # else it was under way when the outage was noticed
+                elif sent.at >= self._last_failure_at:  # else it was under way when the outage was noticed
                     self._failed_at.add(what)
                     self._note(error)
                     self._refuse_if_tripped()
@@ -74,10 +96,12 @@ class Breaker:
 
     def _all_is_well(self) -> None:
         self._failures = 0
+        self._silence_was_asked_for = False
         self._failed_at.clear()
 
     def _note(self, error: NeoWsError) -> None:
         self._failures += 1
+        self._silence_was_asked_for |= bool(error.retry_after_s)
         self._last_error = error
         self._last_failure_at = time.monotonic()
         backoff_s = min(self._longest_wait_s, self._first_wait_s * 2 ** (self._failures - 1))
@@ -85,7 +109,7 @@ class Breaker:
         if wait_s > _LONGEST_PAUSE_S:  # it says itself that it will be out of order for long
             self._gave_up = True
         self._resume_at = self._last_failure_at + wait_s
-        if not self.tripped:
+        if self.is_feeling and not self.tripped:
             logger.warning("%s; failure %d in a row, again in %.0f s", error, self._failures, wait_s)
 
     def _refuse_if_tripped(self) -> None:

@@ -74,6 +74,7 @@ class NeoWsClient:
         concurrency: int = CONCURRENCY,
         transport: httpx.AsyncBaseTransport | None = None,
         first_wait_s: float = 1.0,
+        rejected: dict[str, KeyRejected] | None = None,
     ) -> None:
         """
         Args:
@@ -83,6 +84,7 @@ class NeoWsClient:
             concurrency: requests under way at once.
             transport: carries the requests instead of the network.
             first_wait_s: seconds before the first retry; doubled, with jitter, before each further one.
+            rejected: keys that are not let through; to be shared by clients that follow one another.
         """
         self._keys = tuple(dict.fromkeys(keys))
         self._budget = budget
@@ -92,7 +94,7 @@ class NeoWsClient:
         )
         self._breaker = Breaker(first_wait_s, _LONGEST_BACKOFF_S, _ATTEMPTS)
         self._stated_limits: dict[str, int] = {}
-        self._rejected: dict[str, KeyRejected] = {}
+        self._rejected = {} if rejected is None else rejected
         self._said_until = 0.0
         self._base_url = base_url
         limits = httpx.Limits(max_connections=concurrency)
@@ -181,9 +183,12 @@ class NeoWsClient:
     async def _get(self, path: str, params: dict[str, int], read: Callable[[httpx.Response], T]) -> T:
         """What `read` makes of a response of status 200, asked for with the first key that is let through."""
         while True:
-            key = await self._leave_to_ask()
+            key = ""
             try:
-                async with self._breaker.request(f"{path}{params}"):
+                async with self._breaker.request(f"{path}{params}") as sent:
+                    # In this order: a slot that waits for the breaker would be used when it is no longer the budget's.
+                    key = await self._leave_to_ask()
+                    sent.now()
                     return read(await self._ask(path, params, key))
             except (RateLimited, KeyRejected) as error:
                 if not self._other_key_is_free(key, error):
@@ -222,11 +227,11 @@ class NeoWsClient:
     def _other_key_is_free(self, key: str, error: RateLimited | KeyRejected) -> bool:
         """Leave a key alone that was not let through; says whether to go on with another at once."""
         if isinstance(error, KeyRejected):
-            self._rejected[key] = error
-            others = set(self._keys) - set(self._rejected)
-            if others:
-                logger.warning("%s; %d other keys go on", error, len(others))
-            return bool(others)
+            others = len(set(self._keys) - set(self._rejected) - {key})
+            if key and key not in self._rejected and others:
+                logger.warning("%s; %s", error, "another key goes on" if others == 1 else f"{others} other keys go on")
+            self._rejected.setdefault(key, error)
+            return others > 0
         if self._budget is None:
             return False
         until = self._budget.park(key, error.retry_after_s or _PARK_S)
@@ -255,7 +260,8 @@ class NeoWsClient:
         """Seconds to wait before the next attempt, where neither the breaker nor the budget makes it wait anyway."""
         error = attempt.outcome.exception() if attempt.outcome else None
         waits_elsewhere = isinstance(error, NeoWsError) and (
-            error.is_outage or (isinstance(error, RateLimited) and self._budget is not None)
+            (error.is_outage and self._breaker.is_feeling)
+            or (isinstance(error, RateLimited) and self._budget is not None)
         )
         return 0.0 if waits_elsewhere else self._backoff(attempt)
 

@@ -109,9 +109,23 @@ def envelope_of(body: bytes) -> Envelope:
             io.BytesIO(body), arrow_json.ReadOptions(use_threads=False, block_size=len(body) + 1), options
         )
     except pa.ArrowInvalid as error:
+        if envelope := _with_odd_entries(body):
+            return envelope
         raise NotAPage(f"is cut short or not a Browse page ({error})") from None
     row = table.slice(0, 1).select(["page"]).to_pylist()[0]["page"]
     objects = table.column("near_earth_objects")
     if table.num_rows != 1 or not row or row["number"] is None or row["total_elements"] is None or objects.null_count:
         raise NotAPage("is not a Browse page: it lacks page or near_earth_objects")
     return Envelope(row["number"], row["size"], row["total_elements"], len(objects[0]))
+
+
+def _with_odd_entries(body: bytes) -> Envelope | None:
+    """The envelope of a page with entries that are no objects: those are for the quarantine, the page is one."""
+    try:
+        document = json.loads(body)
+        page, entries = document["page"], document["near_earth_objects"]
+        numbers = page["number"], page.get("size"), page["total_elements"]
+        whole = isinstance(entries, list) and all(isinstance(number, int | None) for number in numbers)
+        return Envelope(*numbers, len(entries)) if whole else None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None

@@ -1,5 +1,5 @@
-"""What is particular to S3: what is asked of it, that an object is whole or not there, and what is said when S3 refuses.
-A real server answers, but for what none on loopback does: a bucket in another region, an answer that breaks off.
+"""What is particular to S3: what is asked of it, that an object is whole or not there, what is said when S3 refuses. A
+real server answers, but for what none on loopback does: a bucket in another region, an answer that breaks off.
 """
 
 import threading

@@ -95,3 +95,11 @@ def test_another_answer_says_nothing_of_the_catalogue(content: bytes) -> None:
         NotAPage, match=r"^the response of /stats lacks near_earth_object_count or close_approach_count$"
     ):
         read_stats(content, NOON)
+
+
+@pytest.mark.parametrize("odd", ["x", 5, None, []])
+def test_an_entry_that_is_no_object_does_not_unmake_the_page(odd: object) -> None:
+    whole = json.loads(body(neo()))
+    whole["near_earth_objects"].append(odd)
+    number = whole["page"]["number"]
+    assert read_envelope(json.dumps(whole).encode(), number)[0] == 2
