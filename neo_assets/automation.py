@@ -11,6 +11,7 @@ from neo_assets.failures import told_to_dagster
 from neo_assets.lake.landing import waiting
 from neo_assets.lake.storage import Storage
 from neo_assets.landing import Landing
+from neo_assets.partitions import pages_of
 from neo_assets.settings import Settings
 
 TOTALS = dg.AssetSelection.assets("total_near_misses", "total_yearly_approaches", "snapshot")
@@ -67,7 +68,9 @@ def automation(page_sets: dg.StaticPartitionsDefinition, settings: Settings, job
         """Every page set once a day, one run each."""
         day = context.scheduled_execution_time.date().isoformat()
         for key in page_sets.get_partition_keys():
-            yield dg.RunRequest(run_key=f"{day} {key}", partition_key=key)
+            # Yesterday's pages are just under a day old, so their age alone would have them reused.
+            anew = {"ops": {"raw_pages": {"config": {"take_again": list(pages_of(key))}}}}
+            yield dg.RunRequest(run_key=f"{day} {key}", partition_key=key, run_config=anew)
 
     follow = dg.AutomationConditionSensorDefinition(
         "totals_follow_page_sets", target=TOTALS, default_status=dg.DefaultSensorStatus.RUNNING

@@ -14,6 +14,7 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from neo_assets.assets.gold import total_origin
 from neo_assets.failures import told_to_dagster
 from neo_assets.lake import tables
 from neo_assets.lake.storage import Storage
@@ -29,6 +30,7 @@ from neo_assets.schema import (
     NEOS_PER_PAGE,
     QUARANTINE,
     RAW_PAGE_INDEX,
+    SNAPSHOT,
     TOTAL_NEAR_MISSES,
     TOTAL_YEARLY_APPROACHES,
     YEARLY_APPROACHES,
@@ -196,15 +198,23 @@ def each_neo_counts_once(lake: Storage, total: str, page_sets: list[str]) -> Ver
     part, whole = _PARTIALS[total], tables.read_table(lake, _TOTALS[total])
     counted = tables.stored_page_sets(lake, part, [*page_sets, LANDED])
     parts = tables.read_page_sets(lake, part, counted)
-    older = engine.superseded(tables.read_page_sets(lake, NEO_SIGHTINGS, counted))
+    sightings = tables.read_page_sets(lake, NEO_SIGHTINGS, counted)
+    older = engine.superseded(sightings)
     number = part.columns[-1].name
     left_out = pc.sum(parts[number], min_count=0).as_py() - pc.sum(whole[number], min_count=0).as_py()
-    current = tables.made_from(whole) == tables.made_from(parts)
+    current = tables.made_from(whole) == total_origin(counted, parts, sightings)
     return current and left_out >= 0 and (older.num_rows > 0 or left_out == 0), {
         "computed from the counts as they are now": current,
         "older copies of NEOs": older.num_rows,
         "left out with them": left_out,
     }
+
+
+def snapshot_is_consistent(lake: Storage, snapshot: str, page_sets: list[str]) -> Verdict:
+    """The lake holds one state of the catalogue: nothing is missing, and it did not move while it was fetched."""
+    rows = tables.read_table(lake, SNAPSHOT).to_pylist()
+    found = {row["reason"]: f"{row['count']} {row['detail']}".strip() for row in rows if row["reason"]}
+    return all(row["verdict"] == "consistent" for row in rows), found
 
 
 _TOTALS = {table.name: table for table in (TOTAL_NEAR_MISSES, TOTAL_YEARLY_APPROACHES)}
@@ -219,11 +229,8 @@ _OF_A_PAGE_SET = (
     _Check(NEAR_MISS_COUNT.name, near_misses_add_up),
     _Check(YEARLY_APPROACHES.name, years_add_up),
 )
-_OF_TOTALS = tuple(
-    _Check(name, judge, severity)
-    for name in _TOTALS
-    for judge, severity in (
-        (every_page_set_is_counted, dg.AssetCheckSeverity.WARN),
-        (each_neo_counts_once, dg.AssetCheckSeverity.ERROR),
-    )
+_OF_TOTALS = (
+    *(_Check(name, every_page_set_is_counted, dg.AssetCheckSeverity.WARN) for name in _TOTALS),
+    *(_Check(name, each_neo_counts_once) for name in _TOTALS),
+    _Check(SNAPSHOT.name, snapshot_is_consistent, dg.AssetCheckSeverity.WARN),
 )

@@ -6,11 +6,14 @@ import dataclasses
 import json
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from neo_assets.settings import ALLOWED, Settings, SettingsError
+
+if TYPE_CHECKING:
+    from neo_assets.summary import Summary
 from neo_assets.words import counted, some
 
 # Dagster and pyarrow are imported inside the commands, so that `neo --help` answers at once.
@@ -43,9 +46,10 @@ def run(heal: bool) -> None:
     with Runner(settings) as runner:
         failed = runner.refresh()
         runner.total()
-        if heal:
-            runner.heal()
-    _print_summary(settings)
+        if heal and not failed:
+            failed = runner.heal()
+        summary = runner.summary()
+    _print_summary(summary)
     if failed:
         first = next(iter(failed.values()))
         raise click.ClickException(
@@ -118,7 +122,11 @@ def list_quarantine(as_json: bool) -> None:
 
     rows = quarantined(Settings.load()).to_pylist()
     for row in rows:
-        click.echo(json.dumps(row) if as_json else f"page {row['page']}, record {row['index']}: {row['reason']}")
+        click.echo(
+            json.dumps(row)
+            if as_json
+            else f"page set {row['page_set']}, page {row['page']}, record {row['index']}: {row['reason']}"
+        )
     if not rows:
         click.echo("Nothing is in quarantine.", err=True)
 
@@ -150,7 +158,13 @@ def totals(as_json: bool) -> None:
 
     Nothing is fetched or computed.
     """
-    _print_summary(Settings.load(), as_json)
+    from neo_assets.lake.storage import Storage
+    from neo_assets.partitions import page_sets
+    from neo_assets.summary import summarize
+
+    settings = Settings.load()
+    keys = page_sets(settings.pages, settings.pages_per_set).get_partition_keys()
+    _print_summary(summarize(Storage(settings.lake), keys), as_json)
 
 
 @neo.command()
@@ -254,13 +268,7 @@ def simulate(
         ) from None
 
 
-def _print_summary(settings: Settings, as_json: bool = False) -> None:
-    from neo_assets.lake.storage import Storage
-    from neo_assets.partitions import page_sets
-    from neo_assets.summary import summarize
-
-    keys = page_sets(settings.pages, settings.pages_per_set).get_partition_keys()
-    summary = summarize(Storage(settings.lake), keys)
+def _print_summary(summary: "Summary", as_json: bool = False) -> None:
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(summary)))
     else:

@@ -18,7 +18,7 @@ import pyarrow.dataset as ds
 from neo_assets.failures import told_to_dagster
 from neo_assets.lake import layout, raw_pages, source, tables
 from neo_assets.lake.raw_pages import PageFacts, StoredPage
-from neo_assets.lake.storage import Storage
+from neo_assets.lake.storage import LakeError, Storage
 from neo_assets.neows.pages import Page
 from neo_assets.partitions import pages_of
 from neo_assets.schema import RAW_PAGE_INDEX, TABLES
@@ -71,13 +71,20 @@ class RawPagesIOManager(dg.IOManager):
         one_at_a_time = Lock()
 
         def store(page: Page) -> None:
-            if page.source not in claimed:
-                with one_at_a_time:
-                    source.claim(self._storage, page.source)
-                    claimed.add(page.source)
-            facts.append(raw_pages.write_page(self._storage, page))
+            if refused:  # pages that were under way when the lake failed need not wait for it too
+                raise refused[0]
+            try:
+                if page.source not in claimed:
+                    with one_at_a_time:
+                        source.claim(self._storage, page.source)
+                        claimed.add(page.source)
+                facts.append(raw_pages.write_page(self._storage, page))
+            except LakeError as error:
+                refused.append(error)
+                raise
 
         claimed: set[str] = set()
+        refused: list[LakeError] = []
         delivery.fetch(delivery.missing, store)
         written = tables.write_table(self._storage, RAW_PAGE_INDEX, raw_pages.index(facts), page_set)
         return {

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from neo_assets.lake import source
 from neo_assets.lake.storage import Storage
 from neo_assets.partitions import page_sets, pages_of
 from neo_assets.progress import reusable_by_page_set
@@ -36,8 +37,11 @@ class Plan:
 def make_plan(settings: Settings, lake: Storage, neows: NeoWs) -> Plan:
     """Look at the lake and at the request budget."""
     keys = page_sets(settings.pages, settings.pages_per_set).get_partition_keys()
+    if neows.source:
+        source.check(lake, neows.source)
     reusable = reusable_by_page_set(lake, keys, settings.raw_max_age_hours)
-    reused = sum(len(facts) for facts in reusable.values())
+    young = {facts.page for found in reusable.values() for facts in found}
+    reused = len(young)
     to_fetch = sum(len(pages_of(key)) for key in keys) - reused
     snapshot = Snapshot(lake, keys)
     return Plan(
@@ -49,5 +53,5 @@ def make_plan(settings: Settings, lake: Storage, neows: NeoWs) -> Plan:
         done_at=datetime.fromtimestamp(neows.forecast(to_fetch), UTC),
         verdict=snapshot.verdict,
         reasons=[f"{finding.reason}: {finding.count}" for finding in snapshot.findings],
-        pages_to_heal=snapshot.pages_to_heal(),
+        pages_to_heal=[page for page in snapshot.pages_to_heal() if page in young],
     )

@@ -20,15 +20,20 @@ from neo_assets.schema import (
 
 _FROM_CONTENT = (NEO_RECORDS, CLOSE_APPROACHES, QUARANTINE, NEAR_MISS_COUNT, YEARLY_APPROACHES)
 
+_READING = 1
+"""To be raised when `neows.parse` or the SQL give other values from the same pages: every table is made anew then."""
+
+_MADE_BY = tables.digest([str(_READING), *(str(table.schema) for table in (*_FROM_CONTENT, NEO_SIGHTINGS))])
+
 
 def content_origin(facts: Iterable[PageFacts]) -> str:
     """Origin of a table made from the bodies of these pages."""
-    return tables.digest(f"{page.page} {page.sha256}" for page in facts)
+    return tables.digest([_MADE_BY, *(f"{page.page} {page.sha256}" for page in facts)])
 
 
 def arrival_origin(facts: Iterable[PageFacts]) -> str:
     """Origin of a table made from the bodies of these pages and the times they came."""
-    return tables.digest(f"{page.page} {page.sha256} {page.fetched_at.isoformat()}" for page in facts)
+    return tables.digest([_MADE_BY, *(f"{page.page} {page.sha256} {page.fetched_at.isoformat()}" for page in facts)])
 
 
 def reusable_pages(lake: Storage, page_set: str, max_age_hours: float) -> list[PageFacts]:

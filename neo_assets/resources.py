@@ -92,7 +92,8 @@ class NeoWs:
 
     def _budget(self) -> Budget:
         settings = self._settings
-        host = urlsplit(settings.base_url).netloc
+        url = urlsplit(settings.base_url)
+        host = f"{url.hostname}:{url.port or (443 if url.scheme == 'https' else 80)}"
         return Budget(
             settings.request_ledger, host, settings.keys, settings.requests_per_hour, settings.requests_per_second
         )

@@ -23,8 +23,9 @@ from neo_assets.definitions import build_defs
 from neo_assets.failures import PagesMissing, StateUnwritable
 from neo_assets.lake import source
 from neo_assets.lake.raw_pages import PageFacts
-from neo_assets.lake.storage import Storage
+from neo_assets.lake.storage import LakeDamaged, Storage
 from neo_assets.landing import Landing, Report, count_landed
+from neo_assets.neows.budget import DEMO_KEY
 from neo_assets.neows.errors import NeoWsError
 from neo_assets.neows.pages import Page
 from neo_assets.partitions import LANDED, page_sets, pages_of
@@ -32,6 +33,7 @@ from neo_assets.progress import is_made_from, reusable_by_page_set
 from neo_assets.resources import NeoWs
 from neo_assets.settings import Settings
 from neo_assets.snapshot import Snapshot
+from neo_assets.summary import Summary, summarize
 from neo_assets.words import counted
 
 _DEFAULT_HOME = Path("data/dagster")
@@ -42,6 +44,9 @@ _OVERRIDES: Any = {
         "class": "NoOpComputeLogManager",
     },
 }
+PageSetError = PagesMissing | LakeDamaged
+"""What may go wrong with one page set while others go on."""
+
 _HEALING_ROUNDS = 3
 _WORTH_A_WORD_S = 10.0
 
@@ -73,7 +78,7 @@ class Runner:
         self._bar.close()
         self._instance.dispose()
 
-    def refresh(self) -> dict[str, PagesMissing]:
+    def refresh(self) -> dict[str, PageSetError]:
         """Do all page sets that are not done yet.
 
         Returns:
@@ -98,9 +103,12 @@ class Runner:
             self._note_stats()
         return failed
 
-    def heal(self) -> None:
+    def heal(self) -> dict[str, PageSetError]:
         """Take those pages again that do not fit the others, until the snapshot is consistent or three rounds are
         over.
+
+        Returns:
+            The page sets that failed in the last round.
         """
         for round_ in range(1, _HEALING_ROUNDS + 1):
             snapshot = Snapshot(self._lake, self._keys)
@@ -111,9 +119,12 @@ class Runner:
                 f"{counted(len(pages), 'page')} to be taken again"
             )
             affected = [key for key in self._keys if not set(pages).isdisjoint(pages_of(key))]
-            self._run_page_sets("page_set", affected, pages)
+            failed = self._run_page_sets("page_set", affected, pages)
             self._note_stats()
             self.total()
+            if failed:
+                return failed
+        return {}
 
     def recompute(self, keys: Sequence[str]) -> None:
         """Make every table of these page sets anew from the stored pages, without the network."""
@@ -125,12 +136,18 @@ class Runner:
         """Take in what lies in the landing zone, and count it."""
         return Landing(self._lake, self._settings, self._instance, self._execute).take_in()
 
+    def summary(self) -> Summary:
+        """The totals as they stand in the lake; what was read for them in this process is not read again."""
+        return summarize(self._lake, self._keys)
+
     def total(self) -> None:
         """Compute the totals and the verdict on the snapshot."""
         self._execute("totals")
 
     def _announce(self, pages_to_fetch: int) -> None:
         """Say what is going to be spent, where that is worth a word."""
+        if pages_to_fetch and DEMO_KEY in self._settings.keys:
+            _tell("DEMO_KEY has 30 requests an hour and 50 a day; a key of your own is free at https://api.nasa.gov")
         done_at = self._neows.forecast(pages_to_fetch)
         if (takes_s := done_at - time.time()) > _WORTH_A_WORD_S:
             cost = f"{counted(pages_to_fetch, 'page')} to fetch, one request each"
@@ -143,11 +160,11 @@ class Runner:
         keys: Sequence[str],
         take_again: Collection[int] = (),
         reusable: Mapping[str, Sequence[PageFacts]] | None = None,
-    ) -> dict[str, PagesMissing]:
+    ) -> dict[str, PageSetError]:
         """Run a job over page sets; `reusable` has the stored pages of those that may be done already."""
         self._fetched.clear()
         self._bar.reset(sum(len(pages_of(key)) for key in keys))
-        failed: dict[str, PagesMissing] = {}
+        failed: dict[str, PageSetError] = {}
         stopped: PagesMissing | None = None
         for number, key in enumerate(keys, 1):
             self._current, pages = key, pages_of(key)
@@ -167,6 +184,9 @@ class Runner:
                     _tell(f"{label}: {counted(self._fetched[key], 'page')} fetched, FAILED: {error.summary}")
                     failed[key] = error
                     stopped = error if error.concerns_all else None
+                except LakeDamaged as error:
+                    _tell(f"{label}: FAILED: {error}")
+                    failed[key] = error
             self._bar.update(len(pages) - self._fetched[key])
         if keys and len(failed) == len(keys):
             raise next(iter(failed.values()))

@@ -42,12 +42,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """One table of the lake. `partitioned` tables hold one file per page set, the others one file in all."""
+    """One table of the lake. `partitioned` tables hold one file per page set, the others one file in all.
+
+    `asset` is the asset that writes it, where that is not the one of its name.
+    """
 
     name: str
     description: str
     columns: tuple[Column, ...]
     partitioned: bool = True
+    asset: str = ""
 
     @cached_property
     def schema(self) -> pa.Schema:
@@ -76,6 +80,7 @@ RAW_PAGE_INDEX = Table(
         ),
         Column("md5", pa.string(), "MD5 of the stored object, hexadecimal: what S3 lists as its ETag."),
     ),
+    asset="raw_pages",
 )
 
 CATALOGUE_STATS = Table(
@@ -258,6 +263,7 @@ NEO_SIGHTINGS = Table(
         Column("fetched_at", _TIME_FETCHED, "When that page arrived.", "UTC"),
         Column("is_counted", pa.bool_(), "Whether this copy stands in neo_records: no later one is in the page set."),
     ),
+    asset="neo_records",
 )
 
 QUARANTINE = Table(
@@ -269,6 +275,7 @@ QUARANTINE = Table(
         Column("reason", pa.string(), "What could not be read."),
         Column("record", pa.string(), "The record's JSON.", source=_NEO),
     ),
+    asset="neo_records",
 )
 
 _BODY = Column(

@@ -14,13 +14,27 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from neo_assets.lake import tables
+from neo_assets.lake.raw_pages import PageFacts
 from neo_assets.lake.storage import LakeError, Storage
 from neo_assets.metrics import engine
-from neo_assets.partitions import pages_of
-from neo_assets.schema import CATALOGUE_STATS, NEO_SIGHTINGS, NEOS_PER_PAGE, QUARANTINE, RAW_PAGE_INDEX, SNAPSHOT
+from neo_assets.partitions import LANDED, pages_of
+from neo_assets.progress import content_origin
+from neo_assets.schema import (
+    CATALOGUE_STATS,
+    NEAR_MISS_COUNT,
+    NEO_SIGHTINGS,
+    NEOS_PER_PAGE,
+    QUARANTINE,
+    RAW_PAGE_INDEX,
+    SNAPSHOT,
+    TOTAL_YEARLY_APPROACHES,
+    YEARLY_APPROACHES,
+)
 from neo_assets.words import some
 
 Verdict = Literal["consistent", "drifted", "incomplete"]
+
+_COUNTS = (NEAR_MISS_COUNT, YEARLY_APPROACHES)
 
 _MEANT_AS_WHOLE = 0.8
 """Who asks for this share of the catalogue's pages means them all; who asks for less has chosen so."""
@@ -51,11 +65,30 @@ class Snapshot:
         self._index = tables.read_page_sets(lake, RAW_PAGE_INDEX, self._stored).to_pylist()
         self._sightings = tables.read_page_sets(lake, NEO_SIGHTINGS, self._stored)
         self._quarantined = tables.read_page_sets(lake, QUARANTINE, self._stored).num_rows
+        landed = tables.stored_page_sets(lake, QUARANTINE, [LANDED])
+        self._landed_quarantined = tables.read_page_sets(lake, QUARANTINE, landed).num_rows
+        self._outdated = self._not_made_from_their_pages(lake)
         self._older = _older_copies(self._sightings)
         try:
             self._stats = tables.read_table(lake, CATALOGUE_STATS).to_pylist()[0]
         except LakeError:  # never asked for, or not to be had
             self._stats = None
+        self._approaches: int | None
+        try:
+            totals = tables.read_table(lake, TOTAL_YEARLY_APPROACHES)
+            self._approaches = pc.sum(totals["approaches"], min_count=0).as_py()
+        except LakeError:  # not totalled yet
+            self._approaches = None
+
+    def _not_made_from_their_pages(self, lake: Storage) -> list[str]:
+        """Page sets whose counts are older than their pages."""
+        origins = {}
+        for key in self._stored:
+            rows = [row for row in self._index if row["page_set"] == key]
+            facts = [PageFacts(**{name: row[name] for name in row if name != "page_set"}) for row in rows]
+            origins[key] = content_origin(facts)
+        counted = [tables.read_origins(lake, table, self._stored) for table in _COUNTS]
+        return [key for key, *made_from in zip(self._stored, *counted, strict=True) if {*made_from} != {origins[key]}]
 
     @property
     def findings(self) -> list[Finding]:
@@ -137,8 +170,10 @@ class Snapshot:
     def _find(self) -> Iterator[Finding]:
         if missing := sorted(set(self._page_sets) - set(self._stored)):
             yield Finding("incomplete", "page sets missing", len(missing), some(missing))
-        if self._quarantined:
-            yield Finding("incomplete", "records in quarantine", self._quarantined, "see `neo quarantine list`")
+        if self._outdated:
+            yield Finding("incomplete", "page sets not computed", len(self._outdated), some(self._outdated))
+        if quarantined := self._quarantined + self._landed_quarantined:
+            yield Finding("incomplete", "records in quarantine", quarantined, "see `neo quarantine list`")
         if not self._index:
             return
         sizes = [row["total_elements"] for row in self._index]
@@ -158,11 +193,23 @@ class Snapshot:
             yield Finding("drifted", "pages with fewer or more NEOs", len(short), some(short))
         if self._missing_neos and not missing:
             yield Finding("drifted", "NEOs not seen", self._missing_neos)
-        if self._stats and self._stats["near_earth_object_count"] != self._size:
+        newest = max(row["fetched_at"] for row in self._index)
+        asked_since = self._stats is not None and self._stats["fetched_at"] >= newest
+        if self._stats and asked_since and self._stats["near_earth_object_count"] != self._size:
             said = self._stats["near_earth_object_count"]
             yield Finding(
                 "drifted", "/stats differs", abs(said - self._size), f"{said} NEOs there, {self._size} by the pages"
             )
+        if self._stats and asked_since and asked_for >= self.catalogue_pages:
+            said = self._stats["close_approach_count"]
+            if self._approaches not in (
+                None,
+                said,
+            ):  # nobody says what exactly NeoWs counts there, so this alone is no reason
+                detail = f"{said} approaches there, {self._approaches} in the totals"
+                yield Finding(
+                    "consistent", "/stats counts other approaches", abs(said - (self._approaches or 0)), detail
+                )
 
 
 def _older_copies(sightings: pa.Table) -> pa.Table:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from neo_assets.assets.gold import total_origin
 from neo_assets.lake import tables
 from neo_assets.lake.source import source_of
 from neo_assets.lake.storage import Storage
@@ -83,7 +84,7 @@ def summarize(lake: Storage, page_sets: Sequence[str]) -> Summary:
         verdict=snapshot.verdict,
         reasons=[f"{finding.reason}: {finding.count}" for finding in snapshot.findings],
         up_to_date=all(
-            tables.made_from(total) == tables.made_from(tables.read_page_sets(lake, partial, counted))
+            tables.made_from(total) == total_origin(counted, tables.read_page_sets(lake, partial, counted), sightings)
             for total, partial in ((near, NEAR_MISS_COUNT), (yearly, YEARLY_APPROACHES))
         ),
     )

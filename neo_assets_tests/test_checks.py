@@ -107,8 +107,10 @@ def test_all_pass_on_what_the_graph_makes_and_run_with_it(tmp_path: Path) -> Non
         assert {check.check_name: check.passed for check in evaluated} == dict.fromkeys(OF_A_PAGE_SET, True)
         assert {check.partition for check in evaluated} == {page_set}
     evaluated = graph.materialize("totals").get_asset_check_evaluations()
-    assert {check.check_name: check.passed for check in evaluated} == dict.fromkeys(OF_TOTALS, True)
-    assert len(evaluated) == 4
+    assert {check.check_name: check.passed for check in evaluated} == dict.fromkeys(
+        [*OF_TOTALS, "snapshot_is_consistent"], True
+    )
+    assert len(evaluated) == 5
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ DEPS = {
     "total_near_misses": {"near_miss_count"},
     "total_yearly_approaches": {"yearly_approaches"},
     "catalogue_stats": set(),
-    "snapshot": {"neo_records", "catalogue_stats"},
+    "snapshot": {"neo_records", "total_yearly_approaches"},
 }
 GROUPS = {
     "bronze": {"raw_pages", "catalogue_stats"},
@@ -39,6 +39,7 @@ CHECKS = {
     ("close_approaches", "approaches_are_possible"),
     ("near_miss_count", "near_misses_add_up"),
     ("yearly_approaches", "years_add_up"),
+    ("snapshot", "snapshot_is_consistent"),
     ("total_near_misses", "each_neo_counts_once"),
     ("total_near_misses", "every_page_set_is_counted"),
     ("total_yearly_approaches", "each_neo_counts_once"),

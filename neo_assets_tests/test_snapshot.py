@@ -7,6 +7,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from neo_assets.assets.gold import count
 from neo_assets.assets.silver import read_pages
 from neo_assets.io_managers import StoredPages
 from neo_assets.lake import tables
@@ -14,7 +15,7 @@ from neo_assets.lake.raw_pages import PageFacts, read_facts, write_page
 from neo_assets.lake.storage import Storage
 from neo_assets.neows.pages import Page
 from neo_assets.partitions import page_sets, pages_of
-from neo_assets.schema import CATALOGUE_STATS, RAW_PAGE_INDEX
+from neo_assets.schema import CATALOGUE_STATS, NEAR_MISS_COUNT, RAW_PAGE_INDEX, YEARLY_APPROACHES
 from neo_assets.simulator.catalogue import Catalogue, to_json
 from neo_assets.snapshot import Snapshot
 
@@ -38,7 +39,9 @@ def compute(lake: Storage, keys: Sequence[str] = SETS) -> Snapshot:
         facts = [read_facts(lake, number) for number in pages_of(key)]
         rows = [vars(one) for one in facts if isinstance(one, PageFacts)]
         tables.write_table(lake, RAW_PAGE_INDEX, pa.Table.from_pylist(rows, schema=RAW_PAGE_INDEX.schema), key)
-        read_pages(lake, key, StoredPages(lake, pages_of(key)))
+        found = read_pages(lake, key, StoredPages(lake, pages_of(key)))
+        for table in (NEAR_MISS_COUNT, YEARLY_APPROACHES):
+            tables.write_table(lake, table, count(table, found.close_approaches), key)
     return Snapshot(lake, SETS)
 
 
@@ -65,6 +68,16 @@ def test_a_missing_page_set_makes_it_incomplete(lake: Storage) -> None:
     snapshot = compute(lake, SETS[:2])
     assert reasons(snapshot) == {"page sets missing": 1}
     assert (snapshot.verdict, snapshot.pages_to_heal()) == ("incomplete", [4, 5])
+
+
+def test_pages_that_are_newer_than_what_was_counted_are_told(lake: Storage) -> None:
+    fetch(lake, range(6), CATALOGUE, START)
+    compute(lake)
+    fetch(lake, [0], CATALOGUE.reordered(5), START + timedelta(hours=1))
+    facts = [facts for number in pages_of(SETS[0]) if (facts := read_facts(lake, number))]
+    rows = pa.Table.from_pylist([vars(one) for one in facts], schema=RAW_PAGE_INDEX.schema)
+    tables.write_table(lake, RAW_PAGE_INDEX, rows, SETS[0])
+    assert reasons(Snapshot(lake, SETS)) == {"page sets not computed": 1}
 
 
 def test_growth_beyond_the_pages_asked_for_makes_it_incomplete(lake: Storage) -> None:
@@ -114,7 +127,7 @@ def test_neos_seen_twice_within_a_page_set_are_found_too(lake: Storage) -> None:
 
 def test_the_services_own_count_is_compared(lake: Storage) -> None:
     fetch(lake, range(6), CATALOGUE, START)
-    stats = {"fetched_at": START, "near_earth_object_count": 123, "close_approach_count": 1}
+    stats = {"fetched_at": START + timedelta(hours=1), "near_earth_object_count": 123, "close_approach_count": 1}
     tables.write_table(lake, CATALOGUE_STATS, pa.Table.from_pylist([stats], schema=CATALOGUE_STATS.schema))
     assert reasons(compute(lake)) == {"/stats differs": 3}
 

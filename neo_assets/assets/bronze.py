@@ -69,8 +69,10 @@ def bronze_assets(page_sets: dg.PartitionsDefinition, settings: Settings) -> lis
         metadata=table_metadata(CATALOGUE_STATS),
         io_manager_key="parquet_io",
     )
-    def catalogue_stats(neows: dg.ResourceParam[NeoWs]) -> pa.Table:
+    def catalogue_stats(lake: dg.ResourceParam[Storage], neows: dg.ResourceParam[NeoWs]) -> pa.Table:
         with told_to_dagster():
+            if neows.source:
+                source.claim(lake, neows.source)
             return pa.Table.from_pylist([vars(neows.stats())], schema=CATALOGUE_STATS.schema)
 
     return [raw_pages, catalogue_stats]

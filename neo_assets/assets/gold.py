@@ -17,7 +17,6 @@ from neo_assets.lake.storage import LakeError, Storage
 from neo_assets.metrics import engine
 from neo_assets.partitions import LANDED
 from neo_assets.schema import (
-    CATALOGUE_STATS,
     CLOSE_APPROACHES,
     NEAR_MISS_COUNT,
     NEO_RECORDS,
@@ -71,7 +70,7 @@ def _snapshot(page_sets: dg.StaticPartitionsDefinition) -> dg.AssetsDefinition:
 
     return dg.asset(
         snapshot,
-        deps=[NEO_RECORDS.name, CATALOGUE_STATS.name],
+        deps=[NEO_RECORDS.name, TOTAL_YEARLY_APPROACHES.name],
         automation_condition=dg.AutomationCondition.eager(),
         **_described(SNAPSHOT),
     )
@@ -104,7 +103,8 @@ def sum_up(lake: Storage, total: Table, partial: Table, page_sets: Sequence[str]
 
     Only the partial counts are read, and from the sets that hold superseded copies their close approaches.
     """
-    superseded = engine.superseded(tables.read_page_sets(lake, NEO_SIGHTINGS, page_sets))
+    sightings = tables.read_page_sets(lake, NEO_SIGHTINGS, page_sets)
+    superseded = engine.superseded(sightings)
     affected = sorted(set(superseded["page_set"].to_pylist()))
     counts = tables.read_page_sets(lake, partial, page_sets)
     relations = {
@@ -112,7 +112,12 @@ def sum_up(lake: Storage, total: Table, partial: Table, page_sets: Sequence[str]
         CLOSE_APPROACHES.name: tables.open_page_sets(lake, CLOSE_APPROACHES, affected),
         "superseded": superseded,
     }
-    return tables.with_origin(engine.compute(total, relations), tables.made_from(counts))
+    return tables.with_origin(engine.compute(total, relations), total_origin(page_sets, counts, sightings))
+
+
+def total_origin(page_sets: Sequence[str], counts: pa.Table, sightings: pa.Table) -> str:
+    """Origin of a total: which page sets, what they count, and when each object was seen in them."""
+    return tables.digest([*page_sets, tables.made_from(counts), tables.made_from(sightings)])
 
 
 def _described(table: Table) -> dict[str, Any]:

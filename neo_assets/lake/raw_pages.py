@@ -16,7 +16,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from neo_assets.lake import layout, tables
-from neo_assets.lake.storage import LakeError, Storage, md5
+from neo_assets.lake.storage import LakeDamaged, LakeError, Storage, md5
 from neo_assets.schema import RAW_PAGE_INDEX
 
 _CODEC = pa.Codec("zstd", compression_level=3)
@@ -143,7 +143,7 @@ def read_page(storage: Storage, number: int) -> StoredPage:
         if hashlib.sha256(body).hexdigest() != facts.sha256:
             raise OSError("its content is not what was stored")
     except OSError as error:
-        raise LakeError(
+        raise LakeDamaged(
             f"{storage.location(path)} is damaged ({error}): delete it and materialize raw_pages for its page set again"
         ) from None
     return StoredPage(facts, body)

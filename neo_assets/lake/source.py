@@ -16,7 +16,28 @@ def source_of(storage: Storage) -> str | None:
         return None
     except (ValueError, KeyError, TypeError):
         mark = storage.location(layout.SOURCE_MARK)
-        raise LakeError(f"{mark} cannot be read: write it again as {json.dumps({'source': '...'})}") from None
+        raise LakeError(f'{mark} cannot be read: write it again as {{"source": "nasa"}}, or with simulator') from None
+
+
+def check(storage: Storage, source: str) -> str | None:
+    """Make sure that the lake is not one of another source.
+
+    Returns:
+        Its source, or None while it holds no pages.
+
+    Raises:
+        LakeError: it is.
+    """
+    owner = source_of(storage)
+    if owner not in (None, source):
+        way_out = (
+            "set NASA_API_KEYS to go on with nasa" if owner == "nasa" else "or unset NASA_API_KEYS to go on simulated"
+        )
+        raise LakeError(
+            f"the lake {storage.root} holds data from {owner}, and {source} is the source now; they do not mix: "
+            f"set NEO_LAKE to another place for {source}, {way_out}"
+        )
+    return owner
 
 
 def claim(storage: Storage, source: str) -> None:
@@ -25,16 +46,5 @@ def claim(storage: Storage, source: str) -> None:
     Raises:
         LakeError: it belongs to another source.
     """
-    owner = source_of(storage)
-    if owner is None:
+    if check(storage, source) is None:
         storage.write(layout.SOURCE_MARK, json.dumps({"source": source}).encode())
-    elif owner != source:
-        raise LakeError(
-            f"the lake {storage.root} holds data from {owner}, and {source} is the source now; they do not mix: "
-            f"set NEO_LAKE to another place for {source}, "
-            + (
-                "set NASA_API_KEYS to go on with nasa"
-                if owner == "nasa"
-                else "or unset NASA_API_KEYS to go on simulated"
-            )
-        )

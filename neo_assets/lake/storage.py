@@ -37,6 +37,10 @@ class LakeError(Exception):
     retryable = False
 
 
+class LakeDamaged(LakeError):
+    """A file is not what was written; others are not concerned."""
+
+
 class LakeUnreachable(LakeError):
     """The lake does not answer now; trying again later may help."""
 

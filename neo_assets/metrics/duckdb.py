@@ -1,6 +1,7 @@
 """The metrics' SQL run by DuckDB, in memory: no database file, so nothing to lock between page sets."""
 
 from collections.abc import Mapping
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -16,10 +17,16 @@ def run_sql(name: str, relations: Mapping[str, pa.Table | ds.Dataset], **paramet
         relations: what the SQL calls its tables.
         parameters: values for its `$parameters`; they are bound, never written into the text.
     """
-    import duckdb  # not above: it takes a while, and whoever only looks at the graph needs none
-
     sql = resources.files("neo_assets.metrics").joinpath(f"{name}.sql").read_text(encoding="utf-8")
-    with duckdb.connect() as connection:
+    with _database().cursor() as connection:
         for relation, data in relations.items():
             connection.register(relation, data)
         return connection.sql(sql, params=parameters or None).to_arrow_table()
+
+
+@cache
+def _database() -> Any:
+    """One empty database in memory for the process: opening one takes longer than most queries."""
+    import duckdb  # not above: it takes a while, and whoever only looks at the graph needs none
+
+    return duckdb.connect()

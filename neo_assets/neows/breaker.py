@@ -18,15 +18,26 @@ _LONGEST_PAUSE_S = 900.0
 logger = logging.getLogger(__name__)
 
 
-class _Sent:
-    """When a request went out."""
+class TurnLost(Exception):
+    """The host got out of order while a request waited to go out: it has to wait its turn again."""
 
-    def __init__(self) -> None:
-        self.at = time.monotonic()
 
-    def now(self) -> None:
-        """It goes out now."""
-        self.at = time.monotonic()
+class Turn:
+    """Leave for one request to go out, as long as the host is well or this is the one that feels for it."""
+
+    def __init__(self, breaker: "Breaker", feels: bool) -> None:
+        self._breaker, self._feels = breaker, feels
+        self.sent_at = time.monotonic()
+
+    def take(self) -> None:
+        """The request goes out now.
+
+        Raises:
+            TurnLost: the host got out of order meanwhile; nothing is to be sent.
+        """
+        if self._breaker.is_feeling and not self._feels:
+            raise TurnLost
+        self.sent_at = time.monotonic()
 
 
 class Breaker:
@@ -65,10 +76,10 @@ class Breaker:
         return self._gave_up or (self._failures >= self._trips_after and len(self._failed_at) > 1)
 
     @contextlib.asynccontextmanager
-    async def request(self, what: str) -> AsyncIterator["_Sent"]:
+    async def request(self, what: str) -> AsyncIterator[Turn]:
         """Around each request: waits its turn while the host is out of order, and takes note of how it went.
 
-        What it gives is to be told when the request goes out, if that is not at once.
+        What it gives is to be taken when the request goes out, where something else had to be waited for meanwhile.
 
         Args:
             what: what is asked for; the failures of a single thing are no outage of the host.
@@ -77,17 +88,18 @@ class Breaker:
             Outage: the host has been out of order for too long.
         """
         async with contextlib.AsyncExitStack() as stack:
-            if self.is_feeling:
+            feels = self.is_feeling
+            if feels:
                 await stack.enter_async_context(self._feeler)
                 self._refuse_if_tripped()
                 await asyncio.sleep(max(0.0, self._resume_at - time.monotonic()))
-            sent = _Sent()
+            turn = Turn(self, feels)
             try:
-                yield sent
+                yield turn
             except NeoWsError as error:
                 if not error.is_outage:
                     self._all_is_well()
-                elif sent.at >= self._last_failure_at:  # else it was under way when the outage was noticed
+                elif turn.sent_at >= self._last_failure_at:  # else it was under way when the outage was noticed
                     self._failed_at.add(what)
                     self._note(error)
                     self._refuse_if_tripped()

@@ -90,13 +90,20 @@ class Budget:
             db.execute("DELETE FROM requests WHERE at < ?", (self._clock() - 25 * self._window_s,))
             return self._take(db, without)
 
+    def give_back(self, slot: Slot) -> None:
+        """A slot that was not used."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM requests WHERE key = ? AND at = ?", (self._hashes[slot.key], slot.at))
+
     def forecast(self, requests: int) -> float:
         """When the last of so many more requests could be sent (seconds since 1970), if nobody else sends any."""
-        with self._transaction() as db:
-            at = self._clock()
+        at = self._clock()
+        with contextlib.closing(sqlite3.connect(":memory:")) as copy:  # so that nobody waits for the reckoning
+            with self._transaction():
+                pass  # the ledger is there
+            self._db.backup(copy)
             for _ in range(requests):
-                at = self._take(db, (), not_before=at).at
-            db.execute("ROLLBACK")
+                at = self._take(copy, (), not_before=at).at
         return at
 
     def parked(self) -> set[str]:
@@ -180,8 +187,7 @@ class Budget:
                 self._db.execute("BEGIN IMMEDIATE")
                 try:
                     yield self._db
-                    if self._db.in_transaction:  # it may have been rolled back on purpose
-                        self._db.execute("COMMIT")
+                    self._db.execute("COMMIT")
                 finally:
                     if self._db.in_transaction:
                         self._db.execute("ROLLBACK")

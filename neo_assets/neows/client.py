@@ -8,6 +8,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from types import TracebackType
 from typing import Self, TypeVar
@@ -15,8 +16,8 @@ from typing import Self, TypeVar
 import httpx
 import tenacity
 
-from neo_assets.neows.breaker import Breaker
-from neo_assets.neows.budget import Budget
+from neo_assets.neows.breaker import Breaker, TurnLost
+from neo_assets.neows.budget import Budget, Slot
 from neo_assets.neows.errors import (
     BadRequest,
     CertificateRejected,
@@ -60,6 +61,8 @@ _LONGEST_BACKOFF_S = 60.0
 _PARK_S = 60.0  # a 429 without Retry-After
 _SAY_FROM_S = 5.0  # a shorter wait is not worth a word
 _SAY_AGAIN_S = 60.0
+_A_DAY_S = 86_400.0
+_STALE_S = 5.0  # a slot that was not used by then is no longer the budget's
 
 
 class NeoWsClient:
@@ -185,11 +188,19 @@ class NeoWsClient:
         while True:
             key = ""
             try:
-                async with self._breaker.request(f"{path}{params}") as sent:
+                async with self._breaker.request(f"{path}{params}") as turn:
                     # In this order: a slot that waits for the breaker would be used when it is no longer the budget's.
-                    key = await self._leave_to_ask()
-                    sent.now()
+                    slot = await self._leave_to_ask()
+                    key = slot.key
+                    try:
+                        turn.take()
+                    except TurnLost:
+                        if self._budget:
+                            self._budget.give_back(slot)
+                        raise
                     return read(await self._ask(path, params, key))
+            except TurnLost:
+                continue
             except (RateLimited, KeyRejected) as error:
                 if not self._other_key_is_free(key, error):
                     raise
@@ -204,8 +215,8 @@ class NeoWsClient:
             raise _verdict(response)
         return response
 
-    async def _leave_to_ask(self) -> str:
-        """Wait for the budget; returns the key to ask with.
+    async def _leave_to_ask(self) -> Slot:
+        """Wait for the budget; returns the slot to ask in, which is now.
 
         Raises:
             KeyRejected: no key is left.
@@ -214,15 +225,17 @@ class NeoWsClient:
             if len(self._rejected) == len(self._keys):
                 raise next(reversed(self._rejected.values()))
             if self._budget is None:
-                return next(key for key in self._keys if key not in self._rejected)
-            slot = self._budget.reserve(without=self._rejected)
+                return Slot(next(key for key in self._keys if key not in self._rejected), time.time())
+            slot = await asyncio.to_thread(self._budget.reserve, without=list(self._rejected))
             wait_s = slot.at - time.time()
             if wait_s > _SAY_FROM_S and slot.at > self._said_until + _SAY_AGAIN_S:
                 self._said_until = slot.at
-                logger.warning("the request budget is used up: waiting until %s", _clock_time(slot.at))
+                logger.warning("waiting for the request budget until %s", _clock_time(slot.at))
             await asyncio.sleep(max(0.0, wait_s))
-            if slot.key not in self._rejected and slot.key not in self._budget.parked():  # while this request waited
-                return slot.key
+            # While this request waited its key may have been turned away, or the machine have been asleep.
+            usable = slot.key not in self._rejected and slot.key not in self._budget.parked()
+            if usable and time.time() - slot.at < _STALE_S:
+                return slot
 
     def _other_key_is_free(self, key: str, error: RateLimited | KeyRejected) -> bool:
         """Leave a key alone that was not let through; says whether to go on with another at once."""
@@ -274,8 +287,7 @@ def _verdict(response: httpx.Response) -> NeoWsError:
     """The error that a response other than 200 stands for."""
     status = response.status_code
     host = response.url.host
-    after = response.headers.get("Retry-After", "")
-    retry_after_s = float(after) if after.isdigit() else None
+    retry_after_s = _seconds(response.headers.get("Retry-After", ""))
     code = next((code for code in _GATEWAY_CODES if code in response.text), "")
     said = f"{host} answered {status} {code}".strip()
     if status == HTTPStatus.TOO_MANY_REQUESTS:
@@ -289,6 +301,17 @@ def _verdict(response: httpx.Response) -> NeoWsError:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return Unavailable(f"{said}: NeoWs is out of order", retry_after_s)
     return BadRequest(f"{said}: the request is not accepted; check NEOWS_BASE_URL")
+
+
+def _seconds(retry_after: str) -> float | None:
+    """Seconds to wait by a Retry-After header, which may name a time (RFC 9110, section 10.2.3); at most a day."""
+    if retry_after.isdigit():
+        return min(float(retry_after), _A_DAY_S)
+    try:
+        wait_s = (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError):
+        return None
+    return min(max(wait_s, 0.0), _A_DAY_S)
 
 
 def _unreachable(base_url: str, error: httpx.RequestError, keys: Iterable[str]) -> NeoWsError:

@@ -262,6 +262,7 @@ def says(status: int, code: str) -> Callable[[BaseHTTPRequestHandler], None]:
     def answer(request: BaseHTTPRequestHandler) -> None:
         body = f"<Error><Code>{code}</Code><Message>said so</Message></Error>".encode()
         request.send_response(status)
+        request.send_header("x-amz-bucket-region", "eu-west-1")
         request.send_header("Content-Length", str(len(body)))
         request.end_headers()
         request.wfile.write(body)
@@ -285,6 +286,20 @@ def test_what_aws_says(settings: Callable[..., Storage], status: int, code: str,
         error = refusal(settings(AWS_ENDPOINT_URL=url, AWS_MAX_ATTEMPTS="1"), "read")
     assert told in str(error)
     assert error.retryable is retryable
+
+
+def test_a_bucket_in_another_region_is_found(settings: Callable[..., Storage]) -> None:
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        if "/eu-west-1/s3/" not in request.headers["Authorization"]:
+            says(301, "PermanentRedirect")(request)
+        else:
+            request.send_response(200)
+            request.send_header("Content-Length", "5")
+            request.end_headers()
+            request.wfile.write(b"whole")
+
+    with answering(answer) as url:
+        assert settings(AWS_ENDPOINT_URL=url).read("a/b").to_pybytes() == b"whole"
 
 
 def test_a_body_that_breaks_off_is_asked_for_again(settings: Callable[..., Storage]) -> None:

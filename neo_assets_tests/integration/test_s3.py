@@ -1,0 +1,330 @@
+"""The lake on S3 as users have it: the same commands, layout and bytes as on disk, few requests, whole or not at all
+through kills, and one line where S3 refuses.
+"""
+
+import json
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from neo_assets.definitions import build_defs
+from neo_assets.lake.storage import Storage
+from neo_assets.settings import Settings
+from neo_assets.simulator.catalogue import Catalogue
+from neo_assets_tests.integration.harness import (
+    KEY,
+    Ended,
+    Faulty,
+    Place,
+    counted,
+    free_port,
+    place,
+    serving,
+)
+from neo_assets_tests.s3_server import LAKES, S3Server, counting
+
+FIRST, SECOND = "00000-00001", "00002-00003"
+TOTALS = ("total_near_misses", "total_yearly_approaches", "snapshot")
+
+
+@pytest.fixture
+def at(tmp_path: Path, s3_server: S3Server) -> Place:
+    """A place whose lake is on S3, four pages in two sets."""
+    lake = {"NEO_LAKE": s3_server.new_lake(), "NEO_PAGES": 4}
+    return place(tmp_path / "here", "dagster.yaml", **lake, **s3_server.settings("least"))
+
+
+def lake_of(at: Place) -> str:
+    return str(at.settings["NEO_LAKE"])
+
+
+def one_line(ended: Ended) -> str:
+    """The line that a command says that cannot do its work."""
+    assert ended.code == 1
+    assert "Traceback" not in ended.err
+    assert "-secret" not in ended.out + ended.err
+    return ended.err.splitlines()[-1]
+
+
+# --- everything that works on disk
+
+
+def test_neo_run_ends_with_the_totals_and_leaves_nothing_on_disk(at: Place, s3_server: S3Server) -> None:
+    ended = at.neo("run")
+    assert ended.code == 0, ended.err
+    assert f"Files         {lake_of(at)}" in ended.out
+    totals = json.loads(at.neo("totals", "--json").out)
+    assert totals.items() >= (counted(Catalogue(), 80) | {"page_sets": 2, "verdict": "consistent"}).items()
+    assert {path.name for path in (at.path / "data").iterdir()} == {"dagster"}
+    assert at.neo("run").err.count(": up to date") == 2
+    assert s3_server.uploads() == []
+
+
+def test_plain_dagster_commands_work(at: Place, s3_server: S3Server) -> None:
+    for select, page_set in (("raw_pages*", FIRST), ("raw_pages*", SECOND), ("total_near_misses", None)):
+        ended = at.materialize(select, page_set)
+        assert ended.code == 0, ended.err
+    keys = s3_server.keys(lake_of(at)).keys()
+    assert {f"gold/near_miss_count/page_set={key}/data.parquet" for key in (FIRST, SECOND)} <= keys
+    assert "gold/total_near_misses/data.parquet" in keys
+
+
+def test_plan_quarantine_and_landing_work(at: Place, s3_server: S3Server) -> None:
+    garbage = json.dumps(Catalogue().neo(0) | {"id": "7", "close_approach_data": [{"orbiting_body": 1}]})
+    assert at.neo("run").code == 0
+    s3_server.client.put_object(
+        Bucket=LAKES, Key=f"{lake_of(at).rpartition('/')[2]}/landing/more.ndjson", Body=garbage.encode()
+    )
+    assert json.loads(at.neo("plan", "--json").out)["pages_to_fetch"] == 0
+    landed = at.neo("land")
+    assert landed.code == 0, landed.err
+    keys = s3_server.keys(lake_of(at)).keys()
+    assert not [key for key in keys if key.startswith("landing/")]
+    assert [key for key in keys if key.startswith("archive/")]
+    assert len(at.neo("quarantine", "list").out.splitlines()) == 1
+    assert at.neo("quarantine", "replay").code == 0
+
+
+def test_the_same_pages_give_the_same_bytes_as_on_disk(
+    tmp_path: Path, s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, bucket = Storage(str(tmp_path / "lake")), Storage(s3.new_lake())
+
+    def compute(lake: Storage, jobs: dict[str, list[str | None]]) -> None:
+        defs = build_defs(Settings(_env_file=None, lake=lake.root, pages=4))  # type: ignore[call-arg]
+        with dg.instance_for_test() as instance:
+            for job, keys in jobs.items():
+                for key in keys:
+                    assert defs.resolve_job_def(job).execute_in_process(instance=instance, partition_key=key).success
+
+    compute(disk, {"page_set": [FIRST, SECOND]})
+    for info in [*disk.files("bronze/raw_pages"), disk.info("lake.json")]:
+        bucket.write(info.path, disk.read(info.path))
+    compute(disk, {"totals": [None]})
+    compute(bucket, {"page_set": [FIRST, SECOND], "totals": [None]})  # every page is reused
+    there = {info.path: bucket.read(info.path) for info in bucket.files("")}
+    assert there == {info.path: disk.read(info.path) for info in disk.files("")}
+    assert len(there) == 4 + 1 + 2 * 7 + len(TOTALS)
+
+
+# --- few requests
+
+
+def test_requests_do_not_grow_but_with_pages_and_tables(at: Place, s3_server: S3Server) -> None:
+    kinds = []
+    for pages in (4, 8):
+        with counting(s3_server) as wire:
+            settings = {"NEO_LAKE": s3_server.new_lake(), "NEO_PAGES": pages, "AWS_ENDPOINT_URL": wire.url}
+            assert at.neo("run", **settings).code == 0
+            kinds.append(wire.kinds())
+    more = {kind: kinds[1][kind] - kinds[0][kind] for kind in kinds[0]}
+    sets, pages = 2, 4
+    # Of each set: a look at what is there and the lake's mark; its pages; index, 4 silver and 2 gold tables, which are
+    # checked once; five tables are summed up. A page is written and read once.
+    assert more == {"LIST": sets, "PUT": pages + 7 * sets, "GET": pages + (1 + 7 + 5) * sets}
+
+
+def test_page_sets_of_50_cost_no_more_requests_to_look_at_than_small_ones(at: Place, s3_server: S3Server) -> None:
+    settings = {"NEO_PAGES": 50, "NEO_PAGES_PER_SET": 50}
+    assert at.neo("run", **settings).code == 0
+    with counting(s3_server) as wire:
+        again = at.neo("run", **settings, AWS_ENDPOINT_URL=wire.url)
+    assert ": up to date" in again.err
+    assert not [request for request in wire.requests if "/page-" in request.partition("?")[0]]
+    assert wire.kinds()["GET"] < 30
+    assert len([request for request in wire.requests if "page-" in request]) == 1
+
+
+def test_an_index_that_is_older_than_the_pages_is_not_believed(at: Place, s3_server: S3Server) -> None:
+    """As a run leaves it that dies between the pages and the index."""
+    assert at.neo("run").code == 0
+    index = f"bronze/raw_page_index/page_set={FIRST}/data.parquet"
+    lake, key = lake_of(at), f"{lake_of(at).rpartition('/')[2]}/{index}"
+    old = s3_server.client.get_object(Bucket=LAKES, Key=key)["Body"].read()
+    neows = Faulty(catalogue=Catalogue())
+    with serving(neows) as url:
+        fetch = {"NEOWS_BASE_URL": url, "NASA_API_KEYS": KEY, "NEO_REQUESTS_PER_SECOND": 1000}
+        assert at.neo("run", NEO_RAW_MAX_AGE_HOURS=0, **fetch).code == 0
+        before = s3_server.keys(lake)
+        s3_server.client.put_object(Bucket=LAKES, Key=key, Body=old)
+        neows.mend()
+        again = at.neo("run", **fetch)
+        assert neows.asked == []
+    assert again.code == 0, again.err
+    assert again.err.count(": up to date") == 2
+    ended = at.materialize("raw_pages", FIRST)
+    assert ended.code == 0, ended.err
+    assert s3_server.keys(lake)[index] == before[index]
+
+
+# --- whole or not at all
+
+
+def test_a_killed_run_leaves_no_half_object_and_no_upload(at: Place, s3_server: S3Server) -> None:
+    settings = {"NEO_PAGES": 60, "NEO_PAGES_PER_SET": 20}
+    for written in (3, 25, 50):
+        with counting(s3_server) as wire:
+            run = at.start("neo", "run", **settings, AWS_ENDPOINT_URL=wire.url)
+            deadline = time.monotonic() + 60
+            while wire.kinds()["PUT"] < written and run.process.poll() is None:
+                assert time.monotonic() < deadline
+                time.sleep(0.002)
+            run.process.send_signal(signal.SIGKILL)
+            run.kill()
+        assert s3_server.uploads() == []
+        lake = Storage(lake_of(at))
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in s3_server.settings().items():
+                patch.setenv(name, value)
+            for info in lake.files(""):
+                _assert_whole(lake, info.path)
+    ended = at.neo("run", **settings)
+    assert ended.code == 0, ended.err
+    totals = json.loads(at.neo("totals", "--json", **settings).out)
+    assert totals.items() >= (counted(Catalogue(), 1200) | {"verdict": "consistent", "up_to_date": True}).items()
+
+
+def _assert_whole(lake: Storage, path: str) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    data = lake.read(path)
+    if path.endswith(".parquet"):
+        pq.ParquetFile(pa.BufferReader(data)).read()
+    elif path.endswith(".zst"):
+        json.loads(pa.CompressedInputStream(pa.BufferReader(data), "zstd").read())
+    else:
+        json.loads(data.to_pybytes())
+
+
+def test_two_processes_on_one_set_end_with_one_consistent_set(at: Place, s3_server: S3Server, tmp_path: Path) -> None:
+    second = place(tmp_path / "there", "dagster.yaml", **at.settings)
+    sets = {"NEO_PAGES": 20, "NEO_PAGES_PER_SET": 20}
+    runs = [one.start("neo", "run", **sets) for one in (at, second)]
+    for run in runs:
+        ended = run.wait(120)
+        assert ended.code == 0, ended.err
+    totals = json.loads(at.neo("totals", "--json", **sets).out)
+    assert totals.items() >= (counted(Catalogue(), 400) | {"verdict": "consistent", "up_to_date": True}).items()
+    again = at.neo("run", **sets)
+    assert "20 reused" in again.err or ": up to date" in again.err
+    assert s3_server.uploads() == []
+
+
+# --- refusals, as each command ends with them
+
+
+@pytest.fixture(scope="module")
+def gathered_on_s3(tmp_path_factory: pytest.TempPathFactory, s3_server: S3Server) -> Place:
+    """A place with a good lake of one page on S3. Not to be changed."""
+    at = place(tmp_path_factory.mktemp("on-s3") / "here", "dagster.yaml", NEO_PAGES=1, NEO_LAKE=s3_server.new_lake())
+    at.settings |= s3_server.settings()
+    assert at.neo("run").code == 0
+    return at
+
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "no such bucket": ({"NEO_LAKE": "s3://nowhere/lake"}, "there is no bucket nowhere at "),
+    "wrong key": ({"AWS_ACCESS_KEY_ID": "nobody"}, "the access key is not known at "),
+    "wrong secret": ({"AWS_SECRET_ACCESS_KEY": "x"}, "the secret key does not belong to the access key: set AWS_PRO"),
+    "no credentials": (
+        {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""},
+        "no AWS credentials were found: set ",
+    ),
+    "down": ({"AWS_ENDPOINT_URL": ""}, "does not answer: check AWS_ENDPOINT_URL and the network"),
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_every_command_ends_with_one_line(gathered_on_s3: Place, s3_server: S3Server, why: str) -> None:
+    changed, told = REFUSED[why]
+    if why == "down":
+        changed = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"}
+    settings = {"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "none", **changed}
+    before = s3_server.keys(lake_of(gathered_on_s3))
+    begun = time.monotonic()
+    commands = {
+        "run": gathered_on_s3.start("neo", "run", **settings),
+        "totals": gathered_on_s3.start("neo", "totals", **settings),
+        "plan": gathered_on_s3.start("neo", "plan", **settings),
+    }
+    materialize = gathered_on_s3.materialize("raw_pages", "00000-00000", **settings)
+    for name, command in commands.items():
+        line = one_line(command.wait())
+        assert line.startswith("Error: cannot "), name
+        assert told in line, name
+    assert time.monotonic() - begun < 60
+    assert materialize.code == 1
+    assert told in materialize.err
+    assert s3_server.keys(lake_of(gathered_on_s3)) == before
+
+
+def test_who_may_only_read_sees_the_totals_and_changes_nothing(gathered_on_s3: Place, s3_server: S3Server) -> None:
+    before = s3_server.keys(lake_of(gathered_on_s3))
+    reader = s3_server.settings("reader")
+    assert gathered_on_s3.neo("totals", **reader).code == 0
+    line = one_line(gathered_on_s3.neo("run", NEO_RAW_MAX_AGE_HOURS=0, **reader))
+    assert "permission denied: allow it s3:ListBucket on the bucket and s3:GetObject, s3:PutObject" in line
+    assert s3_server.keys(lake_of(gathered_on_s3)) == before
+
+
+def test_an_endpoint_that_falls_silent_during_a_run_ends_it_in_time(at: Place, s3_server: S3Server) -> None:
+    with counting(s3_server) as wire:
+        run = at.start("neo", "run", NEO_PAGES=60, NEO_PAGES_PER_SET=20, AWS_ENDPOINT_URL=wire.url)
+        while wire.kinds()["PUT"] < 5:
+            assert run.process.poll() is None
+            time.sleep(0.002)
+        s3_server.process.send_signal(signal.SIGSTOP)
+        try:
+            begun = time.monotonic()
+            ended = run.wait(120)
+        finally:
+            s3_server.process.send_signal(signal.SIGCONT)
+    assert time.monotonic() - begun < 50
+    assert "does not answer in time, or breaks off: check AWS_ENDPOINT_URL and the network" in one_line(ended)
+
+
+# --- settings
+
+
+def test_settings_of_aws_may_stand_in_the_env_file(at: Place, s3_server: S3Server) -> None:
+    lines = [f"{name}={value}" for name, value in (s3_server.settings() | {"NEO_LAKE": lake_of(at)}).items()]
+    (at.path / ".env").write_text("\n".join(lines))
+    plain = Place(at.path, {"NEO_PAGES": 1})
+    assert plain.neo("run").code == 0
+    assert plain.materialize("raw_pages", "00000-00000").code == 0
+    assert "lake.json" in s3_server.keys(lake_of(at))
+
+
+COMPUTE_LOGS = """
+compute_logs:
+  module: dagster_aws.s3.compute_log_manager
+  class: S3ComputeLogManager
+  config:
+    bucket: {bucket}
+    prefix: {prefix}
+    local_dir: data/dagster/compute_logs
+"""
+
+
+@pytest.fixture
+def logs_on_s3(at: Place) -> str:
+    yaml = (at.path / "dagster.yaml").read_text()
+    begin = yaml.index("compute_logs:")
+    end = yaml.index("\n\n", begin)
+    prefix = f"{lake_of(at).rpartition('/')[2]}/logs"
+    (at.path / "dagster.yaml").write_text(
+        yaml[:begin] + COMPUTE_LOGS.format(bucket=LAKES, prefix=prefix).strip() + yaml[end:]
+    )
+    return prefix
+
+
+def test_compute_logs_may_go_to_s3(at: Place, s3_server: S3Server, logs_on_s3: str) -> None:
+    ended = at.materialize("raw_pages", FIRST)
+    assert ended.code == 0, ended.err
+    logs = [key for key in s3_server.keys(lake_of(at)) if key.startswith("logs/storage/")]
+    assert logs
