@@ -4,6 +4,7 @@
     .venv/bin/python benchmarks/measure.py compute    stored raw pages to all tables: MB of JSON a second, peak memory
     .venv/bin/python benchmarks/measure.py gather     `neo run` against a simulator in another process, limits lifted
     .venv/bin/python benchmarks/measure.py pace       400 pages at a budget and a latency, over the least time
+    .venv/bin/python benchmarks/measure.py s3         `neo run` with the lake on S3 over that on disk; its S3 requests
     .venv/bin/python benchmarks/measure.py first      `neo run` of 200 NEOs on the embedded simulator
     .venv/bin/python benchmarks/measure.py import     `import neo_assets.definitions` beside `import dagster`
 
@@ -34,7 +35,7 @@ KEY = "benchmark"
 
 def clean_environment(home: Path, **settings: object) -> dict[str, str]:
     """The environment without our settings, and with these."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("NEO", "NASA", "DAGSTER"))}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("NEO", "NASA", "DAGSTER", "AWS"))}
     return kept | {"XDG_STATE_HOME": str(home)} | {name: str(value) for name, value in settings.items()}
 
 
@@ -171,6 +172,33 @@ def gather(directory: Path, pages: int, pages_per_set: int, runs: int) -> None:
         say(f"neo run, {pages} pages in sets of {pages_per_set} over HTTP", seconds)
 
 
+def s3(directory: Path, runs: int) -> None:
+    """`neo run` on a real S3 server on loopback and on disk, in turn, and the requests that S3 is sent."""
+    from neo_assets_tests.s3_server import counting, serving_s3
+
+    run = [str(BIN / "neo"), "run"]
+    with serving_s3(directory / "s3") as server, simulator(directory, 200) as url, counting(server) as wire:
+        source = {"NEOWS_BASE_URL": url, "NASA_API_KEYS": KEY}
+        lifted = {"NEO_REQUESTS_PER_HOUR": 10**9, "NEO_REQUESTS_PER_SECOND": 10**6}
+        for pages, pages_per_set in ((10, 2), (200, 50)):
+            settings = source | lifted | {"NEO_PAGES": pages, "NEO_PAGES_PER_SET": pages_per_set}
+            sets, disk, bucket = pages // pages_per_set, [], []
+            for _ in range(runs):
+                disk += timed(run, 1, directory, **settings)
+                bucket += timed(run, 1, directory, **settings, **server.settings(), NEO_LAKE=server.new_lake())
+            say(f"neo run, {20 * pages} NEOs in {sets} sets, disk", disk)
+            say(f"neo run, {20 * pages} NEOs in {sets} sets, S3", bucket)
+            over = statistics.median(b / a for a, b in zip(disk, bucket, strict=True))
+            print(f"S3 over disk, pair by pair: {over:.2f}")
+            lake = {"NEO_LAKE": server.new_lake(), **server.settings(url=wire.url)}
+            for what in ("first run", "run again, all up to date"):
+                wire.requests.clear()
+                timed(run, 1, directory, **settings, **lake)
+                kinds = ", ".join(f"{kind} {number}" for kind, number in sorted(wire.kinds().items()))
+                each = ", ".join(f"{kind} {number / sets:.1f}" for kind, number in sorted(wire.kinds().items()))
+                print(f"S3 requests, {what}: {len(wire.requests)} ({kinds}); per set: {each}")
+
+
 def first(directory: Path, runs: int) -> None:
     """`neo run` as `make run` starts it, once set up."""
     say("neo run, 200 NEOs, embedded simulator", timed([str(BIN / "neo"), "run"], runs, directory))
@@ -191,7 +219,7 @@ def imports(directory: Path, runs: int) -> None:
 def main() -> None:
     """Measure what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parts = ("compute", "gather", "pace", "first", "import")
+    parts = ("compute", "gather", "pace", "s3", "first", "import")
     parser.add_argument("part", nargs="?", choices=(*parts, "all", "compute-only"), default="all", metavar="PART")
     parser.add_argument("--pages", type=int, default=1180, help="pages to compute or gather (default: %(default)s)")
     parser.add_argument("--pages-per-set", type=int, default=50, help="(default: %(default)s)")
@@ -211,6 +239,8 @@ def main() -> None:
             compute(directory, given.pages, given.pages_per_set)
         if given.part in ("all", "pace"):
             pace(directory)
+        if given.part in ("all", "s3"):
+            s3(directory, given.runs)
         if given.part in ("all", "gather"):
             gather(directory, given.pages, given.pages_per_set, given.runs)
 

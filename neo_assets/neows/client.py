@@ -231,7 +231,9 @@ class NeoWsClient:
             if wait_s > _SAY_FROM_S and slot.at > self._said_until + _SAY_AGAIN_S:
                 self._said_until = slot.at
                 logger.warning("waiting for the request budget until %s", _clock_time(slot.at))
-            await asyncio.sleep(max(0.0, wait_s))
+            if wait_s <= 0:
+                return slot
+            await asyncio.sleep(wait_s)
             # While this request waited its key may have been turned away, or the machine have been asleep.
             usable = slot.key not in self._rejected and slot.key not in self._budget.parked()
             if usable and time.time() - slot.at < _STALE_S:
