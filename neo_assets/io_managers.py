@@ -74,8 +74,8 @@ class RawPagesIOManager(dg.IOManager):
             if refused:  # pages that were under way when the lake failed need not wait for it too
                 raise refused[0]
             try:
-                if page.source not in claimed:
-                    with one_at_a_time:
+                with one_at_a_time:
+                    if page.source not in claimed:
                         source.claim(self._storage, page.source)
                         claimed.add(page.source)
                 facts.append(raw_pages.write_page(self._storage, page))

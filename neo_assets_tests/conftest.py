@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 from neo_assets.lake.storage import Storage
 from neo_assets.simulator.app import PREFIX, bind, create_app, make_server
 from neo_assets.simulator.catalogue import Catalogue
-from neo_assets_tests.s3_server import S3Server, serving_s3
+from neo_assets_tests.s3_server import VERSIONED, S3Server, serving_s3
 
 configuration.set_hypothesis_home_dir(str(Path(sys.prefix) / "cache" / "hypothesis"))
 hypothesis_settings.register_profile("neo_assets", deadline=None)
@@ -67,7 +67,7 @@ def lake(request: pytest.FixtureRequest) -> Storage:
     """An empty lake: on disk, and again on S3."""
     if request.param == "disk":
         return request.getfixturevalue("disk_lake")
-    return Storage(request.getfixturevalue("s3").new_lake())
+    return Storage(request.getfixturevalue("s3").new_lake(VERSIONED))
 
 
 @pytest.fixture

@@ -34,21 +34,18 @@ COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
 class Zone:
     """A lake of two page sets of two pages, and what is dropped into it."""
 
-    def __init__(self, root: Path, **settings: Any) -> None:
-        values: dict[str, Any] = {"lake": str(root), "pages": 4, "pages_per_set": 2} | settings
+    def __init__(self, lake: Storage, home: Path, **settings: Any) -> None:
+        values: dict[str, Any] = {"lake": lake.root, "pages": 4, "pages_per_set": 2} | settings
         self.settings = Settings(_env_file=None, **values)  # type: ignore[call-arg]
-        self.root = root
-        self.lake = Storage(self.settings.lake)
+        self.lake = lake
         self.keys = page_sets(self.settings.pages, self.settings.pages_per_set).get_partition_keys()
         self.defs = build_defs(self.settings)
-        self.instance = dg.DagsterInstance.ephemeral(str(root.parent))
+        self.instance = dg.DagsterInstance.ephemeral(str(home))
         self.ran: list[tuple[str, str | None]] = []
 
     def drop(self, name: str, content: bytes) -> Path:
-        path = self.root / "landing" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-        return path
+        self.lake.write(path := f"landing/{name}", content)
+        return Path(self.lake.location(path))
 
     def execute(self, job: str, page_set: str | None) -> None:
         self.ran.append((job, page_set))
@@ -66,10 +63,10 @@ class Zone:
 
     def below(self, place: str) -> dict[str, bytes]:
         """What lies there, by name; of the archive without the day."""
-        files = [path for path in (self.root / place).rglob("*") if path.is_file() and path.suffix != ".parquet"]
+        paths = [info.path for info in self.lake.files(place) if info.extension != "parquet"]
         return {
-            "/".join(path.relative_to(self.root / place).parts[self._days(place) :]): path.read_bytes()
-            for path in files
+            "/".join(path.removeprefix(f"{place}/").split("/")[self._days(place) :]): self.lake.read(path).to_pybytes()
+            for path in paths
         }
 
     @staticmethod
@@ -114,6 +111,6 @@ def totals(zone: Zone) -> tuple[int, int, int, int]:
 
 
 def age(path: Path) -> None:
-    """Make a file look as if it was written a minute ago."""
+    """Make a file on disk look as if it was written a minute ago."""
     at = path.stat().st_mtime - 60
     os.utime(path, (at, at))

@@ -22,7 +22,10 @@ import boto3
 import httpx
 
 LAKES = "lakes"
-"""The bucket of all tests; each has a prefix of its own in it."""
+"""A bucket; each test has a prefix of its own in it."""
+
+VERSIONED = "versioned"
+"""Another, in which every write can be told by its version."""
 
 _PORTS = ("s3", "s3.port.grpc", "master", "master.port.grpc", "volume", "volume.port.grpc")
 _MORE_PORTS = ("filer", "filer.port.grpc", "admin", "admin.port.grpc")
@@ -77,9 +80,9 @@ class S3Server:
             region_name="us-east-1",
         )
 
-    def new_lake(self) -> str:
+    def new_lake(self, bucket: str = LAKES) -> str:
         """A place where nothing is yet."""
-        return f"s3://{LAKES}/lake-{next(self._numbers)}"
+        return f"s3://{bucket}/lake-{next(self._numbers)}"
 
     def keys(self, lake: str) -> dict[str, str]:
         """The objects of a lake with their ETags, by path."""
@@ -123,7 +126,9 @@ def serving_s3(directory: Path) -> Iterator[S3Server]:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"the S3 server does not start: {(directory / 'log').read_text()[-2000:]}")
             time.sleep(0.05)
-        server.client.create_bucket(Bucket=LAKES)
+        for bucket in (LAKES, VERSIONED):
+            server.client.create_bucket(Bucket=bucket)
+        server.client.put_bucket_versioning(Bucket=VERSIONED, VersioningConfiguration={"Status": "Enabled"})
         yield server
     finally:
         process.kill()

@@ -13,6 +13,7 @@ import pytest
 
 from neo_assets import landing as landing_module
 from neo_assets.lake import raw_pages, source, tables
+from neo_assets.lake.storage import Storage
 from neo_assets.landing import Report
 from neo_assets.partitions import LANDED
 from neo_assets.schema import NEAR_MISS_COUNT, NEO_RECORDS, QUARANTINE, TABLES, TOTAL_NEAR_MISSES
@@ -21,8 +22,8 @@ from neo_assets_tests.neows.examples import CAPTURES, NEEDS_CAPTURES, approach, 
 
 
 @pytest.fixture
-def zone(tmp_path: Path) -> Zone:
-    return Zone(tmp_path / "lake")
+def zone(lake: Storage, tmp_path: Path) -> Zone:
+    return Zone(lake, tmp_path)
 
 
 class TestPages:
@@ -49,9 +50,11 @@ class TestPages:
         zone.land()
         assert totals(zone) == counted(neos(0, 40))
 
-    def test_a_page_replaces_the_one_that_was_fetched_and_nothing_is_asked_of_the_network(self, tmp_path: Path) -> None:
+    def test_a_page_replaces_the_one_that_was_fetched_and_nothing_is_asked_of_the_network(
+        self, disk_lake: Storage, tmp_path: Path
+    ) -> None:
         # The stored pages are old, so `neo run` would fetch them; the simulator would give other objects.
-        zone = Zone(tmp_path / "lake", raw_max_age_hours=0)
+        zone = Zone(disk_lake, tmp_path, raw_max_age_hours=0)
         for number in range(4):
             zone.fetched(number, *neos(20 * number))
         zone.drop("new.json", body(*neos(500), number=1, total=80))
@@ -74,10 +77,10 @@ class TestPages:
             assert zone.instance.get_materialized_partitions(dg.AssetKey(name)) == {"00000-00001"}
 
     def test_a_stored_page_of_another_lake_can_be_landed_as_it_is(self, zone: Zone, tmp_path: Path) -> None:
-        other = Zone(tmp_path / "other")
+        other = Zone(Storage(str(tmp_path / "other")), tmp_path)
         other.fetched(0, *neos(0))
         zone.fetched(1, *neos(20))
-        zone.drop("page-00000.json.zst", (tmp_path / "other/bronze/raw_pages/page-00000.json.zst").read_bytes())
+        zone.drop("page-00000.json.zst", other.lake.read("bronze/raw_pages/page-00000.json.zst").to_pybytes())
         zone.land()
         assert totals(zone) == counted(neos(0, 40))
 
@@ -203,8 +206,8 @@ class TestSource:
         zone.land()
         assert source.source_of(zone.lake) == "simulator"
 
-    def test_an_empty_lake_becomes_nasas_where_there_is_a_key(self, tmp_path: Path) -> None:
-        zone = Zone(tmp_path / "lake", nasa_api_keys=KEY)
+    def test_an_empty_lake_becomes_nasas_where_there_is_a_key(self, disk_lake: Storage, tmp_path: Path) -> None:
+        zone = Zone(disk_lake, tmp_path, nasa_api_keys=KEY)
         zone.drop("a.ndjson", lines(*neos(0, 1)))
         zone.land()
         assert zone.total().source == "nasa"
@@ -224,13 +227,13 @@ def test_nothing_to_do(zone: Zone) -> None:
     zone.drop(".a.json", b"being written")
     zone.drop(".rsync/a.json", b"being written")
     assert zone.land() == Report()
-    assert not (zone.root / "lake.json").exists()
+    assert source.source_of(zone.lake) is None
 
 
 @NEEDS_CAPTURES
 class TestCaptures:
-    def test_objects(self, tmp_path: Path) -> None:
-        zone = Zone(tmp_path / "lake", nasa_api_keys=KEY)
+    def test_objects(self, disk_lake: Storage, tmp_path: Path) -> None:
+        zone = Zone(disk_lake, tmp_path, nasa_api_keys=KEY)
         every: list[dict[str, Any]] = []
         for file in sorted(CAPTURES.glob("2020-12_objects-*.ndjson.gz")):
             content = file.read_bytes()
@@ -248,8 +251,8 @@ class TestCaptures:
             tables.read_table(zone.lake, NEAR_MISS_COUNT, LANDED).replace_schema_metadata(rows.schema.metadata)
         )
 
-    def test_pages(self, tmp_path: Path) -> None:
-        zone = Zone(tmp_path / "lake", pages=1, pages_per_set=1, nasa_api_keys=KEY)
+    def test_pages(self, disk_lake: Storage, tmp_path: Path) -> None:
+        zone = Zone(disk_lake, tmp_path, pages=1, pages_per_set=1, nasa_api_keys=KEY)
         for file in sorted(CAPTURES.glob("*_page-*.json")):
             zone.drop(file.name, file.read_bytes())
             zone.land()
@@ -260,8 +263,8 @@ class TestCaptures:
         assert totals(zone) == counted(last)
         assert raw_pages.stored_numbers(zone.lake) == [0, 1, 2, 1755]
 
-    def test_pages_and_objects_count_each_neo_once(self, tmp_path: Path) -> None:
-        zone = Zone(tmp_path / "lake", pages=1, pages_per_set=1, nasa_api_keys=KEY)
+    def test_pages_and_objects_count_each_neo_once(self, disk_lake: Storage, tmp_path: Path) -> None:
+        zone = Zone(disk_lake, tmp_path, pages=1, pages_per_set=1, nasa_api_keys=KEY)
         objects = (CAPTURES / "2020-12_objects-00.ndjson.gz").read_bytes()
         page = (CAPTURES / "2025-10-04_page-0000.json").read_bytes()
         zone.drop("objects.ndjson.gz", objects)

@@ -13,8 +13,8 @@ from neo_assets_tests.neows.examples import approach, body, neo
 
 
 @pytest.fixture
-def zone(tmp_path: Path) -> Zone:
-    return Zone(tmp_path / "lake")
+def zone(lake: Storage, tmp_path: Path) -> Zone:
+    return Zone(lake, tmp_path)
 
 
 BAD_FILES = {
@@ -84,17 +84,17 @@ class TestWhatCannotBeRead:
     def test_files_put_back_with_their_reasons_are_looked_at_again(self, zone: Zone) -> None:
         zone.drop("a.json", b"nonsense")
         zone.land()
-        for path in (zone.root / "quarantine/landing").iterdir():
-            path.rename(zone.root / "landing" / path.name)
-        (zone.root / "landing/a.json").write_bytes(body(*neos(0), number=9))
+        for name in zone.below("quarantine/landing"):
+            zone.lake.move(f"quarantine/landing/{name}", f"landing/{name}")
+        zone.drop("a.json", body(*neos(0), number=9))
         assert list(zone.land().files) == ["a.json"]
         assert list(zone.below("archive")) == ["a.json"]
 
     def test_a_page_set_that_cannot_be_computed_does_not_stop_the_rest(self, zone: Zone) -> None:
         for number in (0, 1, 2):
             zone.fetched(number, *neos(20 * number))
-        page = zone.root / "bronze/raw_pages/page-00001.json.zst"
-        page.write_bytes(b"damaged" + page.read_bytes()[7:])
+        page = "bronze/raw_pages/page-00001.json.zst"
+        zone.lake.write(page, b"damaged" + zone.lake.read(page).to_pybytes()[7:])
         zone.drop("0.json", body(*neos(0), number=0))
         zone.drop("3.json", body(*neos(60), number=3))
         report = zone.land()
@@ -107,8 +107,8 @@ class TestWhatCannotBeRead:
 class TestKeys:
     @pytest.mark.parametrize("compression", COMPRESSIONS)
     @pytest.mark.parametrize("kind", ["json", "ndjson"])
-    def test_no_key_is_kept_anywhere(self, tmp_path: Path, kind: str, compression: str) -> None:
-        zone = Zone(tmp_path / "lake", nasa_api_keys=KEY)
+    def test_no_key_is_kept_anywhere(self, lake: Storage, tmp_path: Path, kind: str, compression: str) -> None:
+        zone = Zone(lake, tmp_path, nasa_api_keys=KEY)
         named = neo("3000001", links={"self": "http://api.nasa.gov/neo/rest/v1/neo/3000001?api_key=Somebody-elses"})
         by_value = neo("3000002", approach(), nasa_jpl_url=f"https://example.org/{KEY}")
         content = body(named, by_value, number=7) if kind == "json" else lines(named, by_value)
@@ -127,10 +127,10 @@ class TestKeys:
         assert b"REDACTED" in stored
         for secret in (KEY.encode(), b"Somebody-elses"):
             assert secret not in stored
-            assert not [path for path in zone.root.rglob("*") if path.is_file() and secret in path.read_bytes()]
+            assert not [info.path for info in lake.files("") if secret in lake.read(info.path).to_pybytes()]
 
-    def test_not_in_what_is_set_aside_or_said_either(self, tmp_path: Path) -> None:
-        zone = Zone(tmp_path / "lake", nasa_api_keys=KEY)
+    def test_not_in_what_is_set_aside_or_said_either(self, lake: Storage, tmp_path: Path) -> None:
+        zone = Zone(lake, tmp_path, nasa_api_keys=KEY)
         zone.drop(f"browse?api_key={KEY}", f"see http://api.nasa.gov/?api_key={KEY}".encode())
         zone.drop("b.json", f"api_key={KEY}".encode())
         zone.drop("c.json.gz", gzip.compress(f'{{"see": "{KEY}"}}'.encode()))
@@ -168,9 +168,10 @@ class TestWhatIsInterrupted:
         assert set(zone.below("archive")) == {"0.json", "a.ndjson.gz"}
         assert totals(zone) == counted([*neos(0, 40), *neos(10, 450)])
 
-    def test_a_place_that_cannot_be_written_leaves_the_files(self, zone: Zone) -> None:
+    def test_a_place_that_cannot_be_written_leaves_the_files(self, disk_lake: Storage, tmp_path: Path) -> None:
+        zone = Zone(disk_lake, tmp_path)
         zone.drop("a.ndjson", lines(*neos(0, 1)))
-        (zone.root / "bronze").write_text("a file in the place of a directory")
+        zone.lake.write("bronze", b"a file in the place of a directory")
         with pytest.raises(LakeError, match="a file stands where a directory is needed"):
             zone.land()
         assert list(zone.below("landing")) == ["a.ndjson"]
@@ -180,9 +181,9 @@ class TestWhatIsInterrupted:
     ) -> None:
         zone.drop("a.ndjson", lines(*neos(0, 1)))
         later = lines(*neos(0, 3))
-        monkeypatch.setattr(zone, "execute", lambda job, key: zone.drop("a.ndjson", later))
-        assert zone.land().files == {"a.ndjson": "1 object, left, as it has changed since"}
-        monkeypatch.undo()
+        with monkeypatch.context() as patch:
+            patch.setattr(zone, "execute", lambda job, key: zone.drop("a.ndjson", later))
+            assert zone.land().files == {"a.ndjson": "1 object, left, as it has changed since"}
         zone.land()
         assert totals(zone) == counted(neos(0, 3))
         assert zone.below("archive") == {"a.ndjson": later}

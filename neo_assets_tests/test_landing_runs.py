@@ -9,13 +9,14 @@ import dagster as dg
 import pytest
 
 from neo_assets.lake import raw_pages
+from neo_assets.lake.storage import Storage
 from neo_assets_tests.landing_zone import Zone, age, counted, lines, neos, totals
 from neo_assets_tests.neows.examples import body
 
 
 @pytest.fixture
-def zone(tmp_path: Path) -> Zone:
-    return Zone(tmp_path / "lake")
+def zone(disk_lake: Storage, tmp_path: Path) -> Zone:
+    return Zone(disk_lake, tmp_path)
 
 
 class TestDagster:
@@ -45,8 +46,8 @@ class TestDagster:
     def test_the_job_fails_where_something_could_not_be_computed(self, zone: Zone) -> None:
         for number in (0, 1):
             zone.fetched(number, *neos(20 * number))
-        page = zone.root / "bronze/raw_pages/page-00001.json.zst"
-        page.write_bytes(b"damaged" + page.read_bytes()[7:])
+        page = "bronze/raw_pages/page-00001.json.zst"
+        zone.lake.write(page, b"damaged" + zone.lake.read(page).to_pybytes()[7:])
         age(zone.drop("0.json", body(*neos(0), number=0)))
         with pytest.raises(dg.Failure, match="could not be computed: page set 00000-00001"):
             zone.defs.resolve_job_def("land").execute_in_process(instance=zone.instance)
@@ -82,7 +83,7 @@ class TestCommand:
 
     def test_it_says_what_was_done(self, tmp_path: Path) -> None:
         assert self.neo(tmp_path)[:2] == (0, ["Nothing to do: no file waits in data/lake/landing."])
-        zone = Zone(tmp_path / "data/lake")
+        zone = Zone(Storage(str(tmp_path / "data/lake")), tmp_path)
         zone.drop("a.ndjson", lines(*neos(0, 3)))
         assert self.neo(tmp_path)[:2] == (0, ["a.ndjson: 3 objects", "landed objects: computed", "totals: computed"])
         assert totals(zone) == counted(neos(0, 3))
@@ -92,7 +93,7 @@ class TestCommand:
         assert error == "Error: not taken in, or not computed: b.json\n"
 
     def test_lines_in_quarantine_are_listed_and_read_again(self, tmp_path: Path) -> None:
-        zone = Zone(tmp_path / "data/lake")
+        zone = Zone(Storage(str(tmp_path / "data/lake")), tmp_path)
         zone.drop("a.ndjson", lines(*neos(0, 3)) + b"no JSON")
         zone.land()
         (number,) = raw_pages.stored_numbers(zone.lake)

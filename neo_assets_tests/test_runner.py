@@ -26,9 +26,9 @@ Run = Callable[..., dict[str, Exception]]
 
 
 @pytest.fixture
-def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(at := place(tmp_path / "here", "dagster.yaml").path)
-    return at / "lake"
+def lake(lake: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Storage:
+    monkeypatch.chdir(place(tmp_path / "here", "dagster.yaml").path)
+    return lake
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +42,13 @@ def everything_gathered(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def gathered(everything_gathered: Path, lake: Path) -> Path:
+def gathered(everything_gathered: Path, lake: Storage) -> Storage:
     """A lake with everything in it."""
-    shutil.copytree(everything_gathered / "data/dagster", lake.parent / "data/dagster")
-    return Path(shutil.copytree(everything_gathered / "data/lake", lake))
+    shutil.copytree(everything_gathered / "data/dagster", Path.cwd() / "data/dagster")
+    whole = Storage(str(everything_gathered / "data/lake"))
+    for info in whole.files(""):
+        lake.write(info.path, whole.read(info.path))
+    return lake
 
 
 @pytest.fixture
@@ -54,12 +57,12 @@ def neows() -> Faulty:
 
 
 @pytest.fixture
-def settings(lake: Path, neows: Faulty) -> Iterator[Callable[..., Settings]]:
+def settings(lake: Storage, neows: Faulty) -> Iterator[Callable[..., Settings]]:
     with serving(neows) as url:
 
         def settings(**values: Any) -> Settings:
             values = {"pages": 4, "nasa_api_keys": KEY, "base_url": url, "requests_per_second": 1000} | values
-            return Settings(_env_file=None, lake=str(lake), **values)  # type: ignore[call-arg]
+            return Settings(_env_file=None, lake=lake.root, **values)  # type: ignore[call-arg]
 
         yield settings
 
@@ -81,18 +84,18 @@ def gone() -> Response:
     return JSONResponse({"code": 404, "http_error": "NOT_FOUND", "error_message": "gone"}, status_code=404)
 
 
-def totals(lake: Path, pages: int = 4) -> dict[str, Any]:
-    return vars(summary.summarize(Storage(str(lake)), page_sets(pages, 2).get_partition_keys()))
+def totals(lake: Storage, pages: int = 4) -> dict[str, Any]:
+    return vars(summary.summarize(lake, page_sets(pages, 2).get_partition_keys()))
 
 
-def test_every_page_is_asked_for_once_and_the_totals_agree(lake: Path, neows: Faulty, run: Run) -> None:
+def test_every_page_is_asked_for_once_and_the_totals_agree(lake: Storage, neows: Faulty, run: Run) -> None:
     assert run() == {}
     assert sorted(neows.asked) == list(range(4))
     assert totals(lake).items() >= counted(SIX_PAGES, 80).items()
 
 
 def test_a_page_set_that_fails_holds_up_no_other(
-    lake: Path, neows: Faulty, run: Run, capsys: pytest.CaptureFixture[str]
+    lake: Storage, neows: Faulty, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     neows.answers[1] = gone
     assert list(run()) == [SETS[0]]
@@ -101,7 +104,7 @@ def test_a_page_set_that_fails_holds_up_no_other(
     assert totals(lake)["neos"] == 40
 
 
-def test_the_next_run_asks_for_what_is_missing_only(lake: Path, neows: Faulty, run: Run) -> None:
+def test_the_next_run_asks_for_what_is_missing_only(lake: Storage, neows: Faulty, run: Run) -> None:
     neows.answers[3] = gone
     run()
     before = fingerprints(lake)
@@ -113,43 +116,43 @@ def test_the_next_run_asks_for_what_is_missing_only(lake: Path, neows: Faulty, r
 
 
 def test_page_sets_that_are_up_to_date_are_skipped(
-    gathered: Path, neows: Faulty, run: Run, capsys: pytest.CaptureFixture[str]
+    gathered: Storage, neows: Faulty, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run() == {}
     assert neows.asked == []
     assert capsys.readouterr().err.count(": up to date") == 2
 
 
-def test_tables_that_are_lost_are_made_again_without_asking(gathered: Path, neows: Faulty, run: Run) -> None:
-    lost = gathered / f"gold/near_miss_count/page_set={SETS[1]}/data.parquet"
-    content = lost.read_bytes()
-    lost.unlink()
+def test_tables_that_are_lost_are_made_again_without_asking(gathered: Storage, neows: Faulty, run: Run) -> None:
+    lost = f"gold/near_miss_count/page_set={SETS[1]}/data.parquet"
+    content = gathered.read(lost)
+    gathered.delete(lost)
     assert run() == {}
     assert neows.asked == []
-    assert lost.read_bytes() == content
+    assert gathered.read(lost) == content
 
 
-def test_page_sets_of_another_size_reuse_the_pages(gathered: Path, neows: Faulty, run: Run) -> None:
+def test_page_sets_of_another_size_reuse_the_pages(gathered: Storage, neows: Faulty, run: Run) -> None:
     assert run(pages_per_set=3) == {}
     assert neows.asked == []
 
 
-def test_pages_that_are_too_old_are_asked_for_again(gathered: Path, neows: Faulty, run: Run) -> None:
+def test_pages_that_are_too_old_are_asked_for_again(gathered: Storage, neows: Faulty, run: Run) -> None:
     assert run(raw_max_age_hours=0) == {}
     assert sorted(neows.asked) == list(range(4))
 
 
-def test_a_key_that_is_not_accepted_ends_the_run_at_once(lake: Path, neows: Faulty, run: Run) -> None:
+def test_a_key_that_is_not_accepted_ends_the_run_at_once(lake: Storage, neows: Faulty, run: Run) -> None:
     begun = time.monotonic()
     with pytest.raises(PagesMissing, match=r"403 API_KEY_INVALID: the API key is not accepted; check NASA_API_KEYS"):
         run(nasa_api_keys="another-key-altogether")
     assert len(neows.asked) <= 2
     assert time.monotonic() - begun < 5
-    assert not lake.exists()
+    assert fingerprints(lake) == {}
 
 
 def test_a_key_over_its_limit_is_told_apart_from_a_wrong_one(
-    lake: Path, neows: Faulty, run: Run, caplog: pytest.LogCaptureFixture
+    lake: Storage, neows: Faulty, run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
     limits = iter([lambda: Response("OVER_RATE_LIMIT", status_code=429, headers={"Retry-After": "1"})])
 
@@ -164,7 +167,7 @@ def test_a_key_over_its_limit_is_told_apart_from_a_wrong_one(
     assert "not accepted; check NASA_API_KEYS" not in caplog.text
 
 
-def test_a_good_lake_survives_a_source_that_breaks_down(gathered: Path, neows: Faulty, run: Run) -> None:
+def test_a_good_lake_survives_a_source_that_breaks_down(gathered: Storage, neows: Faulty, run: Run) -> None:
     before = fingerprints(gathered)
     neows.break_down(gone)
     with pytest.raises(PagesMissing):
@@ -172,18 +175,16 @@ def test_a_good_lake_survives_a_source_that_breaks_down(gathered: Path, neows: F
     assert fingerprints(gathered) == before
 
 
-def test_a_lake_of_the_other_source_is_refused_and_left_alone(lake: Path, neows: Faulty, run: Run) -> None:
-    lake.mkdir()
-    (lake / "lake.json").write_text('{"source": "nasa"}')
+def test_a_lake_of_the_other_source_is_refused_and_left_alone(lake: Storage, neows: Faulty, run: Run) -> None:
+    lake.write("lake.json", b'{"source": "nasa"}')
     with pytest.raises(LakeError, match="holds data from nasa, and simulator is the source now; they do not mix"):
         run()
     assert fingerprints(lake).keys() == {"lake.json"}
 
 
-def test_a_key_of_nasa_is_not_spent_on_a_lake_of_the_simulator(lake: Path) -> None:
-    lake.mkdir()
-    (lake / "lake.json").write_text('{"source": "simulator"}')
-    nasas = Settings(_env_file=None, lake=str(lake), nasa_api_keys=KEY)  # type: ignore[call-arg]
+def test_a_key_of_nasa_is_not_spent_on_a_lake_of_the_simulator(lake: Storage) -> None:
+    lake.write("lake.json", b'{"source": "simulator"}')
+    nasas = Settings(_env_file=None, lake=lake.root, nasa_api_keys=KEY)  # type: ignore[call-arg]
     with pytest.raises(LakeError, match="holds data from simulator, and nasa is the source now"):
         everything(nasas)
 

@@ -1,5 +1,6 @@
 """The environment variables: defaults, what is refused and how, and keys that never show."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -182,3 +183,15 @@ def test_settings_never_change(load: Load) -> None:
 
 def test_the_request_ledger_is_one_for_all_lakes_of_a_user(load: Load) -> None:
     assert load(NEO_LAKE="/a").request_ledger == load(NEO_LAKE="/b").request_ledger
+
+
+def test_settings_of_aws_are_passed_on_from_the_env_file_and_the_environment_wins(load: Load) -> None:
+    Path(".env").write_text("AWS_PROFILE=from-file\nAWS_ENDPOINT_URL=http://from-file\nAWS_SESSION_TOKEN=\nOTHER=1\n")
+    load(AWS_PROFILE="from-environment")
+    assert (os.environ["AWS_PROFILE"], os.environ["AWS_ENDPOINT_URL"]) == ("from-environment", "http://from-file")
+    assert not {"AWS_SESSION_TOKEN", "OTHER"} & os.environ.keys()
+
+
+def test_the_region_is_found_under_both_of_its_names(load: Load) -> None:
+    load(AWS_REGION="eu-west-1", AWS_DEFAULT_REGION="us-east-1")
+    assert os.environ["AWS_DEFAULT_REGION"] == "eu-west-1"

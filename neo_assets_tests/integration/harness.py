@@ -17,12 +17,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import IO
 
+import boto3
 import pyarrow as pa
 import uvicorn
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from neo_assets.lake.storage import Storage
 from neo_assets.simulator.app import PREFIX, create_app
 from neo_assets.simulator.catalogue import Catalogue
 
@@ -141,8 +143,20 @@ def place(path: Path, *checkout_files: str, **settings: object) -> Place:
     return Place(path, settings)
 
 
-def fingerprints(directory: Path) -> dict[str, tuple[str, int]]:
-    """Each file below a directory, by its path, with a digest of its content and the time of its last change."""
+def fingerprints(lake: Path | Storage) -> dict[str, tuple[str, object]]:
+    """Each file below a directory or in a lake, by its path, with a digest of its content and what tells the last write
+    of it: the time, or its version on S3.
+    """
+    if isinstance(lake, Storage) and not lake.is_local:
+        bucket, _, prefix = lake.root.removeprefix("s3://").partition("/")
+        pages = boto3.client("s3").get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=f"{prefix}/")
+        return {
+            one["Key"].removeprefix(f"{prefix}/"): (one["ETag"], one["VersionId"])
+            for page in pages
+            for one in page.get("Versions", [])
+            if one["IsLatest"]
+        }
+    directory = Path(lake.root) if isinstance(lake, Storage) else lake
     return {
         str(file.relative_to(directory)): (hashlib.sha256(file.read_bytes()).hexdigest(), file.stat().st_mtime_ns)
         for file in sorted(directory.rglob("*"))
