@@ -89,6 +89,16 @@ class Bucket:
         """An object, in place when its one PUT is complete and not before."""
         self._client.put_object(Bucket=self._bucket, Key=self._prefix + path, Body=bytes(data))
 
+    def create(self, path: str, data: bytes | pa.Buffer) -> bool:
+        """An object where none stands: one PUT, on that condition."""
+        try:
+            self._client.put_object(Bucket=self._bucket, Key=self._prefix + path, Body=bytes(data), IfNoneMatch="*")
+        except sdk.ClientError as error:
+            if error.response["Error"]["Code"] in ("PreconditionFailed", "ConditionalRequestConflict"):
+                return False
+            raise
+        return True
+
     def sweep(self) -> None:
         """Nothing is ever left behind: an object is one PUT."""
 

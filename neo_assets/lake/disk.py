@@ -2,6 +2,7 @@
 into words.
 """
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -50,6 +51,21 @@ class Disk:
 
     def write(self, path: str, data: bytes | pa.Buffer) -> None:
         """A file, written aside and renamed."""
+        with self._aside(path, data) as (aside, target):
+            aside.replace(target)
+
+    def create(self, path: str, data: bytes | pa.Buffer) -> bool:
+        """A file, written aside and linked to its name, which fails where one stands."""
+        with self._aside(path, data) as (aside, target):
+            try:
+                target.hardlink_to(aside)
+            except FileExistsError:
+                return False
+            return True
+
+    @contextlib.contextmanager
+    def _aside(self, path: str, data: bytes | pa.Buffer) -> Iterator[tuple[Path, Path]]:
+        """A file beside its place with all that belongs in it, and its place; what is left of it then is deleted."""
         target = self._root / path
         target.parent.mkdir(parents=True, exist_ok=True)
         # Hidden from query engines and from `Storage.files`; another name each time, as two processes may write it.
@@ -59,10 +75,9 @@ class Disk:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())  # else a power cut after the rename may leave an empty file under the good name
-            aside.replace(target)
-        except BaseException:
+            yield aside, target
+        finally:
             aside.unlink(missing_ok=True)
-            raise
 
     def sweep(self) -> None:
         """Delete what processes of this machine left behind that were killed in the middle of a write."""

@@ -46,5 +46,6 @@ def claim(storage: Storage, source: str) -> None:
     Raises:
         LakeError: it belongs to another source.
     """
-    if check(storage, source) is None:
-        storage.write(layout.SOURCE_MARK, json.dumps({"source": source}).encode())
+    mark = json.dumps({"source": source}).encode()
+    while check(storage, source) is None and not storage.create(layout.SOURCE_MARK, mark):
+        pass  # another process was quicker: look again whose it is

@@ -113,6 +113,18 @@ class Storage:
         with self._plainly("write", path):
             self._place.write(path, data)
 
+    def create(self, path: str, data: bytes | pa.Buffer) -> bool:
+        """Put a file in place where nothing stands, whole or not at all: of several that try, one does.
+
+        Returns:
+            Whether it was this one.
+
+        Raises:
+            LakeError: it cannot be written.
+        """
+        with self._plainly("write", path):
+            return self._place.create(path, data)
+
     def sweep(self) -> None:
         """Delete what killed processes left behind in the middle of a write."""
         with self._plainly("clean up", ""):

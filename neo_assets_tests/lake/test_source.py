@@ -1,5 +1,8 @@
 """A lake has one source: the first that stores a page; another is refused with the way out."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from neo_assets.lake import source
@@ -31,6 +34,24 @@ def test_another_source_is_refused(lake: Storage, owner: str, other: str, way_ou
     assert way_out in message
     assert "\n" not in message
     assert source.source_of(lake) == owner
+
+
+def test_of_several_first_claims_one_holds(lake: Storage) -> None:
+    for number in range(10):
+        places = [Storage(f"{lake.root}/{number}") for _ in range(4)]
+        together = threading.Barrier(len(places))
+
+        def claim(place: Storage, who: str, together: threading.Barrier = together) -> str | None:
+            together.wait()
+            try:
+                source.claim(place, who)
+            except LakeError:
+                return None
+            return who
+
+        with ThreadPoolExecutor(len(places)) as threads:
+            held = set(threads.map(claim, places, ["nasa", "simulator"] * 2)) - {None}
+        assert held == {source.source_of(places[0])}
 
 
 @pytest.mark.parametrize("mark", ["", "{", "[]", '{"origin": "nasa"}', "null"])

@@ -59,6 +59,13 @@ def test_a_write_that_fails_leaves_what_was_there(disk_lake: Storage, before: by
     assert not before or lake.read(FILE).to_pybytes() == before
 
 
+def test_a_file_is_created_where_nothing_stands(lake: Storage) -> None:
+    assert lake.create(FILE, b"first")
+    assert not lake.create(FILE, b"second")
+    assert lake.read(FILE).to_pybytes() == b"first"
+    assert everything_in(lake) == [FILE]
+
+
 def test_several_writers_end_with_one_whole_version(lake: Storage) -> None:
     versions = [bytes([letter]) * 200_000 for letter in b"abcdefgh"]
     with ThreadPoolExecutor(len(versions)) as writers:
