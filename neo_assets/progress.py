@@ -2,7 +2,8 @@
 asked.
 """
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
 from neo_assets.lake import raw_pages, tables
@@ -17,6 +18,8 @@ from neo_assets.schema import (
     QUARANTINE,
     YEARLY_APPROACHES,
 )
+
+logger = logging.getLogger(__name__)
 
 _FROM_CONTENT = (NEO_RECORDS, CLOSE_APPROACHES, QUARANTINE, NEAR_MISS_COUNT, YEARLY_APPROACHES)
 
@@ -37,31 +40,32 @@ def arrival_origin(facts: Iterable[PageFacts]) -> str:
 
 
 def reusable_pages(lake: Storage, page_set: str, max_age_hours: float) -> list[PageFacts]:
-    """The set's stored pages that are young enough not to be asked for again."""
-    return reusable_by_page_set(lake, [page_set], max_age_hours)[page_set]
+    """The set's stored pages that need not be asked for again: young enough, and whole."""
+
+    def say(page: int) -> None:
+        logger.warning("page %d is damaged in the lake and is fetched again", page)
+
+    return reusable_by_page_set(lake, [page_set], max_age_hours, say)[page_set]
 
 
-def reusable_by_page_set(lake: Storage, page_sets: Iterable[str], max_age_hours: float) -> dict[str, list[PageFacts]]:
-    """The same of several page sets, looked at together."""
+def reusable_by_page_set(
+    lake: Storage,
+    page_sets: Iterable[str],
+    max_age_hours: float,
+    on_damaged: Callable[[int], object] = lambda page: None,
+) -> dict[str, list[PageFacts]]:
+    """The same of several page sets, looked at together; `on_damaged` is told of pages that are not what was stored."""
     now = datetime.now(UTC)
-    known = raw_pages.known_facts(lake, {key: pages_of(key) for key in page_sets})
+    known = raw_pages.known_facts(lake, {key: pages_of(key) for key in page_sets}, on_damaged)
     return {
         key: [one for one in facts if (now - one.fetched_at).total_seconds() < 3600 * max_age_hours]
         for key, facts in known.items()
     }
 
 
-def is_done(lake: Storage, page_set: str, max_age_hours: float) -> bool:
-    """Whether every page of the set is there and young enough, and every table of the set was made from just these
-    pages.
-    """
-    return is_made_from(lake, page_set, reusable_pages(lake, page_set, max_age_hours))
-
-
-def is_made_from(lake: Storage, page_set: str, facts: Sequence[PageFacts]) -> bool:
-    """Whether these are all pages of the set, and every table of the set was made from just them."""
-    if len(facts) < len(pages_of(page_set)):
-        return False
+def is_made_from(lake: Storage, page_set: str, facts: Iterable[PageFacts]) -> bool:
+    """Whether every table of the set was made from just these pages."""
+    facts = list(facts)
     made_from = dict.fromkeys(_FROM_CONTENT, content_origin(facts)) | {NEO_SIGHTINGS: arrival_origin(facts)}
     try:
         origins = lake.each(lambda table: tables.read_origin(lake, table, page_set), made_from)
@@ -70,3 +74,10 @@ def is_made_from(lake: Storage, page_set: str, facts: Sequence[PageFacts]) -> bo
         raise
     except LakeError:
         return False
+
+
+def is_done(lake: Storage, page_set: str, reusable: Sequence[PageFacts]) -> bool:
+    """Whether every page of the set is among those that need not be asked for again, and its tables were made from
+    just these.
+    """
+    return len(reusable) == len(pages_of(page_set)) and is_made_from(lake, page_set, reusable)

@@ -29,7 +29,7 @@ from neo_assets.neows.budget import DEMO_KEY
 from neo_assets.neows.errors import NeoWsError
 from neo_assets.neows.pages import Page
 from neo_assets.partitions import LANDED, page_sets, pages_of
-from neo_assets.progress import is_made_from, reusable_by_page_set
+from neo_assets.progress import is_done, reusable_by_page_set
 from neo_assets.resources import NeoWs
 from neo_assets.settings import Settings
 from neo_assets.snapshot import Snapshot
@@ -170,7 +170,7 @@ class Runner:
             self._current, pages = key, pages_of(key)
             label = f"[{number}/{len(keys)}] page set {key}"
             again = sorted(set(take_again).intersection(pages))
-            if reusable and is_made_from(self._lake, key, reusable[key]):
+            if reusable and is_done(self._lake, key, reusable[key]):
                 _tell(f"{label}: up to date")
             elif stopped:
                 failed[key] = stopped

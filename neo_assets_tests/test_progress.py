@@ -8,7 +8,7 @@ import pytest
 from neo_assets.lake import layout, raw_pages, tables
 from neo_assets.lake.storage import Storage
 from neo_assets.neows.pages import Page
-from neo_assets.progress import is_done, reusable_pages
+from neo_assets.progress import is_done, reusable_by_page_set, reusable_pages
 from neo_assets.schema import TABLES
 from neo_assets_tests.assets.by_hand import compute, gather
 from neo_assets_tests.neows.examples import approach, body, neo
@@ -27,29 +27,33 @@ def file_of(table: str) -> str:
     return layout.table_file(TABLES[table], PAGE_SET)
 
 
+def done(lake: Storage, max_age_hours: float = DAY_H) -> bool:
+    return is_done(lake, PAGE_SET, reusable_by_page_set(lake, [PAGE_SET], max_age_hours)[PAGE_SET])
+
+
 def test_a_set_is_done_when_all_is_there(lake: Storage) -> None:
-    assert not is_done(lake, PAGE_SET, DAY_H)
+    assert not done(lake)
     gather(lake, PAGE_SET, pages())
-    assert is_done(lake, PAGE_SET, DAY_H)
+    assert done(lake)
 
 
 def test_what_stands_in_the_lake_is_enough_to_tell(disk_lake: Storage, tmp_path: Path) -> None:
     gather(disk_lake, PAGE_SET, pages())
     Path(disk_lake.root).rename(tmp_path / "moved")
-    assert is_done(Storage(str(tmp_path / "moved")), PAGE_SET, DAY_H)
+    assert done(Storage(str(tmp_path / "moved")))
 
 
 def test_a_missing_page_is_not_done(lake: Storage) -> None:
     gather(lake, PAGE_SET, pages())
     lake.delete(layout.raw_page(1))
-    assert not is_done(lake, PAGE_SET, DAY_H)
+    assert not done(lake)
 
 
-@pytest.mark.parametrize(("max_age_hours", "done"), [(0, False), (0.5, False), (2, True), (1e12, True)])
-def test_a_page_may_be_too_old(lake: Storage, max_age_hours: float, done: bool) -> None:
+@pytest.mark.parametrize(("max_age_hours", "expected"), [(0, False), (0.5, False), (2, True), (1e12, True)])
+def test_a_page_may_be_too_old(lake: Storage, max_age_hours: float, expected: bool) -> None:
     gather(lake, PAGE_SET, pages(hours_old=1))
-    assert is_done(lake, PAGE_SET, max_age_hours) is done
-    assert len(reusable_pages(lake, PAGE_SET, max_age_hours)) == (2 if done else 0)
+    assert done(lake, max_age_hours) is expected
+    assert len(reusable_pages(lake, PAGE_SET, max_age_hours)) == (2 if expected else 0)
 
 
 @pytest.mark.parametrize(
@@ -60,11 +64,11 @@ def test_every_table_is_needed_and_whole(lake: Storage, table: str) -> None:
     file = file_of(table)
     whole = lake.read(file)
     lake.write(file, whole[:-10])
-    assert not is_done(lake, PAGE_SET, DAY_H)
+    assert not done(lake)
     lake.delete(file)
-    assert not is_done(lake, PAGE_SET, DAY_H)
+    assert not done(lake)
     lake.write(file, whole)
-    assert is_done(lake, PAGE_SET, DAY_H)
+    assert done(lake)
 
 
 @pytest.mark.parametrize(
@@ -74,9 +78,9 @@ def test_a_table_of_other_pages_is_not_done(lake: Storage, table: str) -> None:
     gather(lake, PAGE_SET, pages(approaches=2))
     stale = lake.read(file_of(table))
     gather(lake, PAGE_SET, pages())
-    assert is_done(lake, PAGE_SET, DAY_H)
+    assert done(lake)
     lake.write(file_of(table), stale)
-    assert not is_done(lake, PAGE_SET, DAY_H)
+    assert not done(lake)
 
 
 @pytest.mark.parametrize("approaches", [1, 2], ids=["same content", "other content"])
@@ -84,21 +88,32 @@ def test_pages_fetched_again_are_to_be_read_again(lake: Storage, approaches: int
     gather(lake, PAGE_SET, pages(hours_old=2))
     for page in pages(hours_old=1, approaches=approaches):
         raw_pages.write_page(lake, page)
-    assert not is_done(lake, PAGE_SET, DAY_H)
+    assert not done(lake)
     compute(lake, PAGE_SET)
-    assert is_done(lake, PAGE_SET, DAY_H)
+    assert done(lake)
 
 
 def test_a_table_without_origin_is_not_done(lake: Storage) -> None:
     gather(lake, PAGE_SET, pages())
     rows = tables.read_table(lake, TABLES["neo_records"], PAGE_SET).replace_schema_metadata()
     tables.write_table(lake, TABLES["neo_records"], rows, PAGE_SET)
-    assert not is_done(lake, PAGE_SET, DAY_H)
+    assert not done(lake)
 
 
-def test_a_damaged_page_is_not_reused(lake: Storage) -> None:
+def damaged(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+@pytest.mark.parametrize("at", [100, -1], ids=["in the body", "in the facts"])
+@pytest.mark.parametrize("indexed", [True, False])
+def test_a_damaged_page_is_not_reused_but_told(
+    lake: Storage, at: int, indexed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     gather(lake, PAGE_SET, pages())
     file = layout.raw_page(1)
-    lake.write(file, lake.read(file)[:-100])
+    lake.write(file, damaged(lake.read(file).to_pybytes(), at))
+    if not indexed:
+        lake.delete(file_of("raw_page_index"))
     assert [facts.page for facts in reusable_pages(lake, PAGE_SET, DAY_H)] == [0]
-    assert not is_done(lake, PAGE_SET, DAY_H)
+    assert caplog.messages == ["page 1 is damaged in the lake and is fetched again"]
+    assert not done(lake)

@@ -123,6 +123,18 @@ def test_page_sets_that_are_up_to_date_are_skipped(
     assert capsys.readouterr().err.count(": up to date") == 2
 
 
+def test_a_page_that_is_damaged_is_asked_for_again(
+    gathered: Storage, neows: Faulty, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = "bronze/raw_pages/page-00003.json.zst"
+    whole = gathered.read(page).to_pybytes()
+    gathered.write(page, whole[:1000] + bytes([whole[1000] ^ 1]) + whole[1001:])
+    assert run() == {}
+    assert neows.asked == [3]
+    assert capsys.readouterr().err.count("page 3 is damaged in the lake and is fetched again") == 1
+    assert totals(gathered).items() >= counted(SIX_PAGES, 80).items()
+
+
 def test_tables_that_are_lost_are_made_again_without_asking(gathered: Storage, neows: Faulty, run: Run) -> None:
     lost = f"gold/near_miss_count/page_set={SETS[1]}/data.parquet"
     content = gathered.read(lost)

@@ -8,7 +8,7 @@ import hashlib
 import os
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -89,6 +89,14 @@ class Disk:
         """The files below a directory."""
         found = self._filesystem.get_file_info(fs.FileSelector(directory, allow_not_found=True, recursive=True))
         return (info for info in found if info.type == fs.FileType.File)
+
+    def md5s(self, paths: Iterable[str]) -> dict[str, str]:
+        """The MD5 of those files that are there."""
+        found = {}
+        for path in paths:
+            with contextlib.suppress(FileNotFoundError), (self._root / path).open("rb") as file:
+                found[path] = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        return found
 
     def info(self, path: str) -> fs.FileInfo:
         """What is known of a file."""

@@ -8,7 +8,7 @@ The facts that a body does not tell (when it came, from where) travel in a skipp
 import hashlib
 import json
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
@@ -101,24 +101,37 @@ def read_facts(storage: Storage, number: int) -> PageFacts | None:
         return None
 
 
-def known_facts(storage: Storage, page_sets: Mapping[str, Iterable[int]]) -> dict[str, list[PageFacts]]:
-    """What is known of those pages of some page sets that are stored.
+def known_facts(
+    storage: Storage, page_sets: Mapping[str, Iterable[int]], on_damaged: Callable[[int], object] = lambda number: None
+) -> dict[str, list[PageFacts]]:
+    """What is known of those pages of some page sets that are stored, and whole.
 
-    The pages tell it themselves. On S3 each would be a request, so there it is taken from the index of the set as far
-    as one listing of the pages says that they still are what it was written for: a run may have died before it wrote
-    the index, or another have stored pages since.
+    A page that the index of its set vouches for, by its digest, is not read again; the others are: a run may have died
+    before it wrote the index, another have stored pages since, a disk have failed.
+
+    Args:
+        storage: the lake.
+        page_sets: the pages of each set, by its key.
+        on_damaged: is told of each page that is not what was stored, which is taken for missing.
     """
     numbers = [number for pages in page_sets.values() for number in pages]
-    believed: dict[int, PageFacts] = {}
-    if not storage.is_local:
-        stored = storage.md5s(map(layout.raw_page, numbers))
-        numbers = [number for number in numbers if layout.raw_page(number) in stored]
-        some = [key for key, pages in page_sets.items() if not set(numbers).isdisjoint(pages)]
-        for rows in storage.each(lambda key: _read_index(storage, key), some):
-            believed |= {row.page: row for row in rows if stored.get(layout.raw_page(row.page)) == row.md5}
-    unknown = [number for number in numbers if number not in believed]
-    found = dict(zip(unknown, storage.each(lambda number: read_facts(storage, number), unknown), strict=True))
-    known = {number: facts for number, facts in (found | believed).items() if facts}
+    digests = storage.md5s(map(layout.raw_page, numbers))
+    stored = {number for number in numbers if layout.raw_page(number) in digests}
+    begun = [key for key, pages in page_sets.items() if not stored.isdisjoint(pages)]
+    indexed = (row for rows in storage.each(lambda key: _read_index(storage, key), begun) for row in rows)
+    known = {row.page: row for row in indexed if digests.get(layout.raw_page(row.page)) == row.md5}
+
+    def facts_of(number: int) -> PageFacts | None:
+        try:
+            return _read_whole(storage, number).facts
+        except LakeDamaged:
+            on_damaged(number)
+        except FileNotFoundError:
+            pass  # deleted since
+        return None
+
+    unknown = sorted(stored - known.keys())
+    known |= {facts.page: facts for facts in storage.each(facts_of, unknown) if facts}
     return {key: [known[number] for number in pages if number in known] for key, pages in page_sets.items()}
 
 
@@ -128,25 +141,13 @@ def read_page(storage: Storage, number: int) -> StoredPage:
     Raises:
         LakeError: there is none, or it is damaged.
     """
-    path = layout.raw_page(number)
     try:
-        data = storage.read(path)
+        return _read_whole(storage, number)
     except FileNotFoundError:
+        path = storage.location(layout.raw_page(number))
         raise LakeError(
-            f"page {number} is not in the lake ({storage.location(path)}): materialize raw_pages for its page set first"
+            f"page {number} is not in the lake ({path}): materialize raw_pages for its page set first"
         ) from None
-    facts = _facts(data)
-    try:
-        if facts is None:
-            raise OSError("its facts are missing")
-        body = _CODEC.decompress(data, decompressed_size=facts.bytes)
-        if hashlib.sha256(body).hexdigest() != facts.sha256:
-            raise OSError("its content is not what was stored")
-    except OSError as error:
-        raise LakeDamaged(
-            f"{storage.location(path)} is damaged ({error}): delete it and materialize raw_pages for its page set again"
-        ) from None
-    return StoredPage(facts, body)
 
 
 def stored_numbers(storage: Storage) -> list[int]:
@@ -166,6 +167,24 @@ def _read_index(storage: Storage, page_set: str) -> list[PageFacts]:
         return [PageFacts(**row) for row in tables.read_table(storage, RAW_PAGE_INDEX, page_set).to_pylist()]
     except LakeError:  # none yet, or a damaged one: the pages know
         return []
+
+
+def _read_whole(storage: Storage, number: int) -> StoredPage:
+    path = layout.raw_page(number)
+    data = storage.read(path)
+    facts = _facts(data)
+    try:
+        if facts is None:
+            raise OSError("its facts are missing")
+        body = _CODEC.decompress(data, decompressed_size=facts.bytes)
+        if hashlib.sha256(body).hexdigest() != facts.sha256:
+            raise OSError("its content is not what was stored")
+    except OSError as error:
+        raise LakeDamaged(
+            f"{storage.location(path)} is damaged ({error}): run `neo run` or materialize raw_pages for its page set, "
+            "either fetches it again"
+        ) from None
+    return StoredPage(facts, body)
 
 
 def _facts(data: pa.Buffer) -> PageFacts | None:

@@ -143,15 +143,15 @@ class Storage:
             raise LakeError(f"a file in {self.location(directory)} has a name that is not UTF-8: rename it") from None
 
     def md5s(self, paths: Iterable[str]) -> dict[str, str]:
-        """The MD5 of those files that are there, as one listing of S3 tells it; not to be asked of a local lake.
+        """The MD5 of those files that are there: on S3 as one listing tells it, on disk of what is read.
 
-        What was not written by one plain PUT, or is encrypted with a key of KMS, has another digest there.
+        What was not written to S3 by one plain PUT, or is encrypted with a key of KMS, has another digest there.
         """
         names = sorted(paths)
         if not names:
             return {}
         with self._plainly("list", os.path.commonpath(names)):
-            return self._bucket.md5s(names)
+            return self._place.md5s(names)
 
     def reader(self, paths: Iterable[str]) -> Callable[[str], pa.Buffer]:
         """What reads files that a process needs several times: as `read` does, but on S3 a file that it has read before

@@ -129,7 +129,9 @@ def assert_told_as_damaged(lake: Storage) -> None:
     with pytest.raises(LakeError) as caught:
         raw_pages.read_page(lake, 7)
     assert str(caught.value).startswith(f"{lake.location(layout.raw_page(7))} is damaged (")
-    assert str(caught.value).endswith("): delete it and materialize raw_pages for its page set again")
+    assert str(caught.value).endswith(
+        "): run `neo run` or materialize raw_pages for its page set, either fetches it again"
+    )
 
 
 @pytest.mark.parametrize("share", [0, 0.001, 0.3, 0.9, 0.999])
