@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from neo_assets.failures import told_to_dagster
+from neo_assets.failures import NotComputed, told_to_dagster
 from neo_assets.lake.landing import waiting
 from neo_assets.lake.storage import Storage
 from neo_assets.landing import Landing
@@ -92,11 +92,11 @@ def _land(settings: Settings, job_named: JobNamed) -> dg.JobDefinition:
 
         with told_to_dagster():
             report = Landing(lake, settings, context.instance, execute).take_in(_SETTLED_S)
-        for line in report.lines:
-            context.log.info(line)
-        context.add_output_metadata({"files": report.files, "computed": report.counted})
-        if report.failed:
-            raise dg.Failure(f"could not be computed: {', '.join(report.failed)}", allow_retries=False)
+            for line in report.lines:
+                context.log.info(line)
+            context.add_output_metadata({"files": report.files, "computed": report.counted})
+            if report.failed:
+                raise NotComputed(f"could not be computed: {', '.join(report.failed)}")
 
     @dg.job(description="What lies in the landing zone in, counts out.")
     def land() -> None:

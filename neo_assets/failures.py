@@ -1,5 +1,5 @@
-"""What went wrong, told to Dagster: the one place that maps our errors to `Failure` and decides whether a retry is
-allowed.
+"""What went wrong, told to Dagster: the one place that maps our errors to `Failure`, and says whether the step or the
+run may be retried.
 """
 
 import contextlib
@@ -11,6 +11,9 @@ from neo_assets.lake.storage import LakeError
 from neo_assets.neows.budget import BudgetError
 from neo_assets.neows.errors import NeoWsError
 from neo_assets.words import counted, some
+
+_RUN_RETRY = "dagster/retry_on_asset_or_op_failure"
+"""The tag of a run by which Dagster's run retries go (https://docs.dagster.io/deployment/execution/run-retries)."""
 
 
 class StateUnwritable(Exception):
@@ -39,14 +42,31 @@ class PagesMissing(Exception):
         return any(error.retryable for error in self.errors)
 
 
-EXPECTED = (LakeError, BudgetError, NeoWsError, PagesMissing, StateUnwritable)
+class NotComputed(Exception):
+    """What landed is stored, and some of it could not be counted."""
+
+
+EXPECTED = (LakeError, BudgetError, NeoWsError, NotComputed, PagesMissing, StateUnwritable)
 """What can go wrong without anything being wrong with the program; the message alone tells enough."""
 
 
 @contextlib.contextmanager
 def told_to_dagster() -> Iterator[None]:
-    """Turn our errors into a Dagster `Failure` of one clear line, which is retried only where that can help."""
+    """Around what a step does: turns our errors into a Dagster `Failure` of one clear line.
+
+    One that trying again cannot help is retried neither by the step's retry policy nor by the instance's run retries;
+    a run that crashes is another matter, and is.
+    """
     try:
         yield
     except EXPECTED as error:
-        raise dg.Failure(str(error), allow_retries=getattr(error, "retryable", False)) from error
+        may_retry = getattr(error, "retryable", False)
+        if not may_retry:
+            _forbid_run_retry(dg.OpExecutionContext.get())
+        raise dg.Failure(str(error), allow_retries=may_retry) from error
+
+
+def _forbid_run_retry(context: dg.OpExecutionContext) -> None:
+    # Where nothing retries runs nothing need be forbidden, nor written: the disk may be what is full.
+    if context.instance.run_retries_enabled:
+        context.instance.add_run_tags(context.run_id, {_RUN_RETRY: "false"})

@@ -40,6 +40,7 @@ from neo_assets.schema import (
 )
 from neo_assets.settings import MAX_PAGES, Settings
 from neo_assets.words import counted as said
+from neo_assets.words import some
 
 _ENDINGS = {f".{kind}{compression}": kind for kind in ("json", "ndjson") for compression in ("", ".gz", ".zst")}
 
@@ -162,11 +163,14 @@ class Landing:
         try:
             act()
         except (*EXPECTED, dg.Failure) as error:
-            self._report.failed.append(what)
-            self._report.counted[what] = f"FAILED: {error}"
+            self._fail(what, error)
             return False
         self._report.counted[what] = "computed"
         return True
+
+    def _fail(self, what: str, why: object) -> None:
+        self._report.failed.append(what)
+        self._report.counted[what] = f"FAILED: {why}"
 
     def _store(self, file: LandedFile) -> list[PageFacts]:
         """Store a file's pages.
@@ -241,8 +245,11 @@ class Landing:
         """Compute the page sets anew that these pages belong to; which of them that was."""
         keys = page_sets(self._settings.pages, self._settings.pages_per_set).get_partition_keys()
         affected = {key: pages_of(key) for key in keys if not numbers.isdisjoint(pages_of(key))}
-        counted = []
-        for key, facts in raw_pages.known_facts(self._lake, affected).items():
+        counted, damaged = [], set[int]()
+        for key, facts in raw_pages.known_facts(self._lake, affected, damaged.add).items():
+            if spoilt := sorted(damaged.intersection(affected[key])):
+                self._fail(f"page set {key}", f"page {some(spoilt)} is damaged: `neo run` fetches it again")
+                continue
             if lacking := len(affected[key]) - len(facts):
                 self._report.counted[f"page set {key}"] = f"not computed yet, as it lacks {said(lacking, 'page')}"
                 continue
