@@ -86,9 +86,15 @@ class Disk:
                 aside.unlink(missing_ok=True)
 
     def files(self, directory: str) -> Iterator[fs.FileInfo]:
-        """The files below a directory."""
-        found = self._filesystem.get_file_info(fs.FileSelector(directory, allow_not_found=True, recursive=True))
-        return (info for info in found if info.type == fs.FileType.File)
+        """The files below a directory; links to other directories are not followed, as they may lead in a circle."""
+
+        def refuse(error: OSError) -> None:
+            if not isinstance(error, FileNotFoundError):
+                raise error
+
+        below = os.walk(self._root / directory, onerror=refuse)
+        paths = [os.path.relpath(os.path.join(place, name), self._root) for place, _, names in below for name in names]
+        return (info for info in self._filesystem.get_file_info(paths) if info.type == fs.FileType.File)
 
     def md5s(self, paths: Iterable[str]) -> dict[str, str]:
         """The MD5 of those files that are there."""
@@ -103,19 +109,22 @@ class Disk:
         return self._filesystem.get_file_info(path)
 
     def move(self, path: str, target: str) -> None:
-        """A rename."""
+        """A rename; of a link what it leads to is copied, which itself stays where it is."""
+        source = self._root / path
         (self._root / target).parent.mkdir(parents=True, exist_ok=True)
         try:
-            (self._root / path).rename(self._root / target)
+            if not source.is_symlink():
+                source.rename(self._root / target)
+                return
         except OSError as error:
             if error.errno != errno.EXDEV:  # a directory of the lake may be a mount of its own
                 raise
-            self.write(target, self.read(path))
-            self.delete(path)
+        self.write(target, self.read(path))
+        self.delete(path)
 
     def delete(self, path: str) -> None:
-        """A file, gone."""
-        self._filesystem.delete_file(path)
+        """A file, or a link, gone."""
+        (self._root / path).unlink()
 
     def explain(self, error: Exception) -> tuple[str, bool] | None:
         """What an error of these methods means, and whether it may pass by itself; None for one not of the disk."""

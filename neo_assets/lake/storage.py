@@ -139,7 +139,7 @@ class Storage:
                 (info for info in found if not info.base_name.startswith(".")),
                 key=lambda info: info.path,
             )
-        except UnicodeDecodeError:
+        except UnicodeError:
             raise LakeError(f"a file in {self.location(directory)} has a name that is not UTF-8: rename it") from None
 
     def md5s(self, paths: Iterable[str]) -> dict[str, str]:
