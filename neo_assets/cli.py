@@ -125,7 +125,12 @@ def list_quarantine(as_json: bool) -> None:
         click.echo(
             json.dumps(row)
             if as_json
-            else f"page set {row['page_set']}, page {row['page']}, record {row['index']}: {row['reason']}"
+            else ", ".join(
+                [
+                    *([row["file"]] if row["file"] else []),
+                    f"page set {row['page_set']}, page {row['page']}, record {row['index']}: {row['reason']}",
+                ]
+            )
         )
     if not rows:
         click.echo("Nothing is in quarantine.", err=True)

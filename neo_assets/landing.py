@@ -14,13 +14,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import dagster as dg
 
-from neo_assets.assets.gold import count
-from neo_assets.assets.silver import read_pages
+from neo_assets import landed
 from neo_assets.failures import EXPECTED
-from neo_assets.io_managers import StoredPages
 from neo_assets.lake import landing, raw_pages, source, tables
 from neo_assets.lake.landing import Content, LandedFile
 from neo_assets.lake.raw_pages import PageFacts
@@ -29,22 +28,13 @@ from neo_assets.neows.errors import NotAPage
 from neo_assets.neows.pages import NASA, SIMULATOR, Page, envelope_of
 from neo_assets.neows.redact import redact
 from neo_assets.partitions import LANDED, page_sets, pages_of
-from neo_assets.schema import (
-    CLOSE_APPROACHES,
-    NEAR_MISS_COUNT,
-    NEO_RECORDS,
-    NEOS_PER_PAGE,
-    QUARANTINE,
-    RAW_PAGE_INDEX,
-    YEARLY_APPROACHES,
-)
+from neo_assets.schema import NEOS_PER_PAGE, QUARANTINE, RAW_PAGE_INDEX
 from neo_assets.settings import MAX_PAGES, Settings
 from neo_assets.words import counted as said
 from neo_assets.words import some
 
 _ENDINGS = {f".{kind}{compression}": kind for kind in ("json", "ndjson") for compression in ("", ".gz", ".zst")}
 
-# Objects that landed lie in pages of their own above all Browse pages, numbered by what is in them.
 _OBJECTS_PER_PAGE = 200
 _NUMBERS = 2_000_000_000
 
@@ -123,10 +113,10 @@ class Landing:
                 self._report.files[self._name(file)] = "gone before it could be read"
         numbers = {facts.page for one in taken for facts in one.pages}
         counted = self._count_page_sets({number for number in numbers if number < MAX_PAGES})
-        if max(numbers, default=0) >= MAX_PAGES and self._attempt("landed objects", lambda: count_landed(self._lake)):
+        if self._attempt("landed objects", lambda: landed.compute_outdated(self._lake)):
             counted.append(LANDED)
         if counted:
-            self._attempt("totals", lambda: self._execute("totals", None))
+            self._attempt("totals", lambda: self._run("totals"))
         in_quarantine = Counter(tables.read_page_sets(self._lake, QUARANTINE, counted)["page"].to_pylist())
         for one in taken:
             where = landing.archive(self._lake, one.file, self._clean)
@@ -158,14 +148,19 @@ class Landing:
             *([f"kept but not counted, as NEO_PAGES is {self._settings.pages}"] if outside else []),
         ]
 
-    def _attempt(self, what: str, act: Callable[[], object]) -> bool:
-        """Do something that may go wrong without the rest being wrong."""
+    def _attempt(self, what: str, act: Callable[[], bool]) -> bool:
+        """Do something that may go wrong without the rest being wrong; says whether it was done, as `act` does."""
         try:
-            act()
+            if not act():
+                return False
         except (*EXPECTED, dg.Failure) as error:
             self._fail(what, error)
             return False
         self._report.counted[what] = "computed"
+        return True
+
+    def _run(self, job: str, page_set: str | None = None) -> bool:
+        self._execute(job, page_set)
         return True
 
     def _fail(self, what: str, why: object) -> None:
@@ -186,7 +181,7 @@ class Landing:
         try:
             pages = [self._page(content, owner)] if kind == "json" else self._pages_of_objects(content, owner)
             source.claim(self._lake, owner)
-            return [raw_pages.write_page(self._lake, page) for page in pages]
+            return [raw_pages.write_page(self._lake, page, self._name(file)) for page in pages]
         except OSError as error:
             raise Unreadable(f"it cannot be decompressed: {error}") from None
 
@@ -234,9 +229,9 @@ class Landing:
                     yield json.dumps(text, ensure_ascii=False).encode(), False
 
     def _number(self, body: bytes) -> int:
-        """Where a page of objects goes: the same content always to the same place."""
+        """Where a page of objects goes, by what is in it: the same content always to the same place."""
         sha256 = hashlib.sha256(body).hexdigest()
-        number = MAX_PAGES + int(sha256, 16) % _NUMBERS
+        number = landed.FIRST_NUMBER + int(sha256, 16) % _NUMBERS
         while (facts := raw_pages.read_facts(self._lake, number)) and facts.sha256 != sha256:
             number += 1
         return number
@@ -254,26 +249,10 @@ class Landing:
                 self._report.counted[f"page set {key}"] = f"not computed yet, as it lacks {said(lacking, 'page')}"
                 continue
             tables.write_table(self._lake, RAW_PAGE_INDEX, raw_pages.index(facts), key)
-            landed = sorted(numbers.intersection(affected[key]))
+            came = sorted(numbers.intersection(affected[key]))
             self._instance.report_runless_asset_event(
-                dg.AssetMaterialization("raw_pages", partition=key, metadata={"pages landed": landed})
+                dg.AssetMaterialization("raw_pages", partition=key, metadata={"pages landed": came})
             )
-            if self._attempt(f"page set {key}", lambda key=key: self._execute("recompute", key)):  # type: ignore[misc]
+            if self._attempt(f"page set {key}", partial(self._run, "recompute", key)):
                 counted.append(key)
         return counted
-
-
-def count_landed(lake: Storage) -> None:
-    """Make every table of the landed objects from their stored pages.
-
-    Raises:
-        LakeError: the lake cannot be read or written.
-    """
-    pages = StoredPages(lake, [number for number in raw_pages.stored_numbers(lake) if number >= MAX_PAGES])
-    parsed = read_pages(lake, LANDED, pages)
-    tables.write_table(lake, RAW_PAGE_INDEX, raw_pages.index(pages.read), LANDED)
-    tables.write_table(lake, NEO_RECORDS, parsed.neo_records, LANDED)
-    tables.write_table(lake, CLOSE_APPROACHES, parsed.close_approaches, LANDED)
-    for table in (NEAR_MISS_COUNT, YEARLY_APPROACHES):
-        rows = count(table, tables.open_table(lake, CLOSE_APPROACHES, LANDED))
-        tables.write_table(lake, table, rows, LANDED)

@@ -18,13 +18,14 @@ from dagster._core.instance import InstanceRef
 from sqlalchemy.exc import DBAPIError
 from tqdm import tqdm
 
+from neo_assets import landed
 from neo_assets.automation import QUIET
 from neo_assets.definitions import build_defs
 from neo_assets.failures import PagesMissing, StateUnwritable
 from neo_assets.lake import source
 from neo_assets.lake.raw_pages import PageFacts
 from neo_assets.lake.storage import LakeDamaged, Storage
-from neo_assets.landing import Landing, Report, count_landed
+from neo_assets.landing import Landing, Report
 from neo_assets.neows.budget import DEMO_KEY
 from neo_assets.neows.errors import NeoWsError
 from neo_assets.neows.pages import Page
@@ -79,7 +80,7 @@ class Runner:
         self._instance.dispose()
 
     def refresh(self) -> dict[str, PageSetError]:
-        """Do all page sets that are not done yet.
+        """Do all page sets that are not done yet, and the landed objects.
 
         Returns:
             The page sets that failed, with what went wrong. What a set has done is kept when a later one fails.
@@ -99,6 +100,12 @@ class Runner:
         reusable = reusable_by_page_set(self._lake, self._keys, settings.raw_max_age_hours)
         self._announce(settings.pages - sum(map(len, reusable.values())))
         failed = self._run_page_sets("page_set", self._keys, reusable=reusable)
+        try:
+            if landed.compute_outdated(self._lake):
+                _tell("landed objects: computed")
+        except LakeDamaged as error:
+            _tell(f"landed objects: FAILED: {error}")
+            failed[LANDED] = error
         if sum(self._fetched.values()):
             self._note_stats()
         return failed
@@ -130,7 +137,7 @@ class Runner:
         """Make every table of these page sets anew from the stored pages, without the network."""
         self._run_page_sets("recompute", [key for key in keys if key != LANDED])
         if LANDED in keys:
-            count_landed(self._lake)
+            landed.compute(self._lake)
 
     def land(self) -> Report:
         """Take in what lies in the landing zone, and count it."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -61,13 +61,14 @@ class Snapshot:
     def __init__(self, lake: Storage, page_sets: Sequence[str]) -> None:
         """Reads the page index, the sightings and the quarantine of the page sets that are there."""
         self._page_sets = page_sets
-        self._stored = tables.stored_page_sets(lake, NEO_SIGHTINGS, page_sets)
-        self._index = tables.read_page_sets(lake, RAW_PAGE_INDEX, self._stored).to_pylist()
+        with_landed = tables.stored_page_sets(lake, NEO_SIGHTINGS, [*page_sets, LANDED])
+        index = tables.read_page_sets(lake, RAW_PAGE_INDEX, with_landed)
+        self._outdated = _not_made_from_their_pages(lake, with_landed, index.to_pylist())
+        self._all_quarantined = tables.read_page_sets(lake, QUARANTINE, with_landed)
+        self._stored = [key for key in with_landed if key != LANDED]
+        self._index = _without_landed(index).to_pylist()
+        self._quarantined = _without_landed(self._all_quarantined).num_rows
         self._sightings = tables.read_page_sets(lake, NEO_SIGHTINGS, self._stored)
-        self._quarantined = tables.read_page_sets(lake, QUARANTINE, self._stored).num_rows
-        landed = tables.stored_page_sets(lake, QUARANTINE, [LANDED])
-        self._landed_quarantined = tables.read_page_sets(lake, QUARANTINE, landed).num_rows
-        self._outdated = self._not_made_from_their_pages(lake)
         self._older = _older_copies(self._sightings)
         try:
             self._stats = tables.read_table(lake, CATALOGUE_STATS).to_pylist()[0]
@@ -79,16 +80,6 @@ class Snapshot:
             self._approaches = pc.sum(totals["approaches"], min_count=0).as_py()
         except LakeError:  # not totalled yet
             self._approaches = None
-
-    def _not_made_from_their_pages(self, lake: Storage) -> list[str]:
-        """Page sets whose counts are older than their pages."""
-        origins = {}
-        for key in self._stored:
-            rows = [row for row in self._index if row["page_set"] == key]
-            facts = [PageFacts(**{name: row[name] for name in row if name != "page_set"}) for row in rows]
-            origins[key] = content_origin(facts)
-        counted = [tables.read_origins(lake, table, self._stored) for table in _COUNTS]
-        return [key for key, *made_from in zip(self._stored, *counted, strict=True) if {*made_from} != {origins[key]}]
 
     @property
     def findings(self) -> list[Finding]:
@@ -172,7 +163,7 @@ class Snapshot:
             yield Finding("incomplete", "page sets missing", len(missing), some(missing))
         if self._outdated:
             yield Finding("incomplete", "page sets not computed", len(self._outdated), some(self._outdated))
-        if quarantined := self._quarantined + self._landed_quarantined:
+        if quarantined := self._all_quarantined.num_rows:
             yield Finding("incomplete", "records in quarantine", quarantined, "see `neo quarantine list`")
         if not self._index:
             return
@@ -210,6 +201,20 @@ class Snapshot:
                 yield Finding(
                     "consistent", "/stats counts other approaches", abs(said - (self._approaches or 0)), detail
                 )
+
+
+def _without_landed(rows: pa.Table) -> pa.Table:
+    return rows.filter(pc.not_equal(rows["page_set"], LANDED))
+
+
+def _not_made_from_their_pages(lake: Storage, page_sets: Sequence[str], index: Sequence[dict[str, Any]]) -> list[str]:
+    """Page sets whose counts are older than their pages."""
+    facts: dict[str, list[PageFacts]] = {key: [] for key in page_sets}
+    for row in index:
+        facts[row["page_set"]].append(PageFacts(**{name: row[name] for name in row if name != "page_set"}))
+    counted = [tables.read_origins(lake, table, page_sets) for table in _COUNTS]
+    made_from = zip(page_sets, *counted, strict=True)
+    return [key for key, *origins in made_from if {*origins} != {content_origin(facts[key])}]
 
 
 def _older_copies(sightings: pa.Table) -> pa.Table:

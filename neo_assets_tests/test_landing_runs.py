@@ -99,7 +99,7 @@ class TestCommand:
         (number,) = raw_pages.stored_numbers(zone.lake)
         code, said, _ = self.neo(tmp_path, "quarantine", "list")
         assert code == 0
-        assert said == [f"page set landed, page {number}, record 3: not an object"]
+        assert said == [f"a.ndjson, page set landed, page {number}, record 3: not an object"]
         code, said, _ = self.neo(tmp_path, "quarantine", "replay")
         assert code == 0
         assert totals(zone) == counted(neos(0, 3))

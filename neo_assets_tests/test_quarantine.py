@@ -67,7 +67,7 @@ def test_as_json_the_record_itself_is_there(damaged: Storage, capsys: pytest.Cap
     row = json.loads(capsys.readouterr().out)
     record = json.loads(row.pop("record"))
     assert record["close_approach_data"][0]["miss_distance"]["kilometers"] == "about a million"
-    assert row.keys() == {"page", "index", "reason", "page_set"}
+    assert row.keys() == {"page", "index", "reason", "page_set", "file"}
 
 
 def test_the_run_says_that_the_snapshot_is_incomplete(damaged: Storage, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,7 @@ from neo_assets.lake.storage import LakeError, Storage
 from neo_assets.partitions import page_sets
 from neo_assets.runner import Runner
 from neo_assets.settings import Settings
+from neo_assets.simulator.catalogue import to_json
 from neo_assets_tests.integration.harness import KEY, SIX_PAGES, Faulty, changed, counted, fingerprints, place, serving
 
 SETS = ["00000-00001", "00002-00003"]
@@ -142,6 +143,24 @@ def test_tables_that_are_lost_are_made_again_without_asking(gathered: Storage, n
     assert run() == {}
     assert neows.asked == []
     assert gathered.read(lost) == content
+
+
+def test_landed_objects_are_made_again_where_they_are_not_up_to_date(
+    gathered: Storage, neows: Faulty, run: Run, settings: Callable[..., Settings], capsys: pytest.CaptureFixture[str]
+) -> None:
+    gathered.write("landing/a.ndjson", to_json(SIX_PAGES.neo(100)))
+    with Runner(settings()) as runner:
+        assert runner.land().failed == []
+    lost = "gold/near_miss_count/page_set=landed/data.parquet"
+    content = gathered.read(lost)
+    gathered.delete(lost)
+    capsys.readouterr()
+    assert run() == {}
+    assert capsys.readouterr().err.count("landed objects: computed") == 1
+    assert gathered.read(lost) == content
+    assert run() == {}
+    assert "landed objects" not in capsys.readouterr().err
+    assert neows.asked == []
 
 
 def test_page_sets_of_another_size_reuse_the_pages(gathered: Storage, neows: Faulty, run: Run) -> None:

@@ -15,6 +15,7 @@ COLUMNS = {
         neos int32
         total_elements int64
         md5 string
+        file string?
     """,
     "catalogue_stats": """
         fetched_at timestamp[us, tz=UTC]

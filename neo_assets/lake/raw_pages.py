@@ -54,6 +54,7 @@ class PageFacts:
     neos: int
     total_elements: int
     md5: str
+    file: str | None = None
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,8 @@ class StoredPage:
         return self.facts.fetched_at
 
 
-def write_page(storage: Storage, page: Fetched) -> PageFacts:
-    """Store a page under its number; an older copy is replaced."""
+def write_page(storage: Storage, page: Fetched, file: str | None = None) -> PageFacts:
+    """Store a page under its number; an older copy is replaced. `file` is the landed one that it came in."""
     facts = PageFacts(
         page=page.number,
         fetched_at=page.fetched_at,
@@ -85,9 +86,11 @@ def write_page(storage: Storage, page: Fetched) -> PageFacts:
         neos=page.neos,
         total_elements=page.total_elements,
         md5="",  # is not known before the others are written
+        file=file,
     )
-    note = json.dumps({name: value for name, value in vars(facts).items() if name != "md5"}, default=datetime.isoformat)
-    frame = _FRAME_HEADER.pack(_SKIPPABLE_MAGIC, _FACTS_BYTES) + note.encode().ljust(_FACTS_BYTES)
+    while len(note := _note(facts)) > _FACTS_BYTES:  # a name may be longer than what has room
+        facts = replace(facts, file=f"…{(facts.file or '')[2:]}")
+    frame = _FRAME_HEADER.pack(_SKIPPABLE_MAGIC, _FACTS_BYTES) + note.ljust(_FACTS_BYTES)
     data = _CODEC.compress(page.body, asbytes=True) + frame
     storage.write(layout.raw_page(page.number), data)
     return replace(facts, md5=md5(data))
@@ -185,6 +188,11 @@ def _read_whole(storage: Storage, number: int) -> StoredPage:
             "either fetches it again"
         ) from None
     return StoredPage(facts, body)
+
+
+def _note(facts: PageFacts) -> bytes:
+    told = {name: value for name, value in vars(facts).items() if name != "md5" and value is not None}
+    return json.dumps(told, ensure_ascii=False, default=datetime.isoformat).encode(errors="replace")
 
 
 def _facts(data: pa.Buffer) -> PageFacts | None:

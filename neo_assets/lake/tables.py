@@ -111,7 +111,8 @@ def read_page_sets(storage: Storage, table: Table, page_sets: Sequence[str]) -> 
         for key, part in zip(page_sets, parts, strict=True)
     ]
     none = table.schema.append(pa.field("page_set", pa.string())).empty_table()
-    return with_origin(pa.concat_tables([none, *keyed]), digest(map(made_from, parts)))
+    # Files of earlier versions lack the columns that came later.
+    return with_origin(pa.concat_tables([none, *keyed], promote_options="default"), digest(map(made_from, parts)))
 
 
 def open_table(storage: Storage, table: Table, page_set: str) -> ds.Dataset:

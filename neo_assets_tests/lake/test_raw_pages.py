@@ -11,11 +11,12 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neo_assets.lake import layout, raw_pages
+from neo_assets.lake import layout, raw_pages, tables
 from neo_assets.lake.raw_pages import PageFacts
 from neo_assets.lake.storage import LakeError, Storage
 from neo_assets.neows.pages import Page
@@ -80,7 +81,40 @@ def test_the_facts_of_a_page(lake: Storage) -> None:
         neos=1,
         total_elements=1,
         md5=hashlib.md5(lake.read(layout.raw_page(7))).hexdigest(),
+        file=None,
     )
+
+
+@pytest.mark.parametrize(
+    ("file", "kept"),
+    [
+        ("sub/naïve 小行星.ndjson.gz", "sub/naïve 小行星.ndjson.gz"),
+        (f"{'long ' * 200}name.json", "…g long name.json"),
+        ("\udcff" * 300 + ".json", "….json"),
+    ],
+)
+def test_the_landed_file_that_a_page_came_in_is_known(lake: Storage, file: str, kept: str) -> None:
+    facts = raw_pages.write_page(lake, PAGE, file)
+    stored = raw_pages.read_page(lake, 7)
+    assert stored.body.to_pybytes() == BODY
+    assert stored.facts.file is not None
+    assert stored.facts.file.startswith(kept[0])
+    assert stored.facts.file.endswith(kept[1:])
+    assert stored.facts.file.replace("?", "\udcff") == (facts.file or "")
+
+
+def test_a_page_stored_by_an_earlier_version_is_read(lake: Storage, stored: str) -> None:
+    """Facts that came later are not known of it, in the page nor in the index."""
+    index = raw_pages.index([raw_pages.read_page(lake, 7).facts])
+    assert b"file" not in lake.read(stored).to_pybytes()
+    tables.write_table(lake, RAW_PAGE_INDEX, index, "00007-00007")
+    old = tables.read_table(lake, RAW_PAGE_INDEX, "00007-00007").drop_columns(["file"])
+    sink = pa.BufferOutputStream()
+    pq.write_table(old, sink)
+    lake.write("bronze/raw_page_index/page_set=00007-00007/data.parquet", sink.getvalue())
+    known = raw_pages.known_facts(lake, {"00007-00007": [7]})
+    assert known == {"00007-00007": [raw_pages.read_page(lake, 7).facts]}
+    assert tables.read_page_sets(lake, RAW_PAGE_INDEX, ["00007-00007"])["file"].to_pylist() == [None]
 
 
 def test_facts_are_rows_of_the_index() -> None:
