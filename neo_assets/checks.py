@@ -5,6 +5,7 @@ checks of a page set run in one step, as a step costs more than all of them toge
 """
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
@@ -18,7 +19,6 @@ from neo_assets.assets.gold import total_origin
 from neo_assets.failures import told_to_dagster
 from neo_assets.lake import tables
 from neo_assets.lake.storage import Storage
-from neo_assets.metrics import engine
 from neo_assets.partitions import LANDED, pages_of
 from neo_assets.schema import (
     CLOSE_APPROACHES,
@@ -167,24 +167,18 @@ def approaches_are_possible(read: Read, page_set: str) -> Verdict:
 
 def near_misses_add_up(read: Read, page_set: str) -> Verdict:
     """The count per orbiting body is the one that the stored approaches give."""
-    rows = read(CLOSE_APPROACHES)
-    near = (
-        rows.filter(pc.less(rows["miss_distance_au"], NEAR_MISS_AU))
-        .group_by("orbiting_body")
-        .aggregate([([], "count_all")])
-    )
-    expected = dict(zip(near["orbiting_body"].to_pylist(), near["count_all"].to_pylist(), strict=True))
-    stored = {row["orbiting_body"]: row["near_misses"] for row in read(NEAR_MISS_COUNT).to_pylist()}
-    return stored == expected, {"near misses stored": sum(stored.values()), "counted again": sum(expected.values())}
+    return _add_up(NEAR_MISS_COUNT, read)
 
 
 def years_add_up(read: Read, page_set: str) -> Verdict:
-    """The approaches of all years and bodies are as many as are stored, and no year and body stands twice."""
-    rows = read(YEARLY_APPROACHES)
-    counted = pc.sum(rows["approaches"], min_count=0).as_py()
-    distinct = rows.select(["year", "orbiting_body"]).group_by(["year", "orbiting_body"]).aggregate([]).num_rows
-    stored = read(CLOSE_APPROACHES).num_rows
-    return counted == stored and distinct == rows.num_rows, {"counted": counted, "stored": stored}
+    """The count per year and orbiting body is the one that the stored approaches give, each standing once."""
+    return _add_up(YEARLY_APPROACHES, read)
+
+
+def _add_up(table: Table, read: Read) -> Verdict:
+    rows = read(table)
+    stored, again = _counts(rows), _counts(_count_again(table, read(CLOSE_APPROACHES)))
+    return stored == again and len(stored) == rows.num_rows, {"stored": stored.total(), "counted again": again.total()}
 
 
 def every_page_set_is_counted(lake: Storage, total: str, page_sets: list[str]) -> Verdict:
@@ -194,20 +188,57 @@ def every_page_set_is_counted(lake: Storage, total: str, page_sets: list[str]) -
 
 
 def each_neo_counts_once(lake: Storage, total: str, page_sets: list[str]) -> Verdict:
-    """The total is the sum of the page sets' counts as they are now, less what older copies of a NEO add to it."""
+    """The total is the page sets' counts as they are now, less those of older copies of a NEO, counted again."""
     part, whole = _PARTIALS[total], tables.read_table(lake, _TOTALS[total])
     counted = tables.stored_page_sets(lake, part, [*page_sets, LANDED])
     parts = tables.read_page_sets(lake, part, counted)
     sightings = tables.read_page_sets(lake, NEO_SIGHTINGS, counted)
-    older = engine.superseded(sightings)
-    number = part.columns[-1].name
-    left_out = pc.sum(parts[number], min_count=0).as_py() - pc.sum(whole[number], min_count=0).as_py()
+    older = _older_copies(sightings)
+    left_out = Counter[tuple[Any, ...]]()
+    for page_set, ids in older.items():
+        rows = tables.read_table(lake, CLOSE_APPROACHES, page_set)
+        left_out += _counts(_count_again(part, rows.filter(pc.is_in(rows["neo_id"], pa.array(ids)))))
+    in_total, in_page_sets = _counts(whole), _counts(parts.drop_columns("page_set"))
     current = tables.made_from(whole) == total_origin(counted, parts, sightings)
-    return current and left_out >= 0 and (older.num_rows > 0 or left_out == 0), {
+    exact = in_total + left_out == in_page_sets and len(in_total) == whole.num_rows
+    return current and exact, {
         "computed from the counts as they are now": current,
-        "older copies of NEOs": older.num_rows,
-        "left out with them": left_out,
+        "in total": in_total.total(),
+        "in the page sets": in_page_sets.total(),
+        "older copies of NEOs": sum(map(len, older.values())),
+        "left out with them": left_out.total(),
     }
+
+
+def _older_copies(sightings: pa.Table) -> dict[str, list[str]]:
+    """The NEOs of each page set of which a later copy stands in another, found one by one."""
+    rows = sightings.filter(sightings["is_counted"]).to_pylist()
+    latest = sorted(rows, key=lambda row: (row["fetched_at"], row["page"], row["page_set"]), reverse=True)
+    ids, designations = set[str](), set[str]()
+    older: dict[str, list[str]] = {}
+    for row in latest:
+        if row["neo_id"] in ids or row["principal_designation"] in designations:
+            older.setdefault(row["page_set"], []).append(row["neo_id"])
+        ids.add(row["neo_id"])
+        designations.add(row["principal_designation"])
+    return older
+
+
+def _count_again(part: Table, close_approaches: pa.Table) -> pa.Table:
+    """The counts of a table of a page set, from some of its approaches."""
+    if part is NEAR_MISS_COUNT:
+        near = close_approaches.filter(pc.less(close_approaches["miss_distance_au"], NEAR_MISS_AU))
+        return near.group_by("orbiting_body").aggregate([([], "count_all")])
+    years = close_approaches.append_column("year", pc.year(close_approaches["close_approach_date"]))
+    return years.group_by(["year", "orbiting_body"]).aggregate([([], "count_all")])
+
+
+def _counts(rows: pa.Table) -> Counter[tuple[Any, ...]]:
+    """The last column by all others, added up."""
+    counts = Counter[tuple[Any, ...]]()
+    for *key, number in zip(*(column.to_pylist() for column in rows.columns), strict=True):
+        counts[tuple(key)] += number
+    return counts
 
 
 def snapshot_is_consistent(lake: Storage, snapshot: str, page_sets: list[str]) -> Verdict:

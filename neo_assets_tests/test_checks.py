@@ -19,10 +19,13 @@ from neo_assets.schema import (
     QUARANTINE,
     RAW_PAGE_INDEX,
     TOTAL_NEAR_MISSES,
+    TOTAL_YEARLY_APPROACHES,
     YEARLY_APPROACHES,
     Table,
 )
 from neo_assets.settings import Settings
+from neo_assets.simulator.catalogue import Catalogue
+from neo_assets_tests.assets.by_hand import gather, pages_from
 
 PAGE_SETS = ["00000-00001", "00002-00003"]
 FIRST = PAGE_SETS[0]
@@ -96,6 +99,11 @@ def replaced(column: str, value: Any) -> Callable[[pa.Table], pa.Table]:
     return change
 
 
+def nothing_of(rows: pa.Table) -> pa.Table:
+    """The first row once more, with a count of nothing."""
+    return replaced("approaches", 0)(rows.slice(0, 1))
+
+
 def without_the_last(rows: pa.Table) -> pa.Table:
     return rows.slice(0, rows.num_rows - 1)
 
@@ -129,6 +137,8 @@ def test_all_pass_on_what_the_graph_makes_and_run_with_it(tmp_path: Path) -> Non
         (NEAR_MISS_COUNT, replaced("near_misses", 10_000), {"near_misses_add_up"}),
         (NEAR_MISS_COUNT, without_the_last, {"near_misses_add_up"}),
         (YEARLY_APPROACHES, replaced("approaches", 10_000), {"years_add_up"}),
+        (YEARLY_APPROACHES, replaced("orbiting_body", "Pluto"), {"years_add_up"}),
+        (YEARLY_APPROACHES, lambda rows: pa.concat_tables([rows, nothing_of(rows)]), {"years_add_up"}),
     ],
 )
 def test_damage_to_a_table_of_a_page_set_is_noticed(
@@ -156,6 +166,32 @@ def test_a_page_set_that_is_not_counted_is_noticed(graph: Graph) -> None:
 def test_totals_that_are_not_of_the_counts_as_they_are_now_are_noticed(graph: Graph) -> None:
     graph.change(TOTAL_NEAR_MISSES, replaced("near_misses", 1), page_set=None)
     assert graph.check({"each_neo_counts_once"}) == {"each_neo_counts_once": False}
+
+
+@pytest.fixture
+def moved(graph: Graph) -> Graph:
+    """The catalogue moved between two page sets, so that the second has thirty objects of the first again."""
+    catalogue = Catalogue(40)
+    for hours, page_set, there in ((0, FIRST, catalogue), (1, PAGE_SETS[1], catalogue.inserted(30))):
+        gather(graph.lake, page_set, pages_from(there, page_set, hours))
+    graph.materialize("totals")
+    return graph
+
+
+def test_older_copies_of_objects_are_left_out_of_the_total_to_the_last_approach(moved: Graph) -> None:
+    assert moved.check({"each_neo_counts_once"}) == {"each_neo_counts_once": True}
+
+
+@pytest.mark.parametrize("table", [TOTAL_NEAR_MISSES, TOTAL_YEARLY_APPROACHES], ids=lambda table: table.name)
+@pytest.mark.parametrize("by", [1, -1])
+def test_a_total_that_is_off_by_one_is_noticed_where_objects_stand_twice(moved: Graph, table: Table, by: int) -> None:
+    count = table.columns[-1].name
+
+    def change(rows: pa.Table) -> pa.Table:
+        return replaced(count, rows[count][0].as_py() + by)(rows)
+
+    moved.change(table, change, page_set=None)
+    assert moved.check({"each_neo_counts_once"}) == {"each_neo_counts_once": False}
 
 
 def test_one_check_can_be_run_alone(graph: Graph) -> None:
