@@ -52,6 +52,7 @@ class Settings(BaseSettings):
     base_url: str = _setting("NEOWS_BASE_URL", NASA_BASE_URL, "a URL such as " + NASA_BASE_URL)
     requests_per_hour: int = _setting("NEO_REQUESTS_PER_HOUR", 1000, "a whole number, at least 1", ge=1)
     requests_per_second: float = _setting("NEO_REQUESTS_PER_SECOND", 2.0, "a number above 0", gt=0, allow_inf_nan=False)
+    ledger: Path | None = _setting("NEO_REQUEST_LEDGER", None, "an absolute path of a file")
     raw_max_age_hours: float = _setting(
         "NEO_RAW_MAX_AGE_HOURS", 24.0, "a number of hours, at least 0", ge=0, allow_inf_nan=False
     )
@@ -101,7 +102,7 @@ class Settings(BaseSettings):
             raise ValueError("not a lake")
         return value.rstrip("/") or "/"
 
-    @field_validator("dagster_home")
+    @field_validator("dagster_home", "ledger")
     @classmethod
     def _is_absolute(cls, value: Path | None) -> Path | None:
         if value is not None and not value.is_absolute():
@@ -125,8 +126,10 @@ class Settings(BaseSettings):
 
     @property
     def request_ledger(self) -> Path:
-        """Where the request budget is kept: one file for all processes of this user, whatever lake they work on."""
-        return platformdirs.user_state_path("neo_assets") / "requests.sqlite"
+        """Where the request budget is kept: one file for all processes of this user, whatever lake they work on; of
+        several users where they are told the same one.
+        """
+        return self.ledger or platformdirs.user_state_path("neo_assets") / "requests.sqlite"
 
     @property
     def simulated(self) -> bool:

@@ -45,6 +45,7 @@ def test_defaults(load: Load) -> None:
     assert settings.raw_max_age_hours == 24
     assert settings.engine == "duckdb"
     assert settings.dagster_home is None
+    assert settings.request_ledger.is_relative_to(os.environ["XDG_STATE_HOME"])
 
 
 def test_every_variable_is_read(load: Load) -> None:
@@ -58,12 +59,14 @@ def test_every_variable_is_read(load: Load) -> None:
         NEO_REQUESTS_PER_SECOND="0.5",
         NEO_RAW_MAX_AGE_HOURS="0",
         NEO_ENGINE="duckdb",
+        NEO_REQUEST_LEDGER="/shared/requests.sqlite",
         DAGSTER_HOME="/somewhere",
     )
     assert (settings.lake, settings.pages, settings.pages_per_set) == ("s3://bucket/prefix", 2100, 50)
     assert (settings.keys, settings.base_url) == ((KEY,), "http://127.0.0.1:8000/neo/rest/v1")
     assert (settings.requests_per_hour, settings.requests_per_second, settings.raw_max_age_hours) == (30, 0.5, 0)
     assert (settings.engine, settings.dagster_home) == ("duckdb", Path("/somewhere"))
+    assert settings.request_ledger == Path("/shared/requests.sqlite")
     assert not settings.simulated
 
 
@@ -72,6 +75,7 @@ def test_every_variable_is_read(load: Load) -> None:
     [
         ("NEO_LAKE", "gs://bucket/prefix", "s3://bucket/prefix"),
         ("NEO_LAKE", "s3://", "s3://bucket/prefix"),
+        ("NEO_REQUEST_LEDGER", "requests.sqlite", "an absolute path"),
         ("NEO_PAGES", "0", "from 1 to 100000"),
         ("NEO_PAGES", "-3", "from 1 to 100000"),
         ("NEO_PAGES", "100001", "from 1 to 100000"),

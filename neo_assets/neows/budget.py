@@ -1,7 +1,7 @@
 """The request budget: how many requests each key has in an hour, how close together, and which key is asked next.
 
-Kept in a small SQLite ledger that every process of this user shares, so that several runs at once, or a restart in the
-middle, never spend more than there is. What a request asks for is not known here.
+Kept in a small SQLite ledger that every process of this user shares, or of several users, so that runs at once, or a
+restart in the middle, never spend more than there is. What a request asks for is not known here.
 
 No library was taken: pyrate-limiter 4.5 has the window, but counts and inserts in one transaction only behind a file
 lock that is bound to one thread, and knows neither several keys of which the least used goes first, nor a limit that
@@ -193,17 +193,25 @@ class Budget:
                         self._db.execute("ROLLBACK")
         except (sqlite3.Error, OSError) as error:
             raise BudgetError(
-                f"the request budget's ledger {self._ledger} cannot be used ({error}): make its directory writable, "
-                "or set XDG_STATE_HOME to one that is"
+                f"the request budget's ledger {self._ledger} cannot be used ({error}): make it and its directory "
+                "writable, or set NEO_REQUEST_LEDGER to another place"
             ) from error
 
     @functools.cached_property
     def _db(self) -> sqlite3.Connection:
         self._ledger.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            self._ledger.touch(exist_ok=False)
+            # Whoever may write in its directory may write it too: several users may share a key.
+            self._ledger.chmod(self._ledger.parent.stat().st_mode & 0o666)
         db = sqlite3.connect(self._ledger, timeout=60, isolation_level=None, check_same_thread=False)
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = NORMAL")
-        db.executescript(_TABLES)
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = NORMAL")
+            db.executescript(_TABLES)
+        except sqlite3.Error:
+            db.close()
+            raise
         return db
 
     def close(self) -> None:

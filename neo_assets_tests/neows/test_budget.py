@@ -2,6 +2,8 @@
 
 import itertools
 import multiprocessing
+import multiprocessing.queues
+import os
 import tempfile
 import threading
 from collections import defaultdict
@@ -228,7 +230,9 @@ def test_old_requests_are_forgotten(make: Callable[..., Budget], clock: Clock, t
 def test_a_ledger_that_cannot_be_used_is_told_with_the_way_out(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a directory")
     ledger = tmp_path / "file" / "requests.sqlite"
-    with pytest.raises(BudgetError, match=f"{ledger} cannot be used .*: make its directory writable, or set XDG_STATE"):
+    with pytest.raises(
+        BudgetError, match=f"{ledger} cannot be used .*: make it and its directory writable, or set NEO_REQU"
+    ):
         Budget(ledger, HOST, ["a"], 10, 2).reserve()
 
 
@@ -274,3 +278,36 @@ def test_threads_share_one_budget(make: Callable[..., Budget]) -> None:
     with ThreadPoolExecutor(8) as threads:
         slots = list(threads.map(lambda _: budget.reserve(), range(60)))
     assert_within(slots, 15)
+
+
+@pytest.fixture
+def shared_directory() -> Iterator[Path]:
+    """A directory that every account of the machine may write to; not below pytest's own, which is one account's."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o777)
+        yield Path(name)
+
+
+def spend_as_nobody(ledger: Path, slots: "multiprocessing.queues.Queue[list[Slot]]") -> None:
+    os.setgid(65_534)
+    os.setuid(65_534)
+    slots.put(spend(ledger, 10))
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may take another account")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_accounts_that_share_a_ledger_share_one_budget(shared_directory: Path) -> None:
+    ledger, fork = shared_directory / "requests.sqlite", multiprocessing.get_context("fork")
+    queue: multiprocessing.queues.Queue[list[Slot]] = fork.Queue()
+    ours = spend(ledger, 10)
+    nobody = fork.Process(target=spend_as_nobody, args=(ledger, queue))
+    nobody.start()
+    theirs = queue.get(timeout=30)
+    nobody.join()
+    assert_within([*ours, *theirs, *spend(ledger, 10)], 15)
+
+
+def test_a_ledger_in_a_private_directory_is_private(tmp_path: Path) -> None:
+    (tmp_path / "private").mkdir(mode=0o700)
+    spend(tmp_path / "private/requests.sqlite", 1)
+    assert (tmp_path / "private/requests.sqlite").stat().st_mode & 0o777 == 0o600
