@@ -26,8 +26,12 @@ from neo_assets.schema import RAW_PAGE_INDEX, TABLES
 
 @dataclass(frozen=True)
 class PageDelivery:
-    """The pages of a set: those the lake has already, and how to get the others. What `raw_pages` returns per set."""
+    """The pages of a set: those the lake has already, and how to get the others. What `raw_pages` returns per set.
 
+    `source` is the one that the lake has been found to be of, or None where only the first response can tell.
+    """
+
+    source: str | None
     reused: Sequence[PageFacts]
     missing: Sequence[int]
     fetch: Callable[[Sequence[int], Callable[[Page], None]], None]
@@ -83,7 +87,7 @@ class RawPagesIOManager(dg.IOManager):
                 refused.append(error)
                 raise
 
-        claimed: set[str] = set()
+        claimed = {delivery.source}
         refused: list[LakeError] = []
         delivery.fetch(delivery.missing, store)
         written = tables.write_table(self._storage, RAW_PAGE_INDEX, raw_pages.index(facts), page_set)

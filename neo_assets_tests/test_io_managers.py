@@ -105,7 +105,7 @@ def deliver(lake: Storage, fetch: Fetch, *reused: raw_pages.PageFacts) -> dg.Exe
     @dg.asset(partitions_def=SETS, io_manager_key="raw_pages_io", name="raw_pages")
     def asset() -> dict[str, PageDelivery]:
         missing = sorted({0, 1} - {facts.page for facts in reused})
-        return {FIRST: PageDelivery(reused, missing, fetch)}
+        return {FIRST: PageDelivery(None, reused, missing, fetch)}
 
     return run(lake, asset, partition_key=FIRST)
 

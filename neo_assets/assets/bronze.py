@@ -58,7 +58,7 @@ def bronze_assets(page_sets: dg.PartitionsDefinition, settings: Settings) -> lis
             young = reusable_pages(lake, page_set, settings.raw_max_age_hours)
             reused = [facts for facts in young if facts.page not in config.take_again]
             missing = sorted(set(pages_of(page_set)) - {facts.page for facts in reused})
-            deliveries[page_set] = PageDelivery(reused, missing, neows.fetch)
+            deliveries[page_set] = PageDelivery(neows.source, reused, missing, neows.fetch)
         return deliveries
 
     @dg.asset(

@@ -27,6 +27,7 @@ Found = TypeVar("Found")
 
 _S3 = "s3://"
 _AT_ONCE = 16
+_REMEMBERED_BYTES = 64 << 10
 
 
 class LakeError(Exception):
@@ -58,7 +59,7 @@ class Storage:
     def __init__(self, root: str) -> None:
         """Nothing is opened or made before the first use."""
         self.root = root.rstrip("/") if root.startswith(_S3) else str(Path(root).expanduser().absolute())
-        self._seen: dict[str, tuple[str, pa.Buffer]] = {}
+        self._remembered: dict[str, tuple[str, pa.Buffer]] = {}
 
     @property
     def is_local(self) -> bool:
@@ -69,20 +70,26 @@ class Storage:
         """The full name of a path: what a person or another program opens it by."""
         return f"{self.root}/{path}"
 
-    def read(self, path: str) -> pa.Buffer:
-        """The whole content of a file.
+    def read(self, path: str, *, remember: bool = False) -> pa.Buffer:
+        """The whole content of a file; `remember` a small one for `reader`.
 
         Raises:
             FileNotFoundError: there is none.
             LakeError: it cannot be read.
         """
         with self._plainly("read", path):
-            return self._place.read(path)
+            data = self._place.read(path)
+        if remember:
+            self._remember(path, data)
+        return data
 
-    def read_tail(self, path: str, size: int) -> bytes:
-        """The last `size` bytes of a file, or all of a shorter one. Raises as `read` does."""
+    def read_tail(self, path: str, size: int, *, remember: bool = False) -> bytes:
+        """The last `size` bytes of a file, or all of a shorter one, which `remember` is for. Raises as `read` does."""
         with self._plainly("read", path):
-            return self._place.read_tail(path, size)
+            tail = self._place.read_tail(path, size)
+        if remember and len(tail) < size:
+            self._remember(path, tail)
+        return tail
 
     def each(self, function: Callable[[Item], Found], items: Iterable[Item]) -> Iterator[Found]:
         """What a function that reads the lake gives for each item, in their order.
@@ -104,14 +111,16 @@ class Storage:
             finally:
                 threads.shutdown(wait=False, cancel_futures=True)
 
-    def write(self, path: str, data: bytes | pa.Buffer) -> None:
-        """Put a file in place, whole or not at all; one of that name is replaced.
+    def write(self, path: str, data: bytes | pa.Buffer, *, remember: bool = False) -> None:
+        """Put a file in place, whole or not at all; one of that name is replaced. `remember` a small one for `reader`.
 
         Raises:
             LakeError: it cannot be written; what stood there still stands.
         """
         with self._plainly("write", path):
             self._place.write(path, data)
+        if remember:
+            self._remember(path, data)
 
     def create(self, path: str, data: bytes | pa.Buffer) -> bool:
         """Put a file in place where nothing stands, whole or not at all: of several that try, one does.
@@ -154,22 +163,23 @@ class Storage:
             return self._place.md5s(names)
 
     def reader(self, paths: Iterable[str]) -> Callable[[str], pa.Buffer]:
-        """What reads files that a process needs several times: as `read` does, but on S3 a file that it has read before
-        and that still stands there, by a listing, is not asked for again.
+        """What reads files that a process needs several times: as `read` does, but on S3 a file that it remembers and
+        that still stands there, by one listing, is not asked for again.
         """
         if self.is_local:
             return self.read
-        known = [path for path in paths if path in self._seen]
-        standing = self.md5s(known)
+        remembered = {path: self._remembered[path] for path in paths if path in self._remembered}
+        standing = self.md5s(remembered)
 
         def read(path: str) -> pa.Buffer:
-            digest, data = self._seen.get(path, ("", None))
-            if data is None or standing.get(path) != digest:
-                data = self.read(path)
-                self._seen[path] = md5(data), data
-            return data
+            digest, data = remembered.get(path, ("", None))
+            return data if data is not None and standing.get(path) == digest else self.read(path, remember=True)
 
         return read
+
+    def _remember(self, path: str, data: bytes | pa.Buffer) -> None:
+        if not self.is_local and len(data) <= _REMEMBERED_BYTES:
+            self._remembered[path] = md5(data), pa.py_buffer(data)
 
     def info(self, path: str) -> fs.FileInfo:
         """What stands at a path, if anything: kind, size, time of its last change."""

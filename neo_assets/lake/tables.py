@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -62,7 +63,7 @@ def write_table(storage: Storage, table: Table, rows: pa.Table, page_set: str | 
     pq.write_table(rows, sink, compression="zstd")
     data = sink.getvalue()
     path = layout.table_file(table, page_set)
-    storage.write(path, data)
+    storage.write(path, data, remember=True)
     return WrittenTable(storage.location(path), rows.num_rows, data.size, hashlib.sha256(data).hexdigest())
 
 
@@ -72,19 +73,20 @@ def read_table(storage: Storage, table: Table, page_set: str | None = None) -> p
     Raises:
         LakeError: it is missing or damaged.
     """
-    return _read(storage, table, page_set, storage.read)
+    return _read(storage, table, page_set, partial(storage.read, remember=True))
 
 
 def read_origin(storage: Storage, table: Table, page_set: str) -> str:
     """What a page set's file was made from, without reading its rows. Raises as `read_table` does."""
     with _explained(storage, table, page_set) as path:
-        return _origin(pq.read_schema(pa.BufferReader(storage.read_tail(path, _FOOTER_BYTES))))
+        return _origin(pq.read_schema(pa.BufferReader(storage.read_tail(path, _FOOTER_BYTES, remember=True))))
 
 
 def read_origins(storage: Storage, table: Table, page_sets: Sequence[str]) -> list[str]:
     """What the files of these page sets were made from, empty where one is missing or damaged.
 
-    For small tables that `read_page_sets` is used for too: on S3 no file is read twice.
+    For small tables: on S3 a file that this process has read or written, and that nobody has changed since, is not read
+    again.
 
     Raises:
         LakeUnreachable: the lake does not answer.
@@ -103,7 +105,13 @@ def read_origins(storage: Storage, table: Table, page_sets: Sequence[str]) -> li
 
 
 def read_page_sets(storage: Storage, table: Table, page_sets: Sequence[str]) -> pa.Table:
-    """The files of these page sets as one table with a column `page_set`; made from all that they were made from."""
+    """The files of these page sets as one table with a column `page_set`; made from all that they were made from.
+
+    For small tables, as `read_origins`.
+
+    Raises:
+        LakeError: one of them is missing or damaged.
+    """
     read = storage.reader([layout.table_file(table, key) for key in page_sets])
     parts = list(storage.each(lambda key: _read(storage, table, key, read), page_sets))
     keyed = [

@@ -5,6 +5,7 @@ through kills, and one line where S3 refuses.
 import json
 import signal
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -123,9 +124,18 @@ def test_requests_do_not_grow_but_with_pages_and_tables(at: Place, s3_server: S3
             kinds.append(wire.kinds())
     more = {kind: kinds[1][kind] - kinds[0][kind] for kind in kinds[0]}
     sets, pages = 2, 4
-    # Of each set: a look at what is there, and the lake's mark, twice; its pages; index, 4 silver and 2 gold tables,
-    # which are checked once; five tables are summed up. A page is written and read once.
-    assert more == {"LIST": sets, "PUT": pages + 7 * sets, "GET": pages + (2 + 7 + 5) * sets}
+    # Of each set: a look at what is there, and the lake's mark; its pages; index, 4 silver and 2 gold tables, which the
+    # checks read. What is summed up is not read again. A page is written and read once.
+    assert more == {"LIST": sets, "PUT": pages + 7 * sets, "GET": pages + (1 + 7) * sets}
+
+
+def test_a_run_with_nothing_to_do_reads_each_file_of_a_page_set_once(at: Place, s3_server: S3Server) -> None:
+    assert at.neo("run").code == 0
+    with counting(s3_server) as wire:
+        assert at.neo("run", AWS_ENDPOINT_URL=wire.url).err.count(": up to date") == 2
+    read = Counter(request for request in wire.requests if request.startswith("GET") and "page_set" in request)
+    assert len(read) == 2 * 7
+    assert set(read.values()) == {1}
 
 
 def test_page_sets_of_50_cost_no_more_requests_to_look_at_than_small_ones(at: Place, s3_server: S3Server) -> None:

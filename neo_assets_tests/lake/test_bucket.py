@@ -140,6 +140,28 @@ def test_what_was_read_is_not_asked_for_again_while_it_stands(s3: S3Server, monk
             read()
 
 
+def test_what_was_written_or_read_to_be_remembered_is_not_asked_for_either(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with counting(s3) as wire:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", wire.url)
+        lake = Storage(s3.new_lake())
+        for name in "abcd":
+            lake.write(name, b"small", remember=name == "a")
+        lake.write("large", bytes(1 << 20), remember=True)
+        lake.read("b", remember=True)
+        lake.read_tail("c", 100, remember=True)
+        lake.read_tail("d", 4, remember=True)
+        wire.requests.clear()
+        reader = lake.reader(["a", "b", "c", "d", "large"])
+        assert {name: len(reader(name)) for name in ("a", "b", "c", "d", "large")} == {
+            **dict.fromkeys("abcd", 5),
+            "large": 1 << 20,
+        }
+        assert [request for request in wire.requests if request.startswith("GET")] == ["GET d", "GET large"]
+        assert wire.kinds()["LIST"] == 1
+
+
 # --- refusals
 
 
