@@ -34,21 +34,16 @@ _ADMIN = ["Admin", "Read", "Write", "List", "Tagging"]
 _START_S = 60
 
 
-def policy(bucket: str, prefix: str, *of_objects: str) -> dict[str, Any]:
-    """An IAM policy that allows to list a bucket, and these actions on the objects below a prefix."""
-    return {
-        "Version": "2012-10-17",
-        "Statement": [
-            {"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": f"arn:aws:s3:::{bucket}"},
-            {"Effect": "Allow", "Action": list(of_objects), "Resource": f"arn:aws:s3:::{bucket}/{prefix}*"},
-        ],
-    }
+LEAST = json.loads(
+    re.findall(r"```json\n(.*?)```", (Path(__file__).parents[1] / "README.md").read_text(), re.DOTALL)[0]
+    .replace("your-bucket/neo/", f"{LAKES}/")
+    .replace("your-bucket", LAKES)
+)
+"""The IAM policy that the README says suffices."""
 
+_READ = json.loads(json.dumps(LEAST).replace(', "s3:PutObject", "s3:DeleteObject"', ""))
 
-POLICIES = {
-    "least": policy(LAKES, "", "s3:GetObject", "s3:PutObject", "s3:DeleteObject"),
-    "reader": policy(LAKES, "", "s3:GetObject"),
-}
+POLICIES = {"least": LEAST, "reader": _READ}
 """Who may do what, besides `admin`; the secret of each is its name with `-secret`."""
 
 

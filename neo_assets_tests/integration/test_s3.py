@@ -3,6 +3,7 @@ through kills, and one line where S3 refuses.
 """
 
 import json
+import re
 import signal
 import time
 from collections import Counter
@@ -17,6 +18,7 @@ from neo_assets.lake.storage import Storage
 from neo_assets.settings import Settings
 from neo_assets.simulator.catalogue import Catalogue
 from neo_assets_tests.integration.harness import (
+    CHECKOUT,
     KEY,
     Ended,
     Faulty,
@@ -311,31 +313,27 @@ def test_settings_of_aws_may_stand_in_the_env_file(at: Place, s3_server: S3Serve
     assert "lake.json" in s3_server.keys(lake_of(at))
 
 
-COMPUTE_LOGS = """
-compute_logs:
-  module: dagster_aws.s3.compute_log_manager
-  class: S3ComputeLogManager
-  config:
-    bucket: {bucket}
-    prefix: {prefix}
-    local_dir: data/dagster/compute_logs
-"""
-
-
 @pytest.fixture
 def logs_on_s3(at: Place) -> str:
+    """The lines of `dagster.yaml` for compute logs on S3, in the place of those for the disk. Where in the lake."""
     yaml = (at.path / "dagster.yaml").read_text()
-    begin = yaml.index("compute_logs:")
-    end = yaml.index("\n\n", begin)
-    prefix = f"{lake_of(at).rpartition('/')[2]}/logs"
-    (at.path / "dagster.yaml").write_text(
-        yaml[:begin] + COMPUTE_LOGS.format(bucket=LAKES, prefix=prefix).strip() + yaml[end:]
-    )
-    return prefix
+    on_disk, _, rest = yaml.partition("compute_logs:")[2].partition("# compute_logs:")
+    commented, _, after = rest.partition("\n\n")
+    on_s3 = commented.replace("\n# ", "\n").replace("your-bucket", LAKES)
+    on_s3 = on_s3.replace("neo/compute_logs", f"{lake_of(at).rpartition('/')[2]}/logs")
+    (at.path / "dagster.yaml").write_text(yaml.partition("compute_logs:")[0] + "compute_logs:" + on_s3 + "\n\n" + after)
+    assert on_disk not in (at.path / "dagster.yaml").read_text()
+    return "logs/storage/"
 
 
 def test_compute_logs_may_go_to_s3(at: Place, s3_server: S3Server, logs_on_s3: str) -> None:
     ended = at.materialize("raw_pages", FIRST)
     assert ended.code == 0, ended.err
-    logs = [key for key in s3_server.keys(lake_of(at)) if key.startswith("logs/storage/")]
-    assert logs
+    assert [key for key in s3_server.keys(lake_of(at)) if key.startswith(logs_on_s3)]
+
+
+def test_duckdb_reads_the_tables_where_they_are_as_the_readme_shows(gathered_on_s3: Place) -> None:
+    [line] = re.findall(r"^python -c \"(import duckdb.*)\"$", (CHECKOUT / "README.md").read_text(), re.MULTILINE)
+    ended = gathered_on_s3.run("python", "-c", line.replace("s3://your-bucket/neo", lake_of(gathered_on_s3)))
+    assert ended.code == 0, ended.err
+    assert re.search(r"Earth +│ +0\.\d+", ended.out)
