@@ -78,7 +78,9 @@ RAW_PAGE_INDEX = Table(
         Column(
             "total_elements", pa.int64(), "NEOs in the whole catalogue by this response.", source="page.total_elements"
         ),
-        Column("md5", pa.string(), "MD5 of the stored object, hexadecimal: what S3 lists as its ETag."),
+        Column(
+            "md5", pa.string(), "MD5 of the stored object, hexadecimal; on S3 its ETag, another where KMS encrypts."
+        ),
         Column("file", pa.string(), "Landed file that it came in; null where it was fetched.", nullable=True),
     ),
     asset="raw_pages",

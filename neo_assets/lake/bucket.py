@@ -85,9 +85,10 @@ class Bucket:
                 return b""
             raise
 
-    def write(self, path: str, data: bytes | pa.Buffer) -> None:
-        """An object, in place when its one PUT is complete and not before."""
-        self._client.put_object(Bucket=self._bucket, Key=self._prefix + path, Body=bytes(data))
+    def write(self, path: str, data: bytes | pa.Buffer) -> str:
+        """An object, in place when its one PUT is complete and not before; its ETag."""
+        put = self._client.put_object(Bucket=self._bucket, Key=self._prefix + path, Body=bytes(data))
+        return str(put["ETag"].strip('"'))
 
     def create(self, path: str, data: bytes | pa.Buffer) -> bool:
         """An object where none stands: one PUT, on that condition."""
@@ -107,11 +108,8 @@ class Bucket:
         for item in self._list(Prefix=self._prefix + (f"{directory}/" if directory else "")):
             yield self._info(item["Key"].removeprefix(self._prefix), item["LastModified"], item["Size"])
 
-    def md5s(self, paths: Iterable[str]) -> dict[str, str]:
-        """The MD5 of those objects that are there, as S3 lists them: a GET per thousand.
-
-        An object that was not written by one plain PUT has another ETag, which is given then.
-        """
+    def digests(self, paths: Iterable[str]) -> dict[str, str]:
+        """The ETags of those objects that are there: a GET per thousand."""
         keys = sorted(self._prefix + path for path in paths)
         wanted, found = set(keys), {}
         for item in self._list(Prefix=self._prefix, StartAfter=keys[0][:-1]):

@@ -49,10 +49,11 @@ class Disk:
             length = file.size()
             return bytes(file.read_at(min(size, length), max(0, length - size)))
 
-    def write(self, path: str, data: bytes | pa.Buffer) -> None:
-        """A file, written aside and renamed."""
+    def write(self, path: str, data: bytes | pa.Buffer) -> str:
+        """A file, written aside and renamed; its MD5."""
         with self._aside(path, data) as (aside, target):
             aside.replace(target)
+        return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
     def create(self, path: str, data: bytes | pa.Buffer) -> bool:
         """A file, written aside and linked to its name, which fails where one stands."""
@@ -96,7 +97,7 @@ class Disk:
         paths = [os.path.relpath(os.path.join(place, name), self._root) for place, _, names in below for name in names]
         return (info for info in self._filesystem.get_file_info(paths) if info.type == fs.FileType.File)
 
-    def md5s(self, paths: Iterable[str]) -> dict[str, str]:
+    def digests(self, paths: Iterable[str]) -> dict[str, str]:
         """The MD5 of those files that are there."""
         found = {}
         for path in paths:

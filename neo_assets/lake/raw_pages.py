@@ -16,7 +16,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from neo_assets.lake import layout, tables
-from neo_assets.lake.storage import LakeDamaged, LakeError, Storage, md5
+from neo_assets.lake.storage import LakeDamaged, LakeError, Storage
 from neo_assets.schema import RAW_PAGE_INDEX
 
 _CODEC = pa.Codec("zstd", compression_level=3)
@@ -92,8 +92,7 @@ def write_page(storage: Storage, page: Fetched, file: str | None = None) -> Page
         facts = replace(facts, file=f"…{(facts.file or '')[2:]}")
     frame = _FRAME_HEADER.pack(_SKIPPABLE_MAGIC, _FACTS_BYTES) + note.ljust(_FACTS_BYTES)
     data = _CODEC.compress(page.body, asbytes=True) + frame
-    storage.write(layout.raw_page(page.number), data)
-    return replace(facts, md5=md5(data))
+    return replace(facts, md5=storage.write(layout.raw_page(page.number), data))
 
 
 def read_facts(storage: Storage, number: int) -> PageFacts | None:
@@ -118,7 +117,7 @@ def known_facts(
         on_damaged: is told of each page that is not what was stored, which is taken for missing.
     """
     numbers = [number for pages in page_sets.values() for number in pages]
-    digests = storage.md5s(map(layout.raw_page, numbers))
+    digests = storage.digests(map(layout.raw_page, numbers))
     stored = {number for number in numbers if layout.raw_page(number) in digests}
     begun = [key for key, pages in page_sets.items() if not stored.isdisjoint(pages)]
     indexed = (row for rows in storage.each(lambda key: _read_index(storage, key), begun) for row in rows)
@@ -126,7 +125,7 @@ def known_facts(
 
     def facts_of(number: int) -> PageFacts | None:
         try:
-            return _read_whole(storage, number).facts
+            return replace(_read_whole(storage, number).facts, md5=digests[layout.raw_page(number)])
         except LakeDamaged:
             on_damaged(number)
         except FileNotFoundError:
@@ -201,6 +200,12 @@ def _facts(data: pa.Buffer) -> PageFacts | None:
         return None
     try:
         note = json.loads(tail[_FRAME_HEADER.size :])
-        return PageFacts(**note | {"fetched_at": datetime.fromisoformat(note["fetched_at"]), "md5": md5(data)})
+        return PageFacts(
+            **note
+            | {
+                "fetched_at": datetime.fromisoformat(note["fetched_at"]),
+                "md5": hashlib.md5(data, usedforsecurity=False).hexdigest(),
+            }
+        )
     except (ValueError, TypeError, KeyError):  # damaged
         return None

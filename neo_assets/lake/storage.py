@@ -48,11 +48,6 @@ class LakeUnreachable(LakeError):
     retryable = True
 
 
-def md5(data: bytes | pa.Buffer) -> str:
-    """The digest by which S3 tells what an object is."""
-    return hashlib.md5(data, usedforsecurity=False).hexdigest()
-
-
 class Storage:
     """The lake's root: a local directory (relative to the working directory) or `s3://bucket/prefix`."""
 
@@ -111,16 +106,20 @@ class Storage:
             finally:
                 threads.shutdown(wait=False, cancel_futures=True)
 
-    def write(self, path: str, data: bytes | pa.Buffer, *, remember: bool = False) -> None:
+    def write(self, path: str, data: bytes | pa.Buffer, *, remember: bool = False) -> str:
         """Put a file in place, whole or not at all; one of that name is replaced. `remember` a small one for `reader`.
+
+        Returns:
+            The file's digest, by which `digests` tells later whether it still stands there.
 
         Raises:
             LakeError: it cannot be written; what stood there still stands.
         """
         with self._plainly("write", path):
-            self._place.write(path, data)
+            digest = self._place.write(path, data)
         if remember:
-            self._remember(path, data)
+            self._remember(path, data, digest)
+        return digest
 
     def create(self, path: str, data: bytes | pa.Buffer) -> bool:
         """Put a file in place where nothing stands, whole or not at all: of several that try, one does.
@@ -151,16 +150,17 @@ class Storage:
         except UnicodeError:
             raise LakeError(f"a file in {self.location(directory)} has a name that is not UTF-8: rename it") from None
 
-    def md5s(self, paths: Iterable[str]) -> dict[str, str]:
-        """The MD5 of those files that are there: on S3 as one listing tells it, on disk of what is read.
+    def digests(self, paths: Iterable[str]) -> dict[str, str]:
+        """A digest of those files that are there, by which a change is noticed.
 
-        What was not written to S3 by one plain PUT, or is encrypted with a key of KMS, has another digest there.
+        On disk the MD5 of what is read; on S3 the ETag, as one listing tells it, which is the MD5 too but for objects
+        that KMS encrypts or that were written in parts.
         """
         names = sorted(paths)
         if not names:
             return {}
         with self._plainly("list", os.path.commonpath(names)):
-            return self._place.md5s(names)
+            return self._place.digests(names)
 
     def reader(self, paths: Iterable[str]) -> Callable[[str], pa.Buffer]:
         """What reads files that a process needs several times: as `read` does, but on S3 a file that it remembers and
@@ -169,7 +169,7 @@ class Storage:
         if self.is_local:
             return self.read
         remembered = {path: self._remembered[path] for path in paths if path in self._remembered}
-        standing = self.md5s(remembered)
+        standing = self.digests(remembered)
 
         def read(path: str) -> pa.Buffer:
             digest, data = remembered.get(path, ("", None))
@@ -177,9 +177,9 @@ class Storage:
 
         return read
 
-    def _remember(self, path: str, data: bytes | pa.Buffer) -> None:
+    def _remember(self, path: str, data: bytes | pa.Buffer, digest: str | None = None) -> None:
         if not self.is_local and len(data) <= _REMEMBERED_BYTES:
-            self._remembered[path] = md5(data), pa.py_buffer(data)
+            self._remembered[path] = digest or hashlib.md5(data, usedforsecurity=False).hexdigest(), pa.py_buffer(data)
 
     def info(self, path: str) -> fs.FileInfo:
         """What stands at a path, if anything: kind, size, time of its last change."""

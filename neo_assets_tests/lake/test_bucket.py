@@ -61,7 +61,7 @@ def test_each_use_is_one_request(s3: S3Server, monkeypatch: pytest.MonkeyPatch) 
         lake.read_tail("a/b", 10)
         lake.info("a/b")
         lake.files("a")
-        lake.md5s(["a/b", "a/c"])
+        lake.digests(["a/b", "a/c"])
         lake.delete("a/b")
         kinds = [request.split("?")[0].partition(" ")[0] for request in wire.requests]
     assert kinds == ["PUT", "GET", "GET", "HEAD", "LIST", "LIST", "DELETE"]
@@ -104,7 +104,7 @@ def test_more_than_a_thousand_files_are_listed(s3: S3Server) -> None:
     paths = [f"a/{number:04}" for number in range(1_001)]
     list(lake.each(lambda path: lake.write(path, b"x"), paths))
     assert [info.path for info in lake.files("a")] == paths
-    assert lake.md5s(paths[5:]).keys() == set(paths[5:])
+    assert lake.digests(paths[5:]).keys() == set(paths[5:])
 
 
 def test_what_is_read_together_comes_in_order_and_a_few_ahead_only(s3: S3Server) -> None:

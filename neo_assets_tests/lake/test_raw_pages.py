@@ -21,6 +21,7 @@ from neo_assets.lake.raw_pages import PageFacts
 from neo_assets.lake.storage import LakeError, Storage
 from neo_assets.neows.pages import Page
 from neo_assets.schema import RAW_PAGE_INDEX
+from neo_assets_tests.s3_server import LAKES, S3Server, counting
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 BODY = json.dumps(
@@ -115,6 +116,27 @@ def test_a_page_stored_by_an_earlier_version_is_read(lake: Storage, stored: str)
     known = raw_pages.known_facts(lake, {"00007-00007": [7]})
     assert known == {"00007-00007": [raw_pages.read_page(lake, 7).facts]}
     assert tables.read_page_sets(lake, RAW_PAGE_INDEX, ["00007-00007"])["file"].to_pylist() == [None]
+
+
+def test_a_page_whose_etag_is_no_md5_is_read_whole_once_and_then_known_by_its_etag(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that KMS encrypts, or that another program copied in parts."""
+    lake = Storage(s3.new_lake())
+    raw_pages.write_page(lake, PAGE)
+    where = {"Bucket": LAKES, "Key": f"{lake.root.rpartition('/')[2]}/{layout.raw_page(7)}"}
+    upload = where | {"UploadId": s3.client.create_multipart_upload(**where)["UploadId"]}
+    part = s3.client.upload_part(**upload, PartNumber=1, Body=lake.read(layout.raw_page(7)).to_pybytes())
+    s3.client.complete_multipart_upload(**upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]})
+    with counting(s3) as wire:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", wire.url)
+        lake = Storage(lake.root)
+        (facts,) = raw_pages.known_facts(lake, {"00007-00007": [7]})["00007-00007"]
+        assert "-" in facts.md5
+        tables.write_table(lake, RAW_PAGE_INDEX, raw_pages.index([facts]), "00007-00007")
+        wire.requests.clear()
+        assert raw_pages.known_facts(lake, {"00007-00007": [7]}) == {"00007-00007": [facts]}
+        assert not [request for request in wire.requests if request.startswith("GET bronze/raw_pages/")]
 
 
 def test_facts_are_rows_of_the_index() -> None:
