@@ -31,7 +31,7 @@ run: setup
 	@$(BIN)/neo run
 
 test: setup
-	@$(BIN)/python -m pytest --cov --cov-report=term
+	@$(BIN)/python -m pytest -n auto --maxprocesses 8 --cov --cov-report=term
 
 dev: setup
 	@$(BIN)/dagster dev

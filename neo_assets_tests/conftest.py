@@ -15,6 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+from xdist.scheduler import LoadScopeScheduling
 
 from neo_assets.lake.storage import Storage
 from neo_assets.simulator.app import PREFIX, bind, create_app, make_server
@@ -24,6 +25,41 @@ from neo_assets_tests.s3_server import VERSIONED, S3Server, serving_s3
 configuration.set_hypothesis_home_dir(str(Path(sys.prefix) / "cache" / "hypothesis"))
 hypothesis_settings.register_profile("neo_assets", deadline=None)
 hypothesis_settings.load_profile("neo_assets")
+
+
+HEAD_START = (
+    "test_dagster_cli.py",
+    "test_dagster_dev.py",
+    "test_full_disk.py",
+    "test_secrets.py",
+    "test_wrong_answers.py",
+)
+"""Modules that share what takes long to start, or are run meanwhile (`head_start` in the end-to-end tests)."""
+
+
+class FileByFile(LoadScopeScheduling):
+    """Shares the tests out among processes, those of a file together, as they share costly fixtures.
+
+    The groups of pytest-xdist 3.8 (`--dist loadgroup`) are not seen by pytest 9.2.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "head start" if file.rpartition("/")[2] in HEAD_START else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FileByFile:
+    config.option.loadscopereorder = False  # by the number of tests; here a file with few is the longest
+    return FileByFile(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """First what takes longest, so that no process ends alone with it: the end-to-end tests, then the program, then its
+    parts.
+    """
+    folders = {"integration": 0, "neo_assets_tests": 1}
+    items.sort(key=lambda item: folders.get(item.path.parent.name, 2))
 
 
 @pytest.fixture(autouse=True)

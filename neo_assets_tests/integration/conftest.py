@@ -1,5 +1,5 @@
 """Places, servers and long-running commands that several end-to-end tests use. What takes long is started with the
-first test and looked at by the last, so that waiting costs nothing.
+first of several modules, which one process runs, and looked at by the last, so that waiting costs nothing.
 """
 
 import contextlib
@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from neo_assets.simulator.app import PREFIX, create_app
 from neo_assets.simulator.catalogue import to_json
+from neo_assets_tests.conftest import HEAD_START
 from neo_assets_tests.integration.harness import KEY, SIX_PAGES, Place, Started, free_port, listening, place, serving
 
 ASSETS = ["raw_pages", "neo_records", "close_approaches", "near_miss_count", "yearly_approaches"]
@@ -31,9 +32,11 @@ mutation($p: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $p
 """
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def head_start(request: pytest.FixtureRequest) -> None:
     """Start at once what takes long, where a test that was asked for will look at it."""
+    if request.path.name not in HEAD_START:
+        return
     wanted = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
     for name in SLOW:
         if name in wanted:

@@ -7,7 +7,10 @@ import pytest
 from neo_assets.lake.storage import Storage
 from neo_assets.simulator.catalogue import Catalogue
 from neo_assets.summary import summarize
+from neo_assets_tests.integration.conftest import TOGETHER
 from neo_assets_tests.integration.harness import CHECKOUT, Place, changed, counted, fingerprints, place
+
+pytestmark = TOGETHER
 
 FIRST, SECOND = "00000-00001", "00002-00003"
 OF_A_SET = {
