@@ -4,9 +4,10 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
@@ -17,9 +18,11 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from xdist.scheduler import LoadScopeScheduling
 
+from neo_assets import cli
 from neo_assets.lake.storage import Storage
 from neo_assets.simulator.app import PREFIX, bind, create_app, make_server
 from neo_assets.simulator.catalogue import Catalogue
+from neo_assets_tests.integration.harness import Ended
 from neo_assets_tests.s3_server import VERSIONED, S3Server, serving_s3
 
 configuration.set_hypothesis_home_dir(str(Path(sys.prefix) / "cache" / "hypothesis"))
@@ -98,24 +101,75 @@ def disk_lake(tmp_path: Path) -> Storage:
     return Storage(str(tmp_path / "lake"))
 
 
+@dataclass
+class Lakes:
+    """Makes empty lakes of one kind."""
+
+    new: Callable[[], Storage]
+    share: float = 1
+
+    def examples(self, most: int) -> int:
+        """How many examples of a property are tried: on S3, where each takes longer, fewer."""
+        return round(most * self.share)
+
+
 @pytest.fixture(params=["disk", "s3"])
-def lake(request: pytest.FixtureRequest) -> Storage:
-    """An empty lake: on disk, and again on S3."""
+def lakes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Lakes:
+    """Lakes on disk, and again on S3."""
     if request.param == "disk":
-        return request.getfixturevalue("disk_lake")
-    return Storage(request.getfixturevalue("s3").new_lake(VERSIONED))
+        return Lakes(lambda: Storage(str(tmp_path_factory.mktemp("place") / "lake")))
+    server: S3Server = request.getfixturevalue("s3")
+    return Lakes(lambda: Storage(server.new_lake(VERSIONED)), share=0.25)
+
+
+@pytest.fixture
+def lake(lakes: Lakes) -> Storage:
+    """An empty lake: on disk, and again on S3."""
+    return lakes.new()
 
 
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No connection can be made, not even to this machine."""
+    """No connection can be made, not even to this machine, but to S3 where that is in the settings."""
+    connect, resolve = socket.socket.connect, socket.getaddrinfo
+
+    def allowed(host: str, port: object) -> bool:
+        return os.environ.get("AWS_ENDPOINT_URL") == f"http://{host}:{port}"
+
+    def connect_to_s3(self: socket.socket, address: tuple[str, int]) -> None:
+        assert allowed(*address), "a connection was attempted"
+        connect(self, address)
+
+    def resolve_s3(host: str, port: object, *arguments: Any, **options: Any) -> Any:
+        assert allowed(host, port), "a connection was attempted"
+        return resolve(host, port, *arguments, **options)
 
     def refuse(*_: object) -> None:
         raise AssertionError("a connection was attempted")
 
-    for name in ("connect", "connect_ex"):
-        monkeypatch.setattr(socket.socket, name, refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", connect_to_s3)
+    monkeypatch.setattr(socket.socket, "connect_ex", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", resolve_s3)
+
+
+@pytest.fixture
+def neo(capfd: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    """Runs `neo` in this process, as its entry point does; settings may be added to those in the environment."""
+
+    def neo(*arguments: str, **settings: object) -> Ended:
+        capfd.readouterr()
+        code = 0
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in settings.items():
+                patch.setenv(name, str(value))
+            patch.setattr(sys, "argv", ["neo", *arguments])
+            try:
+                cli.main()
+            except SystemExit as end:
+                code = int(end.code or 0)
+        return Ended(code, *capfd.readouterr())
+
+    return neo
 
 
 @dataclass

@@ -1,8 +1,6 @@
 """Asset checks: they pass on what the graph makes, and each one notices the damage that it is for."""
 
-import shutil
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -10,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from neo_assets.definitions import build_defs
-from neo_assets.lake import tables
+from neo_assets.lake import layout, tables
 from neo_assets.lake.storage import Storage
 from neo_assets.schema import (
     CLOSE_APPROACHES,
@@ -26,6 +24,7 @@ from neo_assets.schema import (
 from neo_assets.settings import Settings
 from neo_assets.simulator.catalogue import Catalogue
 from neo_assets_tests.assets.by_hand import gather, pages_from
+from neo_assets_tests.integration.harness import copy
 
 PAGE_SETS = ["00000-00001", "00002-00003"]
 FIRST = PAGE_SETS[0]
@@ -46,9 +45,9 @@ Verdicts = dict[str, bool]
 class Graph:
     """A gathered lake, and the checks alone on it."""
 
-    def __init__(self, root: Path) -> None:
-        self.lake = Storage(str(root))
-        values: dict[str, Any] = {"lake": str(root), "pages": 4, "pages_per_set": 2}
+    def __init__(self, lake: Storage) -> None:
+        self.lake = lake
+        values: dict[str, Any] = {"lake": lake.root, "pages": 4, "pages_per_set": 2}
         self.defs = build_defs(Settings(_env_file=None, **values))
         self.graph = self.defs.resolve_asset_graph()
 
@@ -73,9 +72,9 @@ class Graph:
 
 
 @pytest.fixture(scope="module")
-def gathered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def gathered(tmp_path_factory: pytest.TempPathFactory) -> Storage:
     """A lake with everything in it, not to be changed."""
-    lake = tmp_path_factory.mktemp("gathered") / "lake"
+    lake = Storage(str(tmp_path_factory.mktemp("gathered") / "lake"))
     graph = Graph(lake)
     for page_set in PAGE_SETS:
         graph.materialize("page_set", page_set)
@@ -84,8 +83,8 @@ def gathered(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def graph(tmp_path: Path, gathered: Path) -> Graph:
-    return Graph(shutil.copytree(gathered, tmp_path / "lake"))
+def graph(gathered: Storage, lake: Storage) -> Graph:
+    return Graph(copy(gathered, lake))
 
 
 def replaced(column: str, value: Any) -> Callable[[pa.Table], pa.Table]:
@@ -108,8 +107,8 @@ def without_the_last(rows: pa.Table) -> pa.Table:
     return rows.slice(0, rows.num_rows - 1)
 
 
-def test_all_pass_on_what_the_graph_makes_and_run_with_it(tmp_path: Path) -> None:
-    graph = Graph(tmp_path / "lake")
+def test_all_pass_on_what_the_graph_makes_and_run_with_it(lake: Storage) -> None:
+    graph = Graph(lake)
     for page_set in PAGE_SETS:
         evaluated = graph.materialize("page_set", page_set).get_asset_check_evaluations()
         assert {check.check_name: check.passed for check in evaluated} == dict.fromkeys(OF_A_PAGE_SET, True)
@@ -159,7 +158,7 @@ def test_a_record_in_quarantine_is_noticed(graph: Graph) -> None:
 
 
 def test_a_page_set_that_is_not_counted_is_noticed(graph: Graph) -> None:
-    Path(graph.lake.root, f"gold/near_miss_count/page_set={FIRST}/data.parquet").unlink()
+    graph.lake.delete(layout.table_file(NEAR_MISS_COUNT, FIRST))
     assert graph.check({"every_page_set_is_counted"}) == {"every_page_set_is_counted": False}
 
 

@@ -13,9 +13,11 @@ import httpx
 import pytest
 
 from neo_assets import cli
+from neo_assets.lake.storage import Storage
 from neo_assets.settings import ALLOWED
 from neo_assets.simulator.catalogue import Catalogue
 from neo_assets_tests.integration.harness import Ended, Place, changed, counted, fingerprints, listening, place
+from neo_assets_tests.s3_server import VERSIONED
 
 Neo = Callable[..., Ended]
 
@@ -31,30 +33,26 @@ class Here:
 
     path: Path
     neo: Neo
+    lake: Storage
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Here:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, neo: Neo) -> Here:
     directory = tmp_path / "here"
     directory.mkdir()
     monkeypatch.chdir(directory)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
 
-    def neo(*arguments: str, **settings: object) -> Ended:
-        capfd.readouterr()
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in settings.items():
-                patch.setenv(name, str(value))
-            patch.setattr(sys, "argv", ["neo", *arguments])
-            try:
-                cli.main()
-            except SystemExit as end:
-                code = int(end.code or 0)
-            else:
-                code = 0
-        return Ended(code, *capfd.readouterr())
+    return Here(directory, neo, Storage("data/lake"))
 
-    return Here(directory, neo)
+
+@pytest.fixture(params=["disk", "s3"])
+def anywhere(request: pytest.FixtureRequest, here: Here, monkeypatch: pytest.MonkeyPatch) -> Here:
+    """Such a directory, its lake being where no setting says otherwise, and again on S3."""
+    if request.param == "s3":
+        here.lake = Storage(request.getfixturevalue("s3").new_lake(VERSIONED))
+        monkeypatch.setenv("NEO_LAKE", here.lake.root)
+    return here
 
 
 def one_line(ended: Ended) -> str:
@@ -101,8 +99,8 @@ class TestHelp:
 class TestRun:
     """`neo run` on the embedded simulator."""
 
-    def test_only_the_table_goes_to_standard_output_and_progress_to_standard_error(self, here: Here) -> None:
-        ended = here.neo("run", NEO_PAGES=2, NEO_PAGES_PER_SET=1)
+    def test_only_the_table_goes_to_standard_output_and_progress_to_standard_error(self, anywhere: Here) -> None:
+        ended = anywhere.neo("run", NEO_PAGES=2, NEO_PAGES_PER_SET=1)
         assert ended.code == 0
         assert re.fullmatch(r"([A-Z][\w' ]+? {2,}\S.*\n)+", ended.out)
         for name in (
@@ -118,7 +116,7 @@ class TestRun:
         ):
             assert re.search(rf"^{name} ", ended.out, re.MULTILINE)
         assert re.search(r"^Source +simulator", ended.out)
-        assert str(here.path / "data/lake") in ended.out
+        assert re.search(rf"^Files +{re.escape(anywhere.lake.root)}$", ended.out, re.MULTILINE)
         first, *sets = ended.err.splitlines()
         assert first.startswith("Gathering 2 pages in 2 page sets from the embedded simulator into ")
         assert [line.split(":")[0] for line in sets] == [
@@ -127,14 +125,14 @@ class TestRun:
         ]
         assert all("1 page fetched, 0 reused" in line for line in sets)
 
-    def test_the_second_run_fetches_and_writes_nothing_but_the_totals(self, here: Here) -> None:
-        first = here.neo("run", NEO_PAGES=2)
-        before = fingerprints(here.path / "data/lake")
-        second = here.neo("run", NEO_PAGES=2)
+    def test_the_second_run_fetches_and_writes_nothing_but_the_totals(self, anywhere: Here) -> None:
+        first = anywhere.neo("run", NEO_PAGES=2)
+        before = fingerprints(anywhere.lake)
+        second = anywhere.neo("run", NEO_PAGES=2)
         assert (second.code, second.out) == (0, first.out)
-        assert here.neo("totals", NEO_PAGES=2).out == first.out
+        assert anywhere.neo("totals", NEO_PAGES=2).out == first.out
         assert "page set 00000-00001: up to date" in second.err
-        after = fingerprints(here.path / "data/lake")
+        after = fingerprints(anywhere.lake)
         assert [name for name in changed(before, after) if "page_set=" in name or "raw_pages" in name] == []
         assert {name: digest for name, (digest, _) in before.items()} == {n: d for n, (d, _) in after.items()}
 
@@ -155,9 +153,9 @@ class TestRun:
 class TestTotals:
     """`neo totals`."""
 
-    def test_they_are_one_json_object_that_agrees_with_the_objects(self, here: Here) -> None:
-        here.neo("run", NEO_PAGES=2)
-        ended = here.neo("totals", "--json", NEO_PAGES=2)
+    def test_they_are_one_json_object_that_agrees_with_the_objects(self, anywhere: Here) -> None:
+        anywhere.neo("run", NEO_PAGES=2)
+        ended = anywhere.neo("totals", "--json", NEO_PAGES=2)
         assert ended.code == 0
         assert ended.err == ""
         assert ended.out.count("\n") == 1
@@ -165,13 +163,14 @@ class TestTotals:
         assert totals.keys() >= TOTALS
         expected = {"source": "simulator", "pages": 2, "page_sets": 1} | counted(Catalogue(), 40)
         assert totals.items() >= expected.items()
-        assert "2 in 1 of 2 page sets" in here.neo("totals", NEO_PAGES=4).out, "less than is asked for is said"
+        assert "2 in 1 of 2 page sets" in anywhere.neo("totals", NEO_PAGES=4).out, "less than is asked for is said"
 
-    def test_before_any_run_they_are_missing_in_one_line(self, here: Here) -> None:
-        ended = here.neo("totals")
+    def test_before_any_run_they_are_missing_in_one_line(self, anywhere: Here) -> None:
+        ended = anywhere.neo("totals")
         assert ended.code == 1
         assert re.match(r"Error: .*run `neo run`", one_line(ended))
-        assert list(here.path.iterdir()) == []
+        assert list(anywhere.path.iterdir()) == []
+        assert anywhere.lake.files("") == []
 
 
 class TestWrongSettings:

@@ -165,12 +165,11 @@ def test_the_lake_is_where_the_settings_say(defs: dg.Definitions, elsewhere: Pat
     assert lake.root == str(elsewhere)
 
 
-def test_a_resource_can_be_replaced_and_the_io_managers_follow_it(tmp_path: Path) -> None:
-    other = Storage(str(tmp_path / "other"))
-    defs = build_defs(settings(lake=str(tmp_path / "lake"), pages=1, pages_per_set=1), lake=other)
+def test_a_resource_can_be_replaced_and_the_io_managers_follow_it(tmp_path: Path, lake: Storage) -> None:
+    defs = build_defs(settings(lake=str(tmp_path / "lake"), pages=1, pages_per_set=1), lake=lake)
     result = defs.resolve_job_def("page_set").execute_in_process(partition_key="00000-00000")
     assert result.success
-    assert (tmp_path / "other/gold/near_miss_count/page_set=00000-00000/data.parquet").exists()
+    assert lake.info("gold/near_miss_count/page_set=00000-00000/data.parquet").is_file
     assert not (tmp_path / "lake").exists()
 
 

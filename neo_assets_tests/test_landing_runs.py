@@ -1,7 +1,6 @@
 """The landing zone in Dagster and on the command line: the job, the sensor, `neo land`."""
 
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,11 @@ import pytest
 
 from neo_assets.lake import raw_pages
 from neo_assets.lake.storage import Storage
+from neo_assets_tests.integration.harness import Ended
 from neo_assets_tests.landing_zone import Zone, age, counted, lines, neos, totals
 from neo_assets_tests.neows.examples import body
+
+Neo = Callable[..., Ended]
 
 
 @pytest.fixture
@@ -76,30 +78,30 @@ class TestDagster:
 
 
 class TestCommand:
-    def neo(self, at: Path, *arguments: str) -> tuple[int, list[str], str]:
-        command = [str(Path(sys.executable).with_name("neo")), *(arguments or ["land"])]
-        ended = subprocess.run(command, cwd=at, capture_output=True, text=True, check=False, timeout=120)
-        return ended.returncode, ended.stdout.splitlines(), ended.stderr
+    @pytest.fixture
+    def zone(self, lake: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Zone:
+        monkeypatch.setenv("NEO_LAKE", lake.root)
+        return Zone(lake, tmp_path)
 
-    def test_it_says_what_was_done(self, tmp_path: Path) -> None:
-        assert self.neo(tmp_path)[:2] == (0, ["Nothing to do: no file waits in data/lake/landing."])
-        zone = Zone(Storage(str(tmp_path / "data/lake")), tmp_path)
+    def test_it_says_what_was_done(self, zone: Zone, neo: Neo) -> None:
+        ended = neo("land")
+        assert (ended.code, ended.out) == (0, f"Nothing to do: no file waits in {zone.lake.root}/landing.\n")
         zone.drop("a.ndjson", lines(*neos(0, 3)))
-        assert self.neo(tmp_path)[:2] == (0, ["a.ndjson: 3 objects", "landed objects: computed", "totals: computed"])
+        ended = neo("land")
+        assert ended.code == 0
+        assert ended.out.splitlines() == ["a.ndjson: 3 objects", "landed objects: computed", "totals: computed"]
         assert totals(zone) == counted(neos(0, 3))
         zone.drop("b.json", b"")
-        code, said, error = self.neo(tmp_path)
-        assert (code, said) == (1, ["b.json: SET ASIDE: it is empty"])
-        assert error == "Error: not taken in, or not computed: b.json\n"
+        ended = neo("land")
+        assert (ended.code, ended.out) == (1, "b.json: SET ASIDE: it is empty\n")
+        assert ended.err == "Error: not taken in, or not computed: b.json\n"
 
-    def test_lines_in_quarantine_are_listed_and_read_again(self, tmp_path: Path) -> None:
-        zone = Zone(Storage(str(tmp_path / "data/lake")), tmp_path)
+    def test_lines_in_quarantine_are_listed_and_read_again(self, zone: Zone, neo: Neo) -> None:
         zone.drop("a.ndjson", lines(*neos(0, 3)) + b"no JSON")
         zone.land()
         (number,) = raw_pages.stored_numbers(zone.lake)
-        code, said, _ = self.neo(tmp_path, "quarantine", "list")
-        assert code == 0
-        assert said == [f"a.ndjson, page set landed, page {number}, record 3: not an object"]
-        code, said, _ = self.neo(tmp_path, "quarantine", "replay")
-        assert code == 0
+        ended = neo("quarantine", "list")
+        assert ended.code == 0
+        assert ended.out == f"a.ndjson, page set landed, page {number}, record 3: not an object\n"
+        assert neo("quarantine", "replay").code == 0
         assert totals(zone) == counted(neos(0, 3))

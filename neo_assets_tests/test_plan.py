@@ -12,6 +12,12 @@ from neo_assets.resources import NeoWs
 from neo_assets.settings import Settings
 
 
+@pytest.fixture(autouse=True)
+def _lake(lake: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lake of each test, as a user sets it."""
+    monkeypatch.setenv("NEO_LAKE", lake.root)
+
+
 def plan() -> Plan:
     settings = Settings.load()
     return make_plan(settings, Storage(settings.lake), NeoWs(settings))

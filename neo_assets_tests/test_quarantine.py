@@ -1,6 +1,7 @@
 """Records that cannot be read: listed with their reasons, and read again when page or program are mended."""
 
 import json
+from dataclasses import dataclass
 
 import pytest
 
@@ -10,14 +11,26 @@ from neo_assets.lake.storage import Storage
 from neo_assets.neows.pages import Page
 
 
-@pytest.fixture(scope="module")
-def lake(tmp_path_factory: pytest.TempPathFactory) -> Storage:
-    """A lake of one page, of which one approach cannot be read."""
-    place = tmp_path_factory.mktemp("damaged")
-    lake = Storage(str(place / "lake"))
+@dataclass
+class Damaged:
+    """A lake of one page, of which one approach cannot be read; and the settings by which it is reached."""
+
+    lake: Storage
+    settings: dict[str, str]
+
+
+@pytest.fixture(scope="module", params=["disk", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Damaged:
+    """A damaged lake on disk, and again on S3."""
+    directory = tmp_path_factory.mktemp("damaged")
+    lake, settings = Storage(str(directory / "lake")), dict[str, str]()
+    if request.param == "s3":
+        server = request.getfixturevalue("s3_server")
+        lake, settings = Storage(server.new_lake()), server.settings()
+    settings |= {"NEO_LAKE": lake.root, "NEO_PAGES": "1", "NEO_PAGES_PER_SET": "1"}
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
-        for name, value in settings_of(lake).items():
+        patch.chdir(directory)
+        for name, value in settings.items():
             patch.setenv(name, value)
         neo("run")
         stored = read_page(lake, 0)
@@ -26,19 +39,15 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Storage:
         record["close_approach_data"][0]["miss_distance"]["kilometers"] = "about a million"
         rewrite(lake, stored.facts, envelope)
         neo("run")
-    return lake
+    return Damaged(lake, settings)
 
 
 @pytest.fixture
-def damaged(lake: Storage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Storage:
-    for name, value in settings_of(lake).items():
+def damaged(place: Damaged, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Storage:
+    for name, value in place.settings.items():
         monkeypatch.setenv(name, value)
     capsys.readouterr()
-    return lake
-
-
-def settings_of(lake: Storage) -> dict[str, str]:
-    return {"NEO_LAKE": lake.root, "NEO_PAGES": "1", "NEO_PAGES_PER_SET": "1"}
+    return place.lake
 
 
 def rewrite(lake: Storage, facts, envelope) -> None:
@@ -50,7 +59,10 @@ def neo(*arguments: str) -> None:
     cli.neo(list(arguments), standalone_mode=False)
 
 
-def test_a_lake_without_any_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_lake_without_any_says_so(
+    lake: Storage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NEO_LAKE", lake.root)
     neo("quarantine", "list")
     assert capsys.readouterr() == ("", "Nothing is in quarantine.\n")
 

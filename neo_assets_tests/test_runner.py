@@ -19,7 +19,17 @@ from neo_assets.partitions import page_sets
 from neo_assets.runner import Runner
 from neo_assets.settings import Settings
 from neo_assets.simulator.catalogue import to_json
-from neo_assets_tests.integration.harness import KEY, SIX_PAGES, Faulty, changed, counted, fingerprints, place, serving
+from neo_assets_tests.integration.harness import (
+    KEY,
+    SIX_PAGES,
+    Faulty,
+    changed,
+    copy,
+    counted,
+    fingerprints,
+    place,
+    serving,
+)
 
 SETS = ["00000-00001", "00002-00003"]
 
@@ -46,10 +56,7 @@ def everything_gathered(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def gathered(everything_gathered: Path, lake: Storage) -> Storage:
     """A lake with everything in it."""
     shutil.copytree(everything_gathered / "data/dagster", Path.cwd() / "data/dagster")
-    whole = Storage(str(everything_gathered / "data/lake"))
-    for info in whole.files(""):
-        lake.write(info.path, whole.read(info.path))
-    return lake
+    return copy(Storage(str(everything_gathered / "data/lake")), lake)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The totals: each NEO once, the copy fetched last, whatever the catalogue did between page sets."""
 
 import json
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +17,7 @@ from neo_assets.partitions import page_sets
 from neo_assets.schema import CLOSE_APPROACHES, NEAR_MISS_COUNT, TOTAL_NEAR_MISSES, TOTAL_YEARLY_APPROACHES
 from neo_assets.simulator.catalogue import Catalogue
 from neo_assets_tests.assets.by_hand import TOTALS, gather, pages_from
+from neo_assets_tests.conftest import Lakes
 from neo_assets_tests.neows.examples import approach, neo, page
 from neo_assets_tests.neows.slow_reader import identities
 
@@ -65,23 +65,21 @@ drifts: st.SearchStrategy[Callable[[Catalogue], Catalogue]] = st.one_of(
 )
 
 
-@given(
-    neos=st.integers(30, 60),
-    pages_per_set=st.integers(1, 2),
-    moves=st.lists(st.lists(drifts, max_size=3), min_size=1, max_size=4),
-    order=st.randoms(use_true_random=False),
-)
-@settings(max_examples=15)
-def test_totals_count_every_neo_once_through_any_drift(
-    neos: int, pages_per_set: int, moves: list[list[Callable[[Catalogue], Catalogue]]], order: Any
-) -> None:
-    keys = list(page_sets(3, pages_per_set).get_partition_keys())
-    fetched_in_order = [*keys, *order.choices(keys, k=2)]
-    order.shuffle(fetched_in_order)
-    catalogue = Catalogue(neos)
-    stored: dict[str, list[Page]] = {}
-    with tempfile.TemporaryDirectory() as root:
-        lake = Storage(root)
+def test_totals_count_every_neo_once_through_any_drift(lakes: Lakes) -> None:
+    @given(
+        neos=st.integers(30, 60),
+        pages_per_set=st.integers(1, 2),
+        moves=st.lists(st.lists(drifts, max_size=3), min_size=1, max_size=4),
+        order=st.randoms(use_true_random=False),
+    )
+    @settings(max_examples=lakes.examples(15))
+    def they_do(neos: int, pages_per_set: int, moves: list[list[Callable[[Catalogue], Catalogue]]], order: Any) -> None:
+        keys = list(page_sets(3, pages_per_set).get_partition_keys())
+        fetched_in_order = [*keys, *order.choices(keys, k=2)]
+        order.shuffle(fetched_in_order)
+        catalogue = Catalogue(neos)
+        stored: dict[str, list[Page]] = {}
+        lake = lakes.new()
         for hours, key in enumerate(fetched_in_order):
             for drift in moves[hours % len(moves)]:
                 catalogue = drift(catalogue)
@@ -89,6 +87,8 @@ def test_totals_count_every_neo_once_through_any_drift(
         for key, pages in stored.items():
             gather(lake, key, pages)
         assert totals(lake, keys) == counted_by_force([page for pages in stored.values() for page in pages])
+
+    they_do()
 
 
 # --- by example

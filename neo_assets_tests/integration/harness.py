@@ -164,6 +164,13 @@ def fingerprints(lake: Path | Storage) -> dict[str, tuple[str, object]]:
     }
 
 
+def copy(source: Storage, target: Storage) -> Storage:
+    """Copy every file of a lake to another one, which is given back."""
+    for info in source.files(""):
+        target.write(info.path, source.read(info.path))
+    return target
+
+
 def changed(before: Mapping[str, object], after: Mapping[str, object]) -> set[str]:
     """The files that were written, added or removed."""
     return {name for name in {*before, *after} if before.get(name) != after.get(name)}

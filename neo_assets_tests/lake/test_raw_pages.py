@@ -5,7 +5,6 @@ import hashlib
 import json
 import shutil
 import subprocess
-import tempfile
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from neo_assets.lake.raw_pages import PageFacts
 from neo_assets.lake.storage import LakeError, Storage
 from neo_assets.neows.pages import Page
 from neo_assets.schema import RAW_PAGE_INDEX
+from neo_assets_tests.conftest import Lakes
 from neo_assets_tests.s3_server import LAKES, S3Server, counting
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
@@ -60,16 +60,19 @@ pages = st.builds(
 )
 
 
-@given(page=pages)
-@settings(max_examples=40)
-def test_a_page_comes_back_as_it_was(page: Page) -> None:
-    with tempfile.TemporaryDirectory() as root:
-        lake = Storage(root)
+def test_a_page_comes_back_as_it_was(lakes: Lakes) -> None:
+    lake = lakes.new()
+
+    @given(page=pages)
+    @settings(max_examples=lakes.examples(40))
+    def it_does(page: Page) -> None:
         facts = raw_pages.write_page(lake, page)
         stored = raw_pages.read_page(lake, page.number)
         assert stored.body.to_pybytes() == page.body
         assert stored.facts == facts == raw_pages.read_facts(lake, page.number)
         assert (stored.number, stored.fetched_at) == (page.number, page.fetched_at)
+
+    it_does()
 
 
 def test_the_facts_of_a_page(lake: Storage) -> None:
