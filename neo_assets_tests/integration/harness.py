@@ -134,6 +134,11 @@ class Place:
         """Where the lake lies if no setting says otherwise."""
         return self.path / "data/lake"
 
+    @property
+    def storage(self) -> Storage:
+        """The lake, wherever it is."""
+        return Storage(str(self.settings.get("NEO_LAKE", self.lake)))
+
 
 def place(path: Path, *checkout_files: str, **settings: object) -> Place:
     """A new place, with copies of some files of the checkout's top level."""

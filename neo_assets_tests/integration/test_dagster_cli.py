@@ -4,13 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from neo_assets.lake.storage import Storage
 from neo_assets.simulator.catalogue import Catalogue
 from neo_assets.summary import summarize
-from neo_assets_tests.integration.conftest import TOGETHER
 from neo_assets_tests.integration.harness import CHECKOUT, Place, changed, counted, fingerprints, place
-
-pytestmark = TOGETHER
+from neo_assets_tests.s3_server import VERSIONED
 
 FIRST, SECOND = "00000-00001", "00002-00003"
 OF_A_SET = {
@@ -40,18 +37,28 @@ def project(tmp_path: Path) -> Place:
     return at
 
 
-def test_one_asset_of_one_page_set_and_then_those_above_it(here: Place) -> None:
-    ended = here.materialize("raw_pages", FIRST)
+@pytest.fixture(params=["disk", "s3"])
+def anywhere(request: pytest.FixtureRequest, here: Place) -> Place:
+    """A place whose lake is where no setting says otherwise, and again on S3."""
+    if request.param == "s3":
+        server = request.getfixturevalue("s3")
+        here.settings |= {"NEO_LAKE": server.new_lake(VERSIONED), **server.settings()}
+    return here
+
+
+def test_one_asset_of_one_page_set_and_then_those_above_it(anywhere: Place) -> None:
+    ended = anywhere.materialize("raw_pages", FIRST)
     assert ended.code == 0, ended.err
     raw = {f"bronze/raw_pages/page-{page:05d}.json.zst" for page in (0, 1)}
-    before = fingerprints(here.lake)
+    before = fingerprints(anywhere.storage)
     assert before.keys() == {*raw, "lake.json", f"bronze/raw_page_index/page_set={FIRST}/data.parquet"}
-    assert {path.name for path in here.path.iterdir()} == {"dagster.yaml", "data"}
-    assert {path.name for path in (here.path / "data").iterdir()} == {"dagster", "lake"}
+    assert {path.name for path in anywhere.path.iterdir()} == {"dagster.yaml", "data"}
+    on_disk = {"lake"} if anywhere.storage.is_local else set()
+    assert {path.name for path in (anywhere.path / "data").iterdir()} == {"dagster", *on_disk}
 
-    ended = here.materialize("+near_miss_count", FIRST)
+    ended = anywhere.materialize("+near_miss_count", FIRST)
     assert ended.code == 0, ended.err
-    written = changed(before, fingerprints(here.lake))
+    written = changed(before, fingerprints(anywhere.storage))
     assert written - {f"bronze/raw_page_index/page_set={FIRST}/data.parquet"} == {
         f"{table}/page_set={FIRST}/data.parquet"
         for table in OF_A_SET - {"bronze/raw_page_index", "silver/neo_records", "gold/yearly_approaches"}
@@ -67,21 +74,21 @@ def test_an_asset_of_one_page_set_with_all_that_it_needs(here: Place) -> None:
     )
 
 
-def test_the_whole_graph_for_one_page_set_and_then_for_another(here: Place) -> None:
+def test_the_whole_graph_for_one_page_set_and_then_for_another(anywhere: Place) -> None:
     """Materializing a set, and the totals with it, touches that set and the totals only."""
     for done, page_set in enumerate((FIRST, SECOND), 1):
-        before = fingerprints(here.lake)
-        ended = here.materialize("raw_pages*", page_set)
+        before = fingerprints(anywhere.storage)
+        ended = anywhere.materialize("raw_pages*", page_set)
         assert ended.code == 0, ended.err
         pages = {f"bronze/raw_pages/page-{page:05d}.json.zst" for page in (2 * done - 2, 2 * done - 1)}
         mark = {"lake.json"} if done == 1 else set()
-        assert changed(before, fingerprints(here.lake)) == files(page_set) | pages | TOTALS | SNAPSHOT | mark
+        assert changed(before, fingerprints(anywhere.storage)) == files(page_set) | pages | TOTALS | SNAPSHOT | mark
 
-    after = fingerprints(here.lake)
-    ended = here.materialize("total_near_misses,total_yearly_approaches")
+    after = fingerprints(anywhere.storage)
+    ended = anywhere.materialize("total_near_misses,total_yearly_approaches")
     assert ended.code == 0, ended.err
-    assert changed(after, fingerprints(here.lake)) == TOTALS
-    totals = vars(summarize(Storage(str(here.lake)), [FIRST, SECOND, "00004-00005"]))
+    assert changed(after, fingerprints(anywhere.storage)) == TOTALS
+    totals = vars(summarize(anywhere.storage, [FIRST, SECOND, "00004-00005"]))
     assert totals.items() >= (counted(Catalogue(), 80) | {"page_sets": 2, "page_sets_expected": 3}).items()
 
 
