@@ -1,6 +1,7 @@
 """The graph end to end in this process, through `dagster.materialize`: pages in, totals out."""
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
@@ -8,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import dataset, fs
 
 from neo_assets import schema
 from neo_assets.definitions import build_defs
@@ -154,6 +157,31 @@ def test_the_page_sets_of_a_range_are_done_in_one_run(graph: Graph) -> None:
     assert result.success
     for page_set in (PAGE_SET, OTHER):
         assert graph.rows(f"gold/near_miss_count/page_set={page_set}/data.parquet")
+
+
+def read_by_duckdb(lake: Storage, table: str) -> duckdb.DuckDBPyRelation:
+    """A table as a user hands it to DuckDB: on disk by its own reader, on S3 by way of pyarrow, since the extension by
+    which DuckDB reads S3 itself would have to be downloaded.
+    """
+    if lake.is_local:
+        return duckdb.read_parquet(f"{lake.root}/{table}/**/*.parquet", hive_partitioning=True)
+    s3 = fs.S3FileSystem(endpoint_override=os.environ["AWS_ENDPOINT_URL"], region=os.environ["AWS_REGION"])
+    place = f"{lake.root.removeprefix('s3://')}/{table}"
+    return duckdb.from_arrow(dataset.dataset(place, filesystem=s3, format="parquet", partitioning="hive"))
+
+
+def test_duckdb_reads_the_lake_and_near_misses_add_up_to_the_total(graph: Graph) -> None:
+    for page_set in (PAGE_SET, OTHER):
+        graph.materialize(ABOVE_THE_TOTALS, page_set)
+    graph.materialize(TOTALS)
+    counts = read_by_duckdb(graph.lake, "gold/near_miss_count")
+    by_body = counts.aggregate("orbiting_body, sum(near_misses)::BIGINT AS near_misses").order("ALL").fetchall()
+    total = read_by_duckdb(graph.lake, "gold/total_near_misses")
+    assert by_body == total.project("orbiting_body, near_misses").order("ALL").fetchall()
+    near = read_by_duckdb(graph.lake, "silver/close_approaches").filter("miss_distance_au < 0.2")
+    by_page_set = near.aggregate("page_set, count(*)").order("ALL").fetchall()
+    assert by_page_set == counts.aggregate("page_set, sum(near_misses)::BIGINT").order("ALL").fetchall()
+    assert [page_set for page_set, _ in by_page_set] == [PAGE_SET, OTHER]
 
 
 def test_a_lake_of_another_source_is_refused_and_left_alone(graph: Graph) -> None:

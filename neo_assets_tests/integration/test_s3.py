@@ -29,7 +29,9 @@ from neo_assets_tests.integration.harness import (
     place,
     serving,
 )
+from neo_assets_tests.integration.watched import watched
 from neo_assets_tests.s3_server import LAKES, S3Server, counting
+from neo_assets_tests.simulator.asking import served
 
 Neo = Callable[..., Ended]
 
@@ -180,28 +182,38 @@ def test_an_index_that_is_older_than_the_pages_is_not_believed(at: Place, inside
 # --- whole or not at all
 
 
-def test_a_killed_run_leaves_no_half_object_and_no_upload(at: Place, s3_server: S3Server) -> None:
-    settings = {"NEO_PAGES": 60, "NEO_PAGES_PER_SET": 20}
-    for written in (3, 25, 50):
-        with counting(s3_server) as wire:
-            run = at.start("neo", "run", **settings, AWS_ENDPOINT_URL=wire.url)
-            deadline = time.monotonic() + 60
-            while wire.kinds()["PUT"] < written and run.process.poll() is None:
-                assert time.monotonic() < deadline
-                time.sleep(0.002)
-            run.process.send_signal(signal.SIGKILL)
-            run.kill()
-        assert s3_server.uploads() == []
-        lake = Storage(lake_of(at))
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in s3_server.settings().items():
-                patch.setenv(name, value)
+# NeoWs fails and moves meanwhile; each failure makes a run pause for a second or two.
+FAULTS = ("html@page=9x1", "reset@page=22x1", "cut@page=33x1", "slow=1-20ms@20%")
+DRIFTS = ("insert=3@15",)
+
+
+def test_killed_runs_leave_no_half_object_and_no_upload_and_end_in_the_truth(
+    at: Place, inside: Neo, s3_server: S3Server
+) -> None:
+    api = watched(790, FAULTS, DRIFTS)
+    lake = Storage(lake_of(at))
+    with served(api) as url:
+        neows = {"NEOWS_BASE_URL": url, "NASA_API_KEYS": KEY, "NEO_REQUESTS_PER_SECOND": 1_000}
+        settings = {"NEO_PAGES": 40, "NEO_PAGES_PER_SET": 20, **neows}
+        for written in (3, 30):
+            with counting(s3_server) as wire:
+                run = at.start("neo", "run", "--heal", **settings, AWS_ENDPOINT_URL=wire.url)
+                deadline = time.monotonic() + 60
+                while wire.kinds()["PUT"] < written and run.process.poll() is None:
+                    assert time.monotonic() < deadline
+                    time.sleep(0.002)
+                run.process.send_signal(signal.SIGKILL)
+                run.kill()
+            assert s3_server.uploads() == []
             for info in lake.files(""):
                 _assert_whole(lake, info.path)
-    ended = at.neo("run", **settings)
-    assert ended.code == 0, ended.err
-    totals = json.loads(at.neo("totals", "--json", **settings).out)
-    assert totals.items() >= (counted(Catalogue(), 1200) | {"verdict": "consistent", "up_to_date": True}).items()
+        ended = inside("run", "--heal", **settings)
+        assert ended.code == 0, ended.err
+        totals = json.loads(inside("totals", "--json", **settings).out)
+    catalogue = api.app.state.catalogue
+    assert catalogue.near_earth_object_count == 793
+    assert totals.items() >= (counted(catalogue, 793) | {"verdict": "consistent", "up_to_date": True}).items()
+    assert set(api.injected) == {"html", "reset", "cut", "slow"}
 
 
 def _assert_whole(lake: Storage, path: str) -> None:

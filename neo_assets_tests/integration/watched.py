@@ -1,0 +1,69 @@
+"""A NeoWs that fails and moves as it is told, and notes every request. No assertions stand here."""
+
+import time
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.types import Message, Receive, Scope, Send
+
+from neo_assets.simulator.app import create_app
+from neo_assets.simulator.catalogue import Catalogue
+from neo_assets.simulator.profile import Fault, PlannedDrift
+
+NOT_A_PAGE = {"html", "empty", "truncated", "cut", "wrong-page"}
+"""What is answered with 200 too."""
+
+
+@dataclass
+class Watched:
+    """A NeoWs, with a note of every request: when it came, with which key, and the status of its answer."""
+
+    app: Starlette
+    came: list[tuple[float, str]] = field(default_factory=list)
+    statuses: list[int] = field(default_factory=list)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def note(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self.statuses.append(message["status"])
+            await send(message)
+
+        self.came.append((time.time(), dict(scope["headers"])[b"x-api-key"].decode()))
+        await self.app(scope, receive, note)
+
+    def most_within(self, hour_s: float) -> int:
+        """The most requests that a key made in any rolling hour of so many seconds."""
+        times = defaultdict(list)
+        for at, key in self.came:
+            times[key].append(at)
+        return max(n + 1 - bisect_left(ats, at - hour_s) for ats in times.values() for n, at in enumerate(ats))
+
+    @property
+    def refused(self) -> int:
+        """Requests that were over the limit."""
+        return self.statuses.count(429) - self.injected["rate-limit"]
+
+    @property
+    def good_answers(self) -> int:
+        """Answers that were what they should be."""
+        return self.statuses.count(200) - sum(self.injected[kind] for kind in NOT_A_PAGE)
+
+    @property
+    def injected(self) -> dict[str, int]:
+        """How many requests each kind of fault struck."""
+        return defaultdict(int, self.app.state.injected)
+
+
+def watched(neos: int, faults: Sequence[str], drifts: Sequence[str] = (), **options: Any) -> Watched:
+    return Watched(
+        create_app(
+            Catalogue(neos),
+            faults=[Fault.parse(text) for text in faults],
+            drifts=[PlannedDrift.parse(text) for text in drifts],
+            **options,
+        )
+    )
