@@ -2,13 +2,16 @@
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import pytest
 
 from neo_assets import cli
+from neo_assets.lake import source
 from neo_assets.lake.raw_pages import read_page, write_page
 from neo_assets.lake.storage import Storage
 from neo_assets.neows.pages import Page
+from neo_assets.simulator.catalogue import Catalogue, to_json
 
 
 @dataclass
@@ -32,12 +35,12 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         patch.chdir(directory)
         for name, value in settings.items():
             patch.setenv(name, value)
-        neo("run")
-        stored = read_page(lake, 0)
-        envelope = json.loads(stored.body.to_pybytes())
+        envelope = Catalogue().page(0)
         record = next(record for record in envelope["near_earth_objects"] if record["close_approach_data"])
         record["close_approach_data"][0]["miss_distance"]["kilometers"] = "about a million"
-        rewrite(lake, stored.facts, envelope)
+        size = envelope["page"]["total_elements"]
+        source.claim(lake, "simulator")
+        write_page(lake, Page(0, to_json(envelope), datetime.now(UTC), "simulator", 20, size))
         neo("run")
     return Damaged(lake, settings)
 

@@ -53,7 +53,7 @@ class Graph:
 
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+    with dg.DagsterInstance.ephemeral(str(tmp_path)) as instance:
         yield instance
 
 

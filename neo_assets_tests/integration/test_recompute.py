@@ -3,18 +3,28 @@
 import pyarrow as pa
 import pytest
 
-from neo_assets import cli
+from neo_assets.lake import raw_pages, source, tables
 from neo_assets.lake.storage import Storage
 from neo_assets.partitions import page_sets
 from neo_assets.runner import Runner
+from neo_assets.schema import RAW_PAGE_INDEX
 from neo_assets.settings import Settings
+from neo_assets.simulator.catalogue import Catalogue
+from neo_assets_tests.assets.by_hand import pages_from
+
+SETS = page_sets(6, 2).get_partition_keys()
 
 
 @pytest.fixture
 def gathered(lake: Storage, monkeypatch: pytest.MonkeyPatch) -> Storage:
+    """A lake with the pages of three sets, and every table that comes from them."""
     monkeypatch.setenv("NEO_LAKE", lake.root)
     monkeypatch.setenv("NEO_PAGES", "6")
-    cli.neo(["run"], standalone_mode=False)
+    source.claim(lake, "simulator")
+    for key in SETS:
+        facts = [raw_pages.write_page(lake, page) for page in pages_from(Catalogue(), key)]
+        tables.write_table(lake, RAW_PAGE_INDEX, raw_pages.index(facts), key)
+    recompute()
     return lake
 
 
@@ -25,9 +35,8 @@ def derived(lake: Storage) -> dict[str, bytes]:
 
 
 def recompute() -> None:
-    settings = Settings.load()
-    with Runner(settings) as runner:
-        runner.recompute(page_sets(settings.pages, settings.pages_per_set).get_partition_keys())
+    with Runner(Settings.load()) as runner:
+        runner.recompute(SETS)
         runner.total()
 
 

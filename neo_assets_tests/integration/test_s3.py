@@ -105,7 +105,7 @@ def test_the_same_pages_give_the_same_bytes_as_on_disk(
 
     def compute(lake: Storage, jobs: dict[str, list[str | None]]) -> None:
         defs = build_defs(Settings(_env_file=None, lake=lake.root, pages=4))  # type: ignore[call-arg]
-        with dg.instance_for_test() as instance:
+        with dg.DagsterInstance.ephemeral() as instance:
             for job, keys in jobs.items():
                 for key in keys:
                     assert defs.resolve_job_def(job).execute_in_process(instance=instance, partition_key=key).success
@@ -293,7 +293,7 @@ def test_every_command_ends_with_one_line(
         line = one_line(refused(command))
         assert line.startswith("Error: cannot "), command
         assert told in line, command
-    with dg.instance_for_test() as instance, pytest.raises(dg.Failure) as failure:
+    with dg.DagsterInstance.ephemeral() as instance, pytest.raises(dg.Failure) as failure:
         build_defs(Settings.load()).resolve_job_def("page_set").execute_in_process(
             instance=instance, partition_key="00000-00000"
         )
