@@ -21,6 +21,8 @@ from typing import IO, Any
 import boto3
 import httpx
 
+from neo_assets_tests.integration.harness import free_port
+
 LAKES = "lakes"
 """A bucket; each test has a prefix of its own in it."""
 
@@ -95,9 +97,10 @@ class S3Server:
 @contextlib.contextmanager
 def serving_s3(directory: Path) -> Iterator[S3Server]:
     """Start a server that keeps its data in a directory, and end it."""
-    with contextlib.ExitStack() as held:
-        listeners = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in _PORTS + _MORE_PORTS]
-        ports = dict(zip(_PORTS + _MORE_PORTS, (one.getsockname()[1] for one in listeners), strict=True))
+    free = set[int]()
+    while len(free) < len(_PORTS + _MORE_PORTS):
+        free.add(free_port())
+    ports = dict(zip(_PORTS + _MORE_PORTS, free, strict=True))
     identities = [{"name": "admin", "actions": _ADMIN}] + [{"name": who, "policyNames": [who]} for who in POLICIES]
     for one in identities:
         one["credentials"] = [{"accessKey": one["name"], "secretKey": f"{one['name']}-secret"}]

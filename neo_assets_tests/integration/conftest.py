@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 from neo_assets.simulator.app import PREFIX, create_app
 from neo_assets.simulator.catalogue import to_json
 from neo_assets_tests.conftest import HEAD_START
-from neo_assets_tests.integration.harness import KEY, SIX_PAGES, Place, Started, free_port, listening, place, serving
+from neo_assets_tests.integration.harness import KEY, SIX_PAGES, Place, Started, free_port, place, serving
 
 ASSETS = ["raw_pages", "neo_records", "close_approaches", "near_miss_count", "yearly_approaches"]
 PAGE_SETS = ["00000-00001", "00002-00003", "00004-00005"]
@@ -128,9 +128,8 @@ def doomed_runs(
 
     tmp = tmp_path_factory.mktemp("doomed")
     settings = gathered.settings | {"NEO_RAW_MAX_AGE_HOURS": 0, "NASA_API_KEYS": KEY}
-    with serving(no_neows) as url, listening() as silent:
-        nobody = f"http://127.0.0.1:{silent.getsockname()[1]}{PREFIX}"
-        silent.close()
+    with serving(no_neows) as url:
+        nobody = f"http://127.0.0.1:{free_port()}{PREFIX}"
         urls = {case: url.replace(PREFIX, f"/{case.replace(' ', '-')}{PREFIX}") for case in answers}
         runs = {}
         for case, base_url in (urls | {"unreachable": nobody}).items():

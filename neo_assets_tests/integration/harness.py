@@ -5,6 +5,7 @@ loopback. No assertions about the project stand here.
 import contextlib
 import hashlib
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -189,9 +190,13 @@ def listening() -> Iterator[socket.socket]:
 
 
 def free_port() -> int:
-    """A loopback port that nobody has: for servers that only take a number."""
-    with listening() as listener:
-        return int(listener.getsockname()[1])
+    """A loopback port that nobody has, nor is given by asking for any, as many processes do meanwhile: for servers that
+    only take a number, and where nobody is to answer.
+    """
+    while True:
+        port = secrets.choice(range(10_000, 30_000))  # no random number that Hypothesis seeds alike in every process
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 @contextlib.contextmanager

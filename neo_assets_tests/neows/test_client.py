@@ -25,6 +25,7 @@ from neo_assets.neows.client import NeoWsClient
 from neo_assets.neows.pages import CatalogueStats, Page
 from neo_assets.simulator.app import bind, create_app
 from neo_assets.simulator.catalogue import Catalogue
+from neo_assets_tests.integration.harness import free_port
 from neo_assets_tests.neows.examples import body, neo
 
 URL = "http://neows.example/neo/rest/v1"
@@ -291,8 +292,7 @@ def test_retry_after_of_an_outage_is_heeded() -> None:
 
 
 def test_nobody_at_the_other_end() -> None:
-    with bind("127.0.0.1", 0) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     error = failure(None, url=f"http://127.0.0.1:{port}")
     assert type(error) is errors.Unreachable
     assert f"http://127.0.0.1:{port} cannot be reached (" in str(error)
