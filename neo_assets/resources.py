@@ -1,11 +1,10 @@
 """What the assets are given: NeoWs as the settings say. (The lake's resource is a `lake.storage.Storage`.)"""
 
-import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from neo_assets.failures import PagesMissing
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     from neo_assets.neows.client import NeoWsClient
 
 _EMBEDDED_KEY = "embedded-simulator"
+
+T = TypeVar("T")
 
 
 class NeoWs:
@@ -55,7 +56,7 @@ class NeoWs:
             store(page)
             self._on_page(page)
 
-        failed = asyncio.run(self._fetch(numbers, keep))
+        failed = _run(self._fetch, numbers, keep)
         if failed:
             raise PagesMissing(failed, len(numbers))
 
@@ -65,7 +66,7 @@ class NeoWs:
         Raises:
             NeoWsError: it could not be had.
         """
-        return asyncio.run(self._stats())
+        return _run(self._stats)
 
     def forecast(self, requests: int) -> float:
         """When the last of so many requests could be sent by the budget, at the earliest (seconds since 1970)."""
@@ -106,3 +107,15 @@ class NeoWs:
         from neo_assets.simulator.catalogue import Catalogue
 
         return httpx.ASGITransport(create_app(Catalogue()))
+
+
+def _run(function: Callable[..., Awaitable[T]], *arguments: object) -> T:
+    """Await a function in a thread of its own.
+
+    Ctrl-C is met here then, and what is under way is cancelled. Within an event loop it might strike a callback, which
+    swallows it, or leave a task without the wake-up that it waits for.
+    """
+    from anyio.from_thread import start_blocking_portal  # not above, as httpx
+
+    with start_blocking_portal() as portal:
+        return portal.call(function, *arguments)
