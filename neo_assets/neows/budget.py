@@ -99,9 +99,8 @@ class Budget:
         """When the last of so many more requests could be sent (seconds since 1970), if nobody else sends any."""
         at = self._clock()
         with contextlib.closing(sqlite3.connect(":memory:")) as copy:  # so that nobody waits for the reckoning
-            with self._transaction():
-                pass  # the ledger is there
-            self._db.backup(copy)
+            with self._plainly():
+                self._db.backup(copy)
             for _ in range(requests):
                 at = self._take(copy, (), not_before=at).at
         return at
@@ -182,19 +181,25 @@ class Budget:
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """One transaction; nobody else reads or writes the ledger in the meantime."""
+        with self._plainly():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+                self._db.execute("COMMIT")
+            finally:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+
+    @contextlib.contextmanager
+    def _plainly(self) -> Iterator[None]:
+        """Keep other threads from the ledger, and say in one line what cannot be done with it."""
         try:
             with self._lock:
-                self._db.execute("BEGIN IMMEDIATE")
-                try:
-                    yield self._db
-                    self._db.execute("COMMIT")
-                finally:
-                    if self._db.in_transaction:
-                        self._db.execute("ROLLBACK")
+                yield
         except (sqlite3.Error, OSError) as error:
             raise BudgetError(
                 f"the request budget's ledger {self._ledger} cannot be used ({error}): make it and its directory "
-                "writable, or set NEO_REQUEST_LEDGER to another place"
+                "writable (for several accounts not a sticky one such as /tmp), or set NEO_REQUEST_LEDGER to another"
             ) from error
 
     @functools.cached_property
@@ -216,6 +221,7 @@ class Budget:
 
     def close(self) -> None:
         """Let go of the ledger."""
-        if "_db" in self.__dict__:
-            self._db.close()
-            del self._db
+        with self._lock:
+            if "_db" in self.__dict__:
+                self._db.close()
+                del self._db

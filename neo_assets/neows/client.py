@@ -59,6 +59,7 @@ _ATTEMPTS = 5
 _TIMEOUT = httpx.Timeout(60, connect=10)
 _LONGEST_BACKOFF_S = 60.0
 _PARK_S = 60.0  # a 429 without Retry-After
+_LEAST_PARK_S = 1.0
 _SAY_FROM_S = 5.0  # a shorter wait is not worth a word
 _SAY_AGAIN_S = 60.0
 _A_DAY_S = 86_400.0
@@ -222,7 +223,7 @@ class NeoWsClient:
             KeyRejected: no key is left.
         """
         while True:
-            if len(self._rejected) == len(self._keys):
+            if not set(self._keys) - set(self._rejected):
                 raise next(reversed(self._rejected.values()))
             if self._budget is None:
                 return Slot(next(key for key in self._keys if key not in self._rejected), time.time())
@@ -245,11 +246,13 @@ class NeoWsClient:
             others = len(set(self._keys) - set(self._rejected) - {key})
             if key and key not in self._rejected and others:
                 logger.warning("%s; %s", error, "another key goes on" if others == 1 else f"{others} other keys go on")
-            self._rejected.setdefault(key, error)
+            if key:  # else there was none left to ask with
+                self._rejected.setdefault(key, error)
             return others > 0
         if self._budget is None:
             return False
-        until = self._budget.park(key, error.retry_after_s or _PARK_S)
+        wait_s = _PARK_S if error.retry_after_s is None else max(error.retry_after_s, _LEAST_PARK_S)
+        until = self._budget.park(key, wait_s)
         logger.warning("%s; this key is left alone until %s", error, _clock_time(until))
         return bool(set(self._keys) - set(self._rejected) - self._budget.parked())
 
@@ -262,7 +265,7 @@ class NeoWsClient:
         if self._budget is None:
             return
         limit = response.headers.get("X-RateLimit-Limit", "")
-        if limit.isdigit() and int(limit) and self._stated_limits.get(key) != int(limit):
+        if limit.isdecimal() and int(limit) and self._stated_limits.get(key) != int(limit):
             self._stated_limits[key] = int(limit)
             self._budget.learn_limit(key, int(limit))
         if response.status_code == HTTPStatus.OK and response.headers.get("X-RateLimit-Remaining") == "0":
@@ -307,7 +310,7 @@ def _verdict(response: httpx.Response) -> NeoWsError:
 
 def _seconds(retry_after: str) -> float | None:
     """Seconds to wait by a Retry-After header, which may name a time (RFC 9110, section 10.2.3); at most a day."""
-    if retry_after.isdigit():
+    if retry_after.isdecimal():
         return min(float(retry_after), _A_DAY_S)
     try:
         wait_s = (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds()

@@ -124,8 +124,9 @@ def _with_odd_entries(body: bytes) -> Envelope | None:
     try:
         document = json.loads(body)
         page, entries = document["page"], document["near_earth_objects"]
-        numbers = page["number"], page.get("size"), page["total_elements"]
-        whole = isinstance(entries, list) and all(isinstance(number, int | None) for number in numbers)
-        return Envelope(*numbers, len(entries)) if whole else None
+        number, size, total_elements = page["number"], page.get("size"), page["total_elements"]
+        numbers = [number, total_elements, *([] if size is None else [size])]
+        whole = isinstance(entries, list) and all(type(one) is int for one in numbers)  # and not bool, which is an int
+        return Envelope(number, size, total_elements, len(entries)) if whole else None
     except (ValueError, TypeError, KeyError, AttributeError):
         return None

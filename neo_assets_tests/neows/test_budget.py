@@ -231,7 +231,7 @@ def test_a_ledger_that_cannot_be_used_is_told_with_the_way_out(tmp_path: Path) -
     (tmp_path / "file").write_text("not a directory")
     ledger = tmp_path / "file" / "requests.sqlite"
     with pytest.raises(
-        BudgetError, match=f"{ledger} cannot be used .*: make it and its directory writable, or set NEO_REQU"
+        BudgetError, match=f"{ledger} cannot be used .*: make it and its directory writable .*, or set NEO_REQUEST_L"
     ):
         Budget(ledger, HOST, ["a"], 10, 2).reserve()
 

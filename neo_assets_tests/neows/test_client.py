@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,97 +20,24 @@ import pytest
 
 from neo_assets.lake.storage import LakeError
 from neo_assets.neows import errors
-from neo_assets.neows.budget import Budget
 from neo_assets.neows.client import NeoWsClient
 from neo_assets.neows.pages import CatalogueStats, Page
 from neo_assets.simulator.app import bind, create_app
 from neo_assets.simulator.catalogue import Catalogue
 from neo_assets_tests.integration.harness import free_port
 from neo_assets_tests.neows.examples import body, neo
-
-URL = "http://neows.example/neo/rest/v1"
-KEY = "Zk3fQ9xP-the_secret-0123456789"
-OTHER_KEY = "Wm7hB2yR-the_other-0123456789"
-
-Handler = Callable[[httpx.Request], Any]
-
-
-def page_asked(request: httpx.Request) -> int:
-    return int(request.url.params["page"])
-
-
-def whole(request: httpx.Request) -> httpx.Response:
-    """The page that is asked for."""
-    return httpx.Response(200, content=body(neo(), number=page_asked(request)))
-
-
-def gateway(status: int, code: str) -> httpx.Response:
-    """An error as NASA's gateway puts it."""
-    return httpx.Response(status, json={"error": {"code": code, "message": "..."}})
-
-
-class Server:
-    """Answers as told, whole pages by default, and keeps the requests that came."""
-
-    def __init__(self, *answers: httpx.Response | Exception | Handler, then: Handler = whole) -> None:
-        self.answers = list(answers)
-        self.then = then
-        self.requests: list[httpx.Request] = []
-
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.requests.append(request)
-        answer = self.answers.pop(0) if self.answers else self.then
-        if isinstance(answer, Exception):
-            raise answer
-        return answer if isinstance(answer, httpx.Response) else answer(request)
-
-    @property
-    def asked(self) -> Counter[int]:
-        """How often each page was asked for."""
-        return Counter(map(page_asked, self.requests))
-
-
-def fetch(
-    server: Handler | httpx.AsyncBaseTransport | None,
-    numbers: Iterable[int] = (0,),
-    *,
-    keys: Iterable[str] = (KEY,),
-    url: str = URL,
-    store: Callable[[Page], None] | None = None,
-    budget: Budget | None = None,
-    **options: Any,
-) -> tuple[dict[int, Page], dict[int, errors.NeoWsError]]:
-    """Fetch pages; those that came and those that failed."""
-    transport = server if isinstance(server, httpx.AsyncBaseTransport | None) else httpx.MockTransport(server)
-    pages: dict[int, Page] = {}
-
-    async def run() -> dict[int, errors.NeoWsError]:
-        async with NeoWsClient(url, keys, budget, transport=transport, **{"first_wait_s": 0.001} | options) as client:
-            return await client.fetch_pages(numbers, store or (lambda page: pages.update({page.number: page})))
-
-    return pages, asyncio.run(run())
-
-
-def failure(server: Handler | None, **options: Any) -> errors.NeoWsError:
-    pages, failed = fetch(server, **options)
-    assert pages == {}
-    return failed[0]
-
-
-@pytest.fixture
-def budget(tmp_path: Path) -> Iterator[Callable[..., Budget]]:
-    made: list[Budget] = []
-
-    def budget(*keys: str, per_hour: int = 1000, per_second: float = 1e6, **options: Any) -> Budget:
-        made.append(Budget(tmp_path / "ledger", "neows.example", keys, per_hour, per_second, **options))
-        return made[-1]
-
-    yield budget
-    for one in made:
-        one.close()
-
-
-# --- a page
+from neo_assets_tests.neows.fetching import (
+    KEY,
+    OTHER_KEY,
+    OVER_LIMIT,
+    URL,
+    Server,
+    failure,
+    fetch,
+    gateway,
+    page_asked,
+    whole,
+)
 
 
 def test_a_page_and_what_is_known_of_it() -> None:
@@ -185,25 +112,6 @@ def test_no_key_in_errors_and_logs(answer: httpx.Response | Exception, caplog: p
     assert KEY not in f"{error!r} {caplog.text}"
 
 
-def test_a_key_that_is_turned_away_leaves_the_work_to_the_others(budget: Callable[..., Budget]) -> None:
-    def answer(request: httpx.Request) -> httpx.Response:
-        return gateway(403, "API_KEY_DISABLED") if request.headers["X-Api-Key"] == KEY else whole(request)
-
-    server = Server(then=answer)
-    keys = [KEY, OTHER_KEY]
-    pages, failed = fetch(server, range(10), keys=keys, budget=budget(*keys), concurrency=1)
-    assert failed == {}
-    assert len(pages) == 10
-    assert Counter(request.headers["X-Api-Key"] for request in server.requests)[KEY] <= 1
-
-
-def test_all_keys_turned_away_is_the_end(budget: Callable[..., Budget]) -> None:
-    server = Server(then=lambda request: gateway(403, "API_KEY_DISABLED"))
-    keys = [KEY, OTHER_KEY]
-    assert type(failure(server, keys=keys, budget=budget(*keys))) is errors.KeyRejected
-    assert len(server.requests) == 2
-
-
 def test_a_key_turned_away_is_the_end_without_a_budget() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         assert len(server.requests) < 10, "it is asked for ever"
@@ -216,7 +124,6 @@ def test_a_key_turned_away_is_the_end_without_a_budget() -> None:
 # --- what goes wrong, and how often it is tried
 
 HTML = "<!DOCTYPE html><html><h1>Application Error</h1></html>"
-OVER_LIMIT = "<html><body><h1>OVER_RATE_LIMIT</h1></body></html>"
 
 
 @pytest.mark.parametrize(
@@ -407,65 +314,3 @@ def test_a_page_that_cannot_be_stored_ends_it_with_that_error() -> None:
     with pytest.raises(LakeError, match=r"^the disk is full$"):
         fetch(server, range(50), store=store)
     assert len(server.requests) < 50
-
-
-# --- the budget
-
-
-def test_a_key_over_its_limit_is_left_alone_and_another_goes_on(
-    budget: Callable[..., Budget], caplog: pytest.LogCaptureFixture
-) -> None:
-    def answer(request: httpx.Request) -> httpx.Response:
-        if request.headers["X-Api-Key"] == KEY:
-            return httpx.Response(429, text=OVER_LIMIT, headers={"Retry-After": "2870"})
-        return whole(request)
-
-    server = Server(then=answer)
-    ledger = budget(KEY, OTHER_KEY)
-    pages, failed = fetch(server, range(10), keys=[KEY, OTHER_KEY], budget=ledger, concurrency=1)
-    assert failed == {}
-    assert len(pages) == 10
-    assert Counter(request.headers["X-Api-Key"] for request in server.requests) == {KEY: 1, OTHER_KEY: 10}
-    assert KEY in ledger.parked()
-    assert "this key is left alone until" in caplog.text
-    assert KEY not in caplog.text
-
-
-def test_a_stated_limit_is_kept(budget: Callable[..., Budget]) -> None:
-    times = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        times.append(time.time())
-        return httpx.Response(200, content=body(number=page_asked(request)), headers={"X-RateLimit-Limit": "3"})
-
-    pages, _ = fetch(Server(then=answer), range(7), budget=budget(KEY, hour_s=0.4), concurrency=1)
-    assert len(pages) == 7
-    assert all(later - earlier > 0.39 for earlier, later in zip(times, times[3:], strict=False))
-
-
-def test_a_key_with_nothing_left_pauses(budget: Callable[..., Budget]) -> None:
-    def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, content=body(number=page_asked(request)), headers={"X-RateLimit-Remaining": "0"})
-
-    ledger = budget(KEY)
-    fetch(Server(then=answer), budget=ledger)
-    assert ledger.parked() == {KEY}
-
-
-def test_retries_are_paid_from_the_budget_too(budget: Callable[..., Budget]) -> None:
-    server = Server(*[httpx.Response(503)] * 3)
-    ledger = budget(KEY, per_hour=4, hour_s=1000)
-    fetch(server, budget=ledger)
-    assert len(server.requests) == 4
-    assert ledger.reserve().at > time.time() + 900
-
-
-def test_requests_of_all_workers_keep_their_distance(budget: Callable[..., Budget]) -> None:
-    times = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        times.append(time.time())
-        return whole(request)
-
-    fetch(Server(then=answer), range(8), budget=budget(KEY, per_second=25))
-    assert times[-1] - times[0] >= 7 / 25 - 0.02

@@ -73,6 +73,18 @@ def test_another_answer_is_not_a_page(content: bytes) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["number", "total_elements", "size"])
+@pytest.mark.parametrize("value", [None, True, 1.5, "3"])
+def test_a_page_that_does_not_say_which_it_is_is_none_though_its_entries_are_odd_too(name: str, value: object) -> None:
+    whole = json.loads(body(neo(), number=3))
+    whole["near_earth_objects"] = [5]
+    assert read_envelope(json.dumps(whole).encode(), 3)[0] == 1
+    whole["page"][name] = value
+    if (name, value) != ("size", None):  # which pages before 2018 did not say
+        with pytest.raises(NotAPage):
+            read_envelope(json.dumps(whole).encode(), 3)
+
+
 def test_a_page_cut_short_anywhere_is_never_taken_for_whole() -> None:
     for length in range(len(TWO)):
         with pytest.raises(NotAPage):
