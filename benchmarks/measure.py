@@ -86,7 +86,7 @@ def compute_only(directory: Path, pages: int, pages_per_set: int) -> None:
     from neo_assets.assets.gold import sum_up
     from neo_assets.io_managers import StoredPages
     from neo_assets.lake.storage import Storage
-    from neo_assets.lake.tables import open_table, write_table
+    from neo_assets.lake.tables import read_table, write_table
     from neo_assets.metrics.engine import compute as count
     from neo_assets.neows.parse import parse
     from neo_assets.partitions import page_sets, pages_of
@@ -103,7 +103,7 @@ def compute_only(directory: Path, pages: int, pages_per_set: int) -> None:
         write_table(storage, schema.CLOSE_APPROACHES, parsed.close_approaches, key)
         write_table(storage, schema.NEO_SIGHTINGS, parsed.neo_sightings, key)
         write_table(storage, schema.QUARANTINE, parsed.quarantine, key)
-        rows = {"close_approaches": open_table(storage, schema.CLOSE_APPROACHES, key)}
+        rows = {"close_approaches": read_table(storage, schema.CLOSE_APPROACHES, key)}
         for table in (schema.NEAR_MISS_COUNT, schema.YEARLY_APPROACHES):
             write_table(storage, table, count(table, rows), key)
     for total, partial in (

@@ -68,8 +68,13 @@ def automation(page_sets: dg.StaticPartitionsDefinition, settings: Settings, job
         """Every page set once a day, one run each."""
         day = context.scheduled_execution_time.date().isoformat()
         for key in page_sets.get_partition_keys():
-            # Yesterday's pages are just under a day old, so their age alone would have them reused.
-            anew = {"ops": {"raw_pages": {"config": {"take_again": list(pages_of(key))}}}}
+            # Yesterday's pages are just under a day old, so their age alone would have them reused; those of a run that
+            # failed today are not taken again.
+            config = {
+                "take_again": list(pages_of(key)),
+                "not_before": context.scheduled_execution_time.astimezone(UTC).isoformat(),
+            }
+            anew = {"ops": {"raw_pages": {"config": config}}}
             yield dg.RunRequest(run_key=f"{day} {key}", partition_key=key, run_config=anew)
 
     follow = dg.AutomationConditionSensorDefinition(

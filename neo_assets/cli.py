@@ -149,11 +149,16 @@ def replay() -> None:
     before = quarantined(settings)
     keys = sorted(set(before["page_set"].to_pylist()))
     with Runner(settings) as runner:
-        runner.recompute(keys)
+        failed = runner.recompute(keys)
         if keys:
             runner.total()
     after = quarantined(settings).num_rows
     click.echo(f"{counted(before.num_rows, 'record')} in quarantine before, {after} now.")
+    if failed:
+        first = next(iter(failed.values()))
+        raise click.ClickException(
+            f"{counted(len(failed), 'page set')} could not be read again, the first one: {first}"
+        )
 
 
 @neo.command()

@@ -3,9 +3,10 @@ run may be retried.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import dagster as dg
+from sqlalchemy.exc import DBAPIError
 
 from neo_assets.lake.storage import LakeError
 from neo_assets.neows.budget import BudgetError
@@ -25,11 +26,18 @@ class PagesMissing(Exception):
 
     def __init__(self, failed: Mapping[int, NeoWsError], asked: int) -> None:
         """`failed`: the pages with their errors; `asked`: how many were asked for."""
+        self.failed, self.asked = failed, asked
         self.errors = list(failed.values())
         kept = ", the others were stored" if asked > len(failed) else ""
         self.summary = f"{len(failed)} of {counted(asked, 'page')} could not be had{kept}"
         pages = some(list(failed), most=5)
         super().__init__(f"{self.summary} (page {pages}): {self.errors[0]}")
+
+    @classmethod
+    def of_all(cls, failures: Sequence["PagesMissing"]) -> "PagesMissing":
+        """Those of several sets as one."""
+        failed = {page: error for failure in failures for page, error in failure.failed.items()}
+        return cls(failed, sum(failure.asked for failure in failures))
 
     @property
     def concerns_all(self) -> bool:
@@ -69,4 +77,5 @@ def told_to_dagster() -> Iterator[None]:
 def _forbid_run_retry(context: dg.OpExecutionContext) -> None:
     # Where nothing retries runs nothing need be forbidden, nor written: the disk may be what is full.
     if context.instance.run_retries_enabled:
-        context.instance.add_run_tags(context.run_id, {_RUN_RETRY: "false"})
+        with contextlib.suppress(DBAPIError):  # what went wrong first is what is to be told
+            context.instance.add_run_tags(context.run_id, {_RUN_RETRY: "false"})

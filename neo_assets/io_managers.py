@@ -13,14 +13,14 @@ from typing import Any
 
 import dagster as dg
 import pyarrow as pa
-import pyarrow.dataset as ds
 
-from neo_assets.failures import told_to_dagster
+from neo_assets.failures import PagesMissing, told_to_dagster
 from neo_assets.lake import layout, raw_pages, source, tables
 from neo_assets.lake.raw_pages import PageFacts, StoredPage
 from neo_assets.lake.storage import LakeError, Storage
 from neo_assets.neows.pages import Page
 from neo_assets.partitions import pages_of
+from neo_assets.progress import page_index
 from neo_assets.schema import RAW_PAGE_INDEX, TABLES
 
 
@@ -61,10 +61,21 @@ class RawPagesIOManager(dg.IOManager):
         self._storage = storage
 
     def handle_output(self, context: dg.OutputContext, obj: Mapping[str, PageDelivery]) -> None:
-        """Fetch and store the missing pages of each set, then write the set's part of `raw_page_index`."""
+        """Fetch and store the missing pages of each set, then write the set's part of `raw_page_index`.
+
+        A set that lacks pages in the end does not stop the others, but fails the run.
+        """
+        failures: list[PagesMissing] = []
         with told_to_dagster():
             for page_set, delivery in obj.items():
-                _describe(context, page_set, self._store(page_set, delivery))
+                if any(failure.concerns_all for failure in failures):
+                    break
+                try:
+                    _describe(context, page_set, self._store(page_set, delivery))
+                except PagesMissing as failure:
+                    failures.append(failure)
+            if failures:
+                raise PagesMissing.of_all(failures)
 
     def load_input(self, context: dg.InputContext) -> Mapping[str, StoredPages]:
         """The stored pages of each set of the run."""
@@ -72,6 +83,8 @@ class RawPagesIOManager(dg.IOManager):
 
     def _store(self, page_set: str, delivery: PageDelivery) -> dict[str, Any]:
         facts = list(delivery.reused)
+        claimed = {delivery.source}
+        refused: list[LakeError] = []
         one_at_a_time = Lock()
 
         def store(page: Page) -> None:
@@ -87,10 +100,8 @@ class RawPagesIOManager(dg.IOManager):
                 refused.append(error)
                 raise
 
-        claimed = {delivery.source}
-        refused: list[LakeError] = []
         delivery.fetch(delivery.missing, store)
-        written = tables.write_table(self._storage, RAW_PAGE_INDEX, raw_pages.index(facts), page_set)
+        written = tables.write_table(self._storage, RAW_PAGE_INDEX, page_index(facts), page_set)
         return {
             "dagster/row_count": sum(one.neos for one in facts),
             "dagster/uri": self._storage.location(layout.RAW_PAGES),
@@ -104,7 +115,7 @@ class RawPagesIOManager(dg.IOManager):
 
 
 class ParquetIOManager(dg.IOManager):
-    """Writes tables whole and gives them as datasets: those of the same run as they were made, others from the lake."""
+    """Writes tables whole and gives them back: those of the same run as they were made, others from the lake."""
 
     def __init__(self, storage: Storage) -> None:
         """`storage`: the lake."""
@@ -128,8 +139,8 @@ class ParquetIOManager(dg.IOManager):
                 }
                 _describe(context, page_set, metadata)
 
-    def load_input(self, context: dg.InputContext) -> Mapping[str, ds.Dataset]:
-        """The table of each page set of the run as a dataset.
+    def load_input(self, context: dg.InputContext) -> Mapping[str, pa.Table]:
+        """The table of each page set of the run.
 
         What the run has made itself is not read back, so that it counts what it has read though another run writes too.
         """
@@ -137,9 +148,9 @@ class ParquetIOManager(dg.IOManager):
         made = self._made_in(context.step_context.run_id)
         with told_to_dagster():
             return {
-                key: ds.dataset(made[table.name, key])
+                key: made[table.name, key]
                 if (table.name, key) in made
-                else tables.open_table(self._storage, table, key)
+                else tables.read_table(self._storage, table, key)
                 for key in context.asset_partition_keys
             }
 

@@ -10,8 +10,15 @@ from neo_assets.lake import layout, raw_pages, tables
 from neo_assets.lake.raw_pages import PageFacts
 from neo_assets.lake.storage import LakeDamaged, Storage
 from neo_assets.partitions import LANDED
-from neo_assets.progress import is_made_from
-from neo_assets.schema import CLOSE_APPROACHES, NEAR_MISS_COUNT, NEO_RECORDS, RAW_PAGE_INDEX, YEARLY_APPROACHES
+from neo_assets.progress import outdated, page_index
+from neo_assets.schema import (
+    CLOSE_APPROACHES,
+    NEAR_MISS_COUNT,
+    NEO_RECORDS,
+    NEO_SIGHTINGS,
+    RAW_PAGE_INDEX,
+    YEARLY_APPROACHES,
+)
 from neo_assets.settings import MAX_PAGES
 
 FIRST_NUMBER = MAX_PAGES
@@ -25,7 +32,8 @@ def compute_outdated(lake: Storage) -> bool:
         LakeError: as `compute`.
     """
     facts = _facts(lake)
-    if not facts or is_made_from(lake, LANDED, facts):
+    counted = facts or tables.stored_page_sets(lake, NEO_SIGHTINGS, [LANDED])
+    if not counted or not outdated(lake, {LANDED: facts}):
         return False
     _compute(lake, facts)
     return True
@@ -48,16 +56,15 @@ def _facts(lake: Storage) -> list[PageFacts]:
     if damaged:
         raise LakeDamaged(
             f"{lake.location(layout.raw_page(damaged[0]))} is damaged: drop the file that it came in, which is in the "
-            "archive, into landing/ again, or delete it"
+            "archive, into landing/ again, or delete it and have its objects no longer counted"
         )
     return known
 
 
 def _compute(lake: Storage, facts: list[PageFacts]) -> None:
     parsed = read_pages(lake, LANDED, StoredPages(lake, [one.page for one in facts]))
-    tables.write_table(lake, RAW_PAGE_INDEX, raw_pages.index(facts), LANDED)
+    tables.write_table(lake, RAW_PAGE_INDEX, page_index(facts), LANDED)
     tables.write_table(lake, NEO_RECORDS, parsed.neo_records, LANDED)
     tables.write_table(lake, CLOSE_APPROACHES, parsed.close_approaches, LANDED)
     for table in (NEAR_MISS_COUNT, YEARLY_APPROACHES):
-        rows = count(table, tables.open_table(lake, CLOSE_APPROACHES, LANDED))
-        tables.write_table(lake, table, rows, LANDED)
+        tables.write_table(lake, table, count(table, parsed.close_approaches), LANDED)

@@ -2,8 +2,8 @@
 
 How files are listed, decompressed and moved is known in `lake.landing`; when it is looked at, in `automation`.
 
-A file is put away last of all, when its pages are stored and counted: whatever happens before, it is taken in again and
-gives the same pages.
+A file is put away last of all, when its pages are stored and counted, or cannot be counted for a reason that no later
+look would mend: whatever happens before, it is taken in again and gives the same pages.
 """
 
 import codecs
@@ -28,6 +28,7 @@ from neo_assets.neows.errors import NotAPage
 from neo_assets.neows.pages import NASA, SIMULATOR, Page, envelope_of
 from neo_assets.neows.redact import redact
 from neo_assets.partitions import LANDED, page_sets, pages_of
+from neo_assets.progress import page_index
 from neo_assets.schema import NEOS_PER_PAGE, QUARANTINE, RAW_PAGE_INDEX
 from neo_assets.settings import MAX_PAGES, Settings
 from neo_assets.words import counted as said
@@ -106,9 +107,11 @@ class Landing:
                 taken.append(_Taken(file, self._store(file)))
             except Unreadable as error:
                 reason = self._clean(str(error).encode()).decode()
-                self._report.set_aside.append(self._name(file))
-                self._report.files[self._name(file)] = f"SET ASIDE: {reason}"
-                landing.set_aside(self._lake, file, reason, self._clean)
+                if landing.set_aside(self._lake, file, reason, self._clean):
+                    self._report.set_aside.append(self._name(file))
+                    self._report.files[self._name(file)] = f"SET ASIDE: {reason}"
+                else:
+                    self._report.files[self._name(file)] = f"{reason}; left, as it has changed since"
             except FileNotFoundError:  # another process was quicker
                 self._report.files[self._name(file)] = "gone before it could be read"
         numbers = {facts.page for one in taken for facts in one.pages}
@@ -149,11 +152,17 @@ class Landing:
         ]
 
     def _attempt(self, what: str, act: Callable[[], bool]) -> bool:
-        """Do something that may go wrong without the rest being wrong; says whether it was done, as `act` does."""
+        """Do something that may go wrong without the rest being wrong; says whether it was done, as `act` does.
+
+        What may be well again later is raised: no file is put away then, and all of it is done at the next look.
+        """
         try:
             if not act():
                 return False
         except (*EXPECTED, dg.Failure) as error:
+            cause = error.__cause__ if isinstance(error, dg.Failure) and error.__cause__ else error
+            if getattr(cause, "retryable", False):
+                raise cause from None
             self._fail(what, error)
             return False
         self._report.counted[what] = "computed"
@@ -248,7 +257,7 @@ class Landing:
             if lacking := len(affected[key]) - len(facts):
                 self._report.counted[f"page set {key}"] = f"not computed yet, as it lacks {said(lacking, 'page')}"
                 continue
-            tables.write_table(self._lake, RAW_PAGE_INDEX, raw_pages.index(facts), key)
+            tables.write_table(self._lake, RAW_PAGE_INDEX, page_index(facts), key)
             came = sorted(numbers.intersection(affected[key]))
             self._instance.report_runless_asset_event(
                 dg.AssetMaterialization("raw_pages", partition=key, metadata={"pages landed": came})

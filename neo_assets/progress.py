@@ -3,12 +3,14 @@ asked.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+
+import pyarrow as pa
 
 from neo_assets.lake import raw_pages, tables
 from neo_assets.lake.raw_pages import PageFacts
-from neo_assets.lake.storage import LakeError, LakeUnreachable, Storage
+from neo_assets.lake.storage import Storage
 from neo_assets.partitions import pages_of
 from neo_assets.schema import (
     CLOSE_APPROACHES,
@@ -16,17 +18,20 @@ from neo_assets.schema import (
     NEO_RECORDS,
     NEO_SIGHTINGS,
     QUARANTINE,
+    RAW_PAGE_INDEX,
     YEARLY_APPROACHES,
+    Table,
 )
 
 logger = logging.getLogger(__name__)
 
 _FROM_CONTENT = (NEO_RECORDS, CLOSE_APPROACHES, QUARANTINE, NEAR_MISS_COUNT, YEARLY_APPROACHES)
+_FROM_ARRIVAL = (RAW_PAGE_INDEX, NEO_SIGHTINGS)
 
 _READING = 1
 """To be raised when `neows.parse` or the SQL give other values from the same pages: every table is made anew then."""
 
-_MADE_BY = tables.digest([str(_READING), *(str(table.schema) for table in (*_FROM_CONTENT, NEO_SIGHTINGS))])
+_MADE_BY = tables.digest([str(_READING), *(str(table.schema) for table in (*_FROM_CONTENT, *_FROM_ARRIVAL))])
 
 
 def content_origin(facts: Iterable[PageFacts]) -> str:
@@ -63,21 +68,31 @@ def reusable_by_page_set(
     }
 
 
-def is_made_from(lake: Storage, page_set: str, facts: Iterable[PageFacts]) -> bool:
-    """Whether every table of the set was made from just these pages."""
-    facts = list(facts)
-    made_from = dict.fromkeys(_FROM_CONTENT, content_origin(facts)) | {NEO_SIGHTINGS: arrival_origin(facts)}
-    try:
-        origins = lake.each(lambda table: tables.read_origin(lake, table, page_set), made_from)
-        return list(origins) == list(made_from.values())
-    except LakeUnreachable:
-        raise
-    except LakeError:
-        return False
+def page_index(facts: Iterable[PageFacts]) -> pa.Table:
+    """The rows of `raw_page_index` for these pages, saying which those are."""
+    in_order = sorted(facts, key=lambda one: one.page)
+    return tables.with_origin(raw_pages.index(in_order), arrival_origin(in_order))
 
 
-def is_done(lake: Storage, page_set: str, reusable: Sequence[PageFacts]) -> bool:
-    """Whether every page of the set is among those that need not be asked for again, and its tables were made from
-    just these.
+def outdated(
+    lake: Storage, facts: Mapping[str, Sequence[PageFacts]], among: Iterable[Table] = (*_FROM_CONTENT, *_FROM_ARRIVAL)
+) -> list[str]:
+    """Page sets of which a table is missing, damaged, or not made from just these pages.
+
+    Args:
+        lake: the lake.
+        facts: the pages of each page set, in their order.
+        among: the tables that are looked at.
     """
-    return len(reusable) == len(pages_of(page_set)) and is_made_from(lake, page_set, reusable)
+    found = set[str]()
+    for table in among:
+        origin = content_origin if table in _FROM_CONTENT else arrival_origin
+        made_from = zip(facts, tables.read_origins(lake, table, list(facts)), strict=True)
+        found |= {key for key, stored in made_from if stored != origin(facts[key])}
+    return [key for key in facts if key in found]
+
+
+def up_to_date(lake: Storage, facts: Mapping[str, Sequence[PageFacts]]) -> set[str]:
+    """Page sets all of whose pages are among these, and whose tables were made from just them."""
+    complete = {key: pages for key, pages in facts.items() if len(pages) == len(pages_of(key))}
+    return complete.keys() - set(outdated(lake, complete))

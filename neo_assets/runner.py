@@ -1,13 +1,13 @@
 """`neo run` and its kin: page sets one after another, then the totals, in this process and against Dagster's instance.
 
-Nothing is done here that `dagster asset materialize` does not do too; only the waiting for a daemon's ticks is saved.
+Nothing is done here that Dagster's own commands and jobs do not do too; only the waiting for a daemon's ticks is saved.
 """
 
 import logging
 import sys
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -22,16 +22,17 @@ from neo_assets import landed
 from neo_assets.automation import QUIET
 from neo_assets.definitions import build_defs
 from neo_assets.failures import PagesMissing, StateUnwritable
-from neo_assets.lake import source
-from neo_assets.lake.raw_pages import PageFacts
+from neo_assets.lake import source, tables
+from neo_assets.lake.raw_pages import known_facts
 from neo_assets.lake.storage import LakeDamaged, Storage
 from neo_assets.landing import Landing, Report
 from neo_assets.neows.budget import DEMO_KEY
 from neo_assets.neows.errors import NeoWsError
 from neo_assets.neows.pages import Page
 from neo_assets.partitions import LANDED, page_sets, pages_of
-from neo_assets.progress import is_done, reusable_by_page_set
+from neo_assets.progress import outdated, page_index, reusable_by_page_set, up_to_date
 from neo_assets.resources import NeoWs
+from neo_assets.schema import RAW_PAGE_INDEX
 from neo_assets.settings import Settings
 from neo_assets.snapshot import Snapshot
 from neo_assets.summary import Summary, summarize
@@ -55,10 +56,10 @@ _WORTH_A_WORD_S = 10.0
 class Runner:
     """Runs the graph over page sets; a context manager. Progress goes to standard error."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Nothing is read or written before it is entered."""
+    def __init__(self, settings: Settings, lake: Storage | None = None) -> None:
+        """Nothing is read or written before it is entered. `lake` replaces that of the settings."""
         self._settings = settings
-        self._lake = Storage(settings.lake)
+        self._lake = lake or Storage(settings.lake)
         self._keys = page_sets(settings.pages, settings.pages_per_set).get_partition_keys()
         self._fetched = Counter[str]()
         self._current = ""
@@ -87,7 +88,7 @@ class Runner:
 
         Raises:
             LakeError: the lake cannot be used, or belongs to another source.
-            PagesMissing: no page set could be done.
+            PagesMissing, LakeDamaged: no page set could be done.
         """
         settings = self._settings
         _tell(
@@ -99,16 +100,10 @@ class Runner:
         self._lake.sweep()
         reusable = reusable_by_page_set(self._lake, self._keys, settings.raw_max_age_hours)
         self._announce(settings.pages - sum(map(len, reusable.values())))
-        failed = self._run_page_sets("page_set", self._keys, reusable=reusable)
-        try:
-            if landed.compute_outdated(self._lake):
-                _tell("landed objects: computed")
-        except LakeDamaged as error:
-            _tell(f"landed objects: FAILED: {error}")
-            failed[LANDED] = error
-        if sum(self._fetched.values()):
-            self._note_stats()
-        return failed
+        failed = self._gather(self._keys, done=up_to_date(self._lake, reusable))
+        if len(failed) == len(self._keys):
+            raise next(iter(failed.values()))
+        return failed | self._compute_landed(landed.compute_outdated)
 
     def heal(self) -> dict[str, PageSetError]:
         """Take those pages again that do not fit the others, until the snapshot is consistent or three rounds are
@@ -126,18 +121,20 @@ class Runner:
                 f"{counted(len(pages), 'page')} to be taken again"
             )
             affected = [key for key in self._keys if not set(pages).isdisjoint(pages_of(key))]
-            failed = self._run_page_sets("page_set", affected, pages)
-            self._note_stats()
+            failed = self._gather(affected, pages)
             self.total()
             if failed:
                 return failed
         return {}
 
-    def recompute(self, keys: Sequence[str]) -> None:
-        """Make every table of these page sets anew from the stored pages, without the network."""
-        self._run_page_sets("recompute", [key for key in keys if key != LANDED])
-        if LANDED in keys:
-            landed.compute(self._lake)
+    def recompute(self, keys: Sequence[str]) -> dict[str, PageSetError]:
+        """Make every table of these page sets anew from the stored pages, without the network.
+
+        Returns:
+            The page sets that failed, with what went wrong.
+        """
+        failed = self._run_page_sets("recompute", [key for key in keys if key != LANDED])
+        return failed | (self._compute_landed(landed.compute) if LANDED in keys else {})
 
     def land(self) -> Report:
         """Take in what lies in the landing zone, and count it."""
@@ -161,14 +158,24 @@ class Runner:
             end = f"{datetime.fromtimestamp(done_at, UTC):%Y-%m-%d %H:%M} UTC, in {timedelta(seconds=round(takes_s))}"
             _tell(f"{cost}; by the request budget the last goes out at {end}")
 
+    def _gather(
+        self, keys: Sequence[str], take_again: Collection[int] = (), done: Collection[str] = ()
+    ) -> dict[str, PageSetError]:
+        """Fetch and compute page sets, but for those that are done already; which of them failed."""
+        failed = self._run_page_sets("page_set", keys, take_again, done)
+        if len(failed) < len(keys) and self._fetched.total():
+            self._note_stats()
+        self._make_of_one_piece([key for key in keys if key not in done and key not in failed])
+        return failed
+
     def _run_page_sets(
         self,
         job: str,
         keys: Sequence[str],
         take_again: Collection[int] = (),
-        reusable: Mapping[str, Sequence[PageFacts]] | None = None,
+        done: Collection[str] = (),
     ) -> dict[str, PageSetError]:
-        """Run a job over page sets; `reusable` has the stored pages of those that may be done already."""
+        """Run a job over page sets, but for those that are done already; which of them failed."""
         self._fetched.clear()
         self._bar.reset(sum(len(pages_of(key)) for key in keys))
         failed: dict[str, PageSetError] = {}
@@ -177,7 +184,7 @@ class Runner:
             self._current, pages = key, pages_of(key)
             label = f"[{number}/{len(keys)}] page set {key}"
             again = sorted(set(take_again).intersection(pages))
-            if reusable and is_done(self._lake, key, reusable[key]):
+            if key in done:
                 _tell(f"{label}: up to date")
             elif stopped:
                 failed[key] = stopped
@@ -195,9 +202,31 @@ class Runner:
                     _tell(f"{label}: FAILED: {error}")
                     failed[key] = error
             self._bar.update(len(pages) - self._fetched[key])
-        if keys and len(failed) == len(keys):
-            raise next(iter(failed.values()))
         return failed
+
+    def _make_of_one_piece(self, keys: Sequence[str]) -> None:
+        """Compute those of the page sets again that another process has worked on meanwhile.
+
+        Whoever writes last looks last, so in the end every table is made from the pages that stand in the lake.
+        """
+        for _ in range(_HEALING_ROUNDS):
+            facts = known_facts(self._lake, {key: pages_of(key) for key in keys})
+            whole = {key: pages for key, pages in facts.items() if len(pages) == len(pages_of(key))}
+            if not (mixed := outdated(self._lake, whole)):
+                return
+            _tell(f"{counted(len(mixed), 'page set')} another process has changed meanwhile: computed again")
+            for key in mixed:
+                tables.write_table(self._lake, RAW_PAGE_INDEX, page_index(whole[key]), key)
+            self._run_page_sets("recompute", mixed)
+
+    def _compute_landed(self, compute: Callable[[Storage], object]) -> dict[str, PageSetError]:
+        try:
+            if compute(self._lake) is not False:
+                _tell("landed objects: computed")
+        except LakeDamaged as error:
+            _tell(f"landed objects: FAILED: {error}")
+            return {LANDED: error}
+        return {}
 
     def _execute(self, job: str, page_set: str | None = None, config: Mapping[str, Any] | None = None) -> None:
         """Run a job in this process and say which asset checks did not pass.
@@ -212,11 +241,7 @@ class Runner:
         except dg.DagsterExecutionInterruptedError:
             raise KeyboardInterrupt from None
         except DBAPIError as error:
-            where = self._instance.root_directory
-            raise StateUnwritable(
-                f"Dagster's state in {where} cannot be read or written ({error.orig}): is the disk full? "
-                "Free some space, or set DAGSTER_HOME to another place"
-            ) from error
+            raise _unwritable(Path(self._instance.root_directory), error.orig) from error
         for check in result.get_asset_check_evaluations():
             if not check.passed:
                 figures = ", ".join(f"{name}: {figure.value}" for name, figure in check.metadata.items())
@@ -240,8 +265,20 @@ def _instance(settings: Settings) -> dg.DagsterInstance:
     Nothing is ever sent home by it, and the empty output of its steps is not captured.
     """
     home = settings.dagster_home or (Path.cwd() if Path("dagster.yaml").exists() else _DEFAULT_HOME.absolute())
-    home.mkdir(parents=True, exist_ok=True)
-    return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=_OVERRIDES))
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=_OVERRIDES))
+    except OSError as error:
+        raise _unwritable(home, error.strerror) from error
+    except DBAPIError as error:
+        raise _unwritable(home, error.orig) from error
+
+
+def _unwritable(home: Path, why: object) -> StateUnwritable:
+    return StateUnwritable(
+        f"Dagster's state in {home} cannot be read or written ({why}): is the disk full, or the place not yours? "
+        "Free some space, or set DAGSTER_HOME to another place"
+    )
 
 
 def _tell(line: str) -> None:

@@ -18,7 +18,7 @@ from neo_assets.lake.raw_pages import PageFacts
 from neo_assets.lake.storage import LakeError, Storage
 from neo_assets.metrics import engine
 from neo_assets.partitions import LANDED, pages_of
-from neo_assets.progress import content_origin
+from neo_assets.progress import outdated
 from neo_assets.schema import (
     CATALOGUE_STATS,
     NEAR_MISS_COUNT,
@@ -34,7 +34,7 @@ from neo_assets.words import some
 
 Verdict = Literal["consistent", "drifted", "incomplete"]
 
-_COUNTS = (NEAR_MISS_COUNT, YEARLY_APPROACHES)
+_COUNTED = (NEO_SIGHTINGS, QUARANTINE, NEAR_MISS_COUNT, YEARLY_APPROACHES)
 
 _MEANT_AS_WHOLE = 0.8
 """Who asks for this share of the catalogue's pages means them all; who asks for less has chosen so."""
@@ -208,13 +208,11 @@ def _without_landed(rows: pa.Table) -> pa.Table:
 
 
 def _not_made_from_their_pages(lake: Storage, page_sets: Sequence[str], index: Sequence[dict[str, Any]]) -> list[str]:
-    """Page sets whose counts are older than their pages."""
+    """Page sets whose counts are not those of the pages in their index."""
     facts: dict[str, list[PageFacts]] = {key: [] for key in page_sets}
     for row in index:
         facts[row["page_set"]].append(PageFacts(**{name: row[name] for name in row if name != "page_set"}))
-    counted = [tables.read_origins(lake, table, page_sets) for table in _COUNTS]
-    made_from = zip(page_sets, *counted, strict=True)
-    return [key for key, *origins in made_from if {*origins} != {content_origin(facts[key])}]
+    return outdated(lake, facts, _COUNTED)
 
 
 def _older_copies(sightings: pa.Table) -> pa.Table:

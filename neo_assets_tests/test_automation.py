@@ -64,6 +64,9 @@ def test_the_daily_schedule_asks_for_every_page_set_once_a_day(
     assert requests is not None
     assert [request.partition_key for request in requests] == PAGE_SETS
     assert [request.run_key for request in requests] == [f"2026-03-01 {key}" for key in PAGE_SETS]
+    assert [request.run_config["ops"]["raw_pages"]["config"] for request in requests] == [
+        {"take_again": [page], "not_before": "2026-03-01T06:00:00+00:00"} for page in (0, 1)
+    ]
 
 
 def test_the_totals_sensor_is_on_from_the_start(defs: dg.Definitions) -> None:

@@ -197,6 +197,16 @@ class TestWrongSettings:
         assert one_line(ended) == f"Error: {name}={value} is not allowed: give {ALLOWED[name]}"
         assert list(here.path.iterdir()) == []
 
+    def test_a_home_of_dagster_that_cannot_be_is_told(self, here: Here) -> None:
+        (here.path / "file").write_text("mine")
+        ended = here.neo("run", DAGSTER_HOME=here.path / "file/home")
+        assert ended.code == 1
+        assert re.match(
+            rf"Error: Dagster's state in {here.path}/file/home cannot be read or written \(Not a directory\): .*"
+            "set DAGSTER_HOME to another place$",
+            one_line(ended),
+        )
+
     def test_a_wrong_key_is_not_repeated(self, here: Here) -> None:
         ended = here.neo("run", NASA_API_KEYS="not a key")
         assert ended.code == 2

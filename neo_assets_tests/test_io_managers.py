@@ -60,12 +60,12 @@ def test_a_table_without_page_sets_is_written_whole(lake: Storage) -> None:
     assert tables.read_table(lake, TOTAL_NEAR_MISSES).equals(ROWS)
 
 
-def test_tables_are_read_as_datasets_by_page_set(lake: Storage) -> None:
+def test_tables_are_read_by_page_set(lake: Storage) -> None:
     read = {}
 
     @dg.asset(partitions_def=SETS)
     def user(near_miss_count: dict) -> None:  # type: ignore[type-arg]
-        read.update({key: rows.to_table() for key, rows in near_miss_count.items()})
+        read.update(near_miss_count)
 
     for key in (FIRST, SECOND):
         tables.write_table(lake, NEAR_MISS_COUNT, ROWS, key)
@@ -81,7 +81,7 @@ def test_a_table_that_is_not_there_is_told(lake: Storage) -> None:
         raise AssertionError("there is nothing to use")
 
     message = failure(run(lake, near_miss_count, user, select="user", partition_key=FIRST))
-    assert f"materialize near_miss_count for page set {FIRST} first" in message
+    assert f"run `neo run`, or materialize near_miss_count for page set {FIRST}" in message
 
 
 def test_rows_of_another_schema_are_an_error_in_the_program(lake: Storage) -> None:

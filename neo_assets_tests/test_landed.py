@@ -73,3 +73,11 @@ def test_a_damaged_page_of_theirs_is_told_and_mended_by_dropping_its_file_again(
     zone.drop("a.ndjson", lines(*neos(0, 450)))
     assert zone.land().failed == []
     assert totals(zone) == counted(neos(0, 450))
+
+
+def test_objects_whose_pages_were_deleted_are_not_counted(zone: Zone) -> None:
+    for number in raw_pages.stored_numbers(zone.lake):
+        zone.lake.delete(layout.raw_page(number))
+    assert zone.land().lines == ["landed objects: computed", "totals: computed"]
+    assert totals(zone) == (0, 0, 0, 0)
+    assert zone.land().lines == []

@@ -3,11 +3,13 @@
 import gzip
 from pathlib import Path
 
+import dagster as dg
 import pyarrow as pa
 import pytest
 
 from neo_assets.lake import raw_pages, source
-from neo_assets.lake.storage import LakeError, Storage
+from neo_assets.lake.storage import LakeError, LakeUnreachable, Storage
+from neo_assets.landing import Landing
 from neo_assets_tests.landing_zone import COMPRESSIONS, KEY, Zone, counted, lines, neos, totals
 from neo_assets_tests.neows.examples import approach, body, neo
 
@@ -187,3 +189,20 @@ class TestWhatIsInterrupted:
         zone.land()
         assert totals(zone) == counted(neos(0, 3))
         assert zone.below("archive") == {"a.ndjson": later}
+
+
+def test_a_lake_that_does_not_answer_while_counting_leaves_the_files_for_the_next_look(
+    zone: Zone,
+) -> None:
+    zone.fetched(1, *neos(20))
+    zone.drop("0.json", body(*neos(0), number=0))
+
+    def no_answer(job: str, page_set: str | None) -> None:
+        raise dg.Failure("...", allow_retries=True) from LakeUnreachable("S3 does not answer")
+
+    with pytest.raises(LakeUnreachable, match="S3 does not answer"):
+        Landing(zone.lake, zone.settings, zone.instance, no_answer).take_in()
+    assert list(zone.below("landing")) == ["0.json"]
+    assert zone.land().failed == []
+    assert totals(zone) == counted(neos(0, 40))
+    assert list(zone.below("archive")) == ["0.json"]

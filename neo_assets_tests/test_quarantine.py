@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pytest
+from click import ClickException
 
 from neo_assets import cli
 from neo_assets.lake import source
@@ -104,3 +105,18 @@ def test_replay_keeps_what_is_not_mended_and_reads_what_is_without_the_network(
     assert capsys.readouterr().out == "1 record in quarantine before, 0 now.\n"
     neo("totals", "--json")
     assert json.loads(capsys.readouterr().out)["neos"] == 20
+
+
+def test_a_page_set_that_cannot_be_read_again_is_told(
+    damaged: Storage, capsys: pytest.CaptureFixture[str], no_network: None
+) -> None:
+    stored = damaged.read(page := "bronze/raw_pages/page-00000.json.zst").to_pybytes()
+    broken = json.loads(read_page(damaged, 0).body.to_pybytes())
+    broken["near_earth_objects"][0]["id"] = None
+    broken["near_earth_objects"][0]["neo_reference_id"] = None
+    rewrite(damaged, read_page(damaged, 0).facts, broken)
+    neo("run")
+    damaged.write(page, stored[:1000] + bytes([stored[1000] ^ 1]) + stored[1001:])
+    with pytest.raises(ClickException, match=r"1 page set could not be read again, the first one: .* is damaged"):
+        neo("quarantine", "replay")
+    assert "in quarantine before" in capsys.readouterr().out

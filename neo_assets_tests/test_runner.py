@@ -14,9 +14,12 @@ from starlette.responses import JSONResponse, Response
 
 from neo_assets import summary
 from neo_assets.failures import PagesMissing
+from neo_assets.lake import layout, raw_pages
 from neo_assets.lake.storage import LakeError, Storage
-from neo_assets.partitions import page_sets
+from neo_assets.partitions import page_sets, pages_of
+from neo_assets.progress import up_to_date
 from neo_assets.runner import Runner
+from neo_assets.schema import CLOSE_APPROACHES, RAW_PAGE_INDEX, TABLES, YEARLY_APPROACHES, Table
 from neo_assets.settings import Settings
 from neo_assets.simulator.catalogue import to_json
 from neo_assets_tests.integration.harness import (
@@ -131,6 +134,41 @@ def test_page_sets_that_are_up_to_date_are_skipped(
     assert capsys.readouterr().err.count(": up to date") == 2
 
 
+class Overtaken(Storage):
+    """A lake in which, once, another process does something when this one is about to write a file."""
+
+    def __init__(self, root: str, before: str, other: Callable[[], object]) -> None:
+        super().__init__(root)
+        self.before, self.other = before, [other]
+
+    def write(self, path: str, data: Any) -> str:
+        if self.other and path == self.before:
+            self.other.pop()()
+        return super().write(path, data)
+
+
+@pytest.mark.parametrize("table", [RAW_PAGE_INDEX, CLOSE_APPROACHES, YEARLY_APPROACHES], ids=lambda table: table.name)
+def test_two_runs_on_one_set_end_with_one_consistent_set_wherever_one_overtakes_the_other(
+    gathered: Storage, neows: Faulty, settings: Callable[..., Settings], table: Table
+) -> None:
+    """The catalogue moves between the two, so that what they write differs."""
+
+    def other_run() -> None:
+        neows.catalogue = SIX_PAGES.inserted(7)
+        neows.app = neows.knowing([KEY])
+        everything(again)
+
+    again = settings(raw_max_age_hours=0)
+    lake = Overtaken(gathered.root, layout.table_file(table, SETS[0]), other_run)
+    with Runner(again, lake) as runner:
+        assert runner.refresh() == {}
+        runner.total()
+    assert lake.other == []
+    facts = raw_pages.known_facts(gathered, {key: pages_of(key) for key in SETS})
+    assert up_to_date(gathered, facts) == set(SETS)
+    assert totals(gathered)["up_to_date"]
+
+
 def test_a_page_that_is_damaged_is_asked_for_again(
     gathered: Storage, neows: Faulty, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -143,8 +181,11 @@ def test_a_page_that_is_damaged_is_asked_for_again(
     assert totals(gathered).items() >= counted(SIX_PAGES, 80).items()
 
 
-def test_tables_that_are_lost_are_made_again_without_asking(gathered: Storage, neows: Faulty, run: Run) -> None:
-    lost = f"gold/near_miss_count/page_set={SETS[1]}/data.parquet"
+@pytest.mark.parametrize("table", [table for table in TABLES.values() if table.partitioned], ids=lambda one: one.name)
+def test_tables_that_are_lost_are_made_again_without_asking(
+    gathered: Storage, neows: Faulty, run: Run, table: Table
+) -> None:
+    lost = layout.table_file(table, SETS[1])
     content = gathered.read(lost)
     gathered.delete(lost)
     assert run() == {}

@@ -43,7 +43,9 @@ def test_totals_are_up_to_date_until_a_set_is_counted_again(filled: Storage) -> 
 
 
 def test_without_totals_the_way_to_them_is_told(lake: Storage) -> None:
-    with pytest.raises(LakeError, match=r"total_near_misses/data\.parquet is missing: materialize total_near_misses"):
+    with pytest.raises(
+        LakeError, match=r"total_near_misses/data\.parquet is missing: run `neo run`, or materialize total_near"
+    ):
         summarize(lake, KEYS)
 
 

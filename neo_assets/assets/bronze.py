@@ -1,6 +1,6 @@
 """The bronze storey: pages as NeoWs gave them. What is in them is read in `silver`."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pyarrow as pa
@@ -26,6 +26,9 @@ class RawPagesConfig(dg.Config):
     """What a run of `raw_pages` may be told."""
 
     take_again: list[int] = Field([], description="Pages to fetch though they are young enough to be reused.")
+    not_before: str = Field(
+        "", description="A time (ISO 8601): what was fetched since is not taken again, so that a retry goes on."
+    )
 
 
 def bronze_assets(page_sets: dg.PartitionsDefinition, settings: Settings) -> list[dg.AssetsDefinition]:
@@ -50,15 +53,16 @@ def bronze_assets(page_sets: dg.PartitionsDefinition, settings: Settings) -> lis
         A stored page younger than NEO_RAW_MAX_AGE_HOURS is reused, so materializing again asks only for what is
         missing.
         """
+        since = datetime.fromisoformat(config.not_before) if config.not_before else datetime.max.replace(tzinfo=UTC)
+        deliveries = {}
         with told_to_dagster():
             if neows.source:  # stored pages of another source are not reused
                 source.claim(lake, neows.source)
-        deliveries = {}
-        for page_set in context.partition_keys:
-            young = reusable_pages(lake, page_set, settings.raw_max_age_hours)
-            reused = [facts for facts in young if facts.page not in config.take_again]
-            missing = sorted(set(pages_of(page_set)) - {facts.page for facts in reused})
-            deliveries[page_set] = PageDelivery(neows.source, reused, missing, neows.fetch)
+            for page_set in context.partition_keys:
+                young = reusable_pages(lake, page_set, settings.raw_max_age_hours)
+                reused = [facts for facts in young if facts.page not in config.take_again or facts.fetched_at >= since]
+                missing = sorted(set(pages_of(page_set)) - {facts.page for facts in reused})
+                deliveries[page_set] = PageDelivery(neows.source, reused, missing, neows.fetch)
         return deliveries
 
     @dg.asset(

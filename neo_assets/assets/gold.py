@@ -7,7 +7,6 @@ from typing import Any
 
 import dagster as dg
 import pyarrow as pa
-import pyarrow.dataset as ds
 
 from neo_assets.assets.bronze import OWNERS
 from neo_assets.column_metadata import table_metadata
@@ -29,6 +28,8 @@ from neo_assets.schema import (
 )
 from neo_assets.snapshot import Snapshot
 
+_COUNTED_COLUMNS = ("neo_id", "close_approach_date", "orbiting_body", "miss_distance_au")
+
 
 def gold_assets(page_sets: dg.StaticPartitionsDefinition) -> list[dg.AssetsDefinition]:
     """Counts per page set, the totals, and the verdict on the snapshot."""
@@ -42,7 +43,7 @@ def gold_assets(page_sets: dg.StaticPartitionsDefinition) -> list[dg.AssetsDefin
 
 
 def _count(table: Table, page_sets: dg.StaticPartitionsDefinition) -> dg.AssetsDefinition:
-    def counts(close_approaches: Mapping[str, ds.Dataset]) -> dict[str, pa.Table]:
+    def counts(close_approaches: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
         return {page_set: count(table, rows) for page_set, rows in close_approaches.items()}
 
     return dg.asset(counts, partitions_def=page_sets, **_described(table))
@@ -76,7 +77,7 @@ def _snapshot(page_sets: dg.StaticPartitionsDefinition) -> dg.AssetsDefinition:
     )
 
 
-def count(table: Table, close_approaches: ds.Dataset) -> pa.Table:
+def count(table: Table, close_approaches: pa.Table) -> pa.Table:
     """A count over the close approaches of one page set."""
     return tables.with_origin(
         engine.compute(table, {CLOSE_APPROACHES.name: close_approaches}), tables.made_from(close_approaches)
@@ -109,7 +110,7 @@ def sum_up(lake: Storage, total: Table, partial: Table, page_sets: Sequence[str]
     counts = tables.read_page_sets(lake, partial, page_sets)
     relations = {
         partial.name: counts,
-        CLOSE_APPROACHES.name: tables.open_page_sets(lake, CLOSE_APPROACHES, affected),
+        CLOSE_APPROACHES.name: tables.read_page_sets(lake, CLOSE_APPROACHES, affected, _COUNTED_COLUMNS),
         "superseded": superseded,
     }
     return tables.with_origin(engine.compute(total, relations), total_origin(page_sets, counts, sightings))

@@ -132,7 +132,12 @@ class Bucket:
     def move(self, path: str, target: str) -> None:
         """Copied within S3, then deleted: a run that dies between leaves both."""
         source = {"Bucket": self._bucket, "Key": self._prefix + path}
-        self._client.copy_object(Bucket=self._bucket, Key=self._prefix + target, CopySource=source)
+        try:
+            self._client.copy_object(Bucket=self._bucket, Key=self._prefix + target, CopySource=source)
+        except sdk.ClientError as error:
+            if error.response["Error"]["Code"] == "NoSuchKey":
+                raise FileNotFoundError(path) from None
+            raise
         self.delete(path)
 
     def delete(self, path: str) -> None:

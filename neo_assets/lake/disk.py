@@ -25,6 +25,8 @@ _SAID = {
     errno.EEXIST: "a file stands where a directory is needed: set NEO_LAKE to another place",
 }
 
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+"""What file systems without hard links say, such as exFAT and some of the network."""
 
 _OURS = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 """This machine, in the names of files being written: others may share the disk."""
@@ -53,6 +55,7 @@ class Disk:
         """A file, written aside and renamed; its MD5."""
         with self._aside(path, data) as (aside, target):
             aside.replace(target)
+            _sync(target.parent)
         return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
     def create(self, path: str, data: bytes | pa.Buffer) -> bool:
@@ -62,6 +65,13 @@ class Disk:
                 target.hardlink_to(aside)
             except FileExistsError:
                 return False
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                if target.exists():  # looking first is the best that can be done there
+                    return False
+                aside.replace(target)
+            _sync(target.parent)
             return True
 
     @contextlib.contextmanager
@@ -132,6 +142,15 @@ class Disk:
         if not isinstance(error, OSError):
             return None
         return _SAID.get(error.errno or 0, str(error)), False
+
+
+def _sync(directory: Path) -> None:
+    """Make a rename in a directory last through a power cut."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _is_alive(process: int) -> bool:

@@ -2,6 +2,7 @@
 known here.
 """
 
+import contextlib
 import io
 import itertools
 from collections.abc import Callable, Iterable, Iterator
@@ -106,10 +107,18 @@ def set_aside(storage: Storage, file: LandedFile, reason: str, clean: Clean) -> 
 
 
 def _put_away(storage: Storage, file: LandedFile, place: Callable[[str], str], clean: Clean) -> str | None:
-    """Move a file to a free name; where cleaning changes it, the cleaned content goes there in its stead."""
+    """Move a file to a free name; where cleaning changes it, the cleaned content goes there in its stead. None where it
+    has changed since it was listed, or another process has put it away.
+    """
     found = storage.info(file.path)
     if found.type != fs.FileType.File or (found.mtime, found.size) != (file.modified, file.size):
         return None
+    with contextlib.suppress(FileNotFoundError):
+        return _put_content_away(storage, file, place, clean)
+    return None
+
+
+def _put_content_away(storage: Storage, file: LandedFile, place: Callable[[str], str], clean: Clean) -> str:
     content = read(storage, file)
     try:
         dirty = any(clean(line) != line for line in content.lines())

@@ -16,7 +16,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from neo_assets.lake import layout, tables
-from neo_assets.lake.storage import LakeDamaged, LakeError, Storage
+from neo_assets.lake.storage import LakeDamaged, LakeError, Storage, md5
 from neo_assets.schema import RAW_PAGE_INDEX
 
 _CODEC = pa.Codec("zstd", compression_level=3)
@@ -120,7 +120,8 @@ def known_facts(
     digests = storage.digests(map(layout.raw_page, numbers))
     stored = {number for number in numbers if layout.raw_page(number) in digests}
     begun = [key for key, pages in page_sets.items() if not stored.isdisjoint(pages)]
-    indexed = (row for rows in storage.each(lambda key: _read_index(storage, key), begun) for row in rows)
+    indices = tables.read_found(storage, RAW_PAGE_INDEX, begun).values()
+    indexed = (PageFacts(**row) for index in indices for row in index.to_pylist())
     known = {row.page: row for row in indexed if digests.get(layout.raw_page(row.page)) == row.md5}
 
     def facts_of(number: int) -> PageFacts | None:
@@ -154,7 +155,7 @@ def read_page(storage: Storage, number: int) -> StoredPage:
 
 def stored_numbers(storage: Storage) -> list[int]:
     """The numbers of all stored pages, in their order."""
-    found = (layout.raw_page_number(info.path) for info in storage.files(layout.raw_page(0).rpartition("/")[0]))
+    found = (layout.raw_page_number(info.path) for info in storage.files(layout.RAW_PAGES))
     return sorted(number for number in found if number is not None)
 
 
@@ -162,13 +163,6 @@ def index(facts: Iterable[PageFacts]) -> pa.Table:
     """The rows of `raw_page_index` for these pages."""
     rows = [vars(one) for one in sorted(facts, key=lambda one: one.page)]
     return pa.Table.from_pylist(rows, schema=RAW_PAGE_INDEX.schema)
-
-
-def _read_index(storage: Storage, page_set: str) -> list[PageFacts]:
-    try:
-        return [PageFacts(**row) for row in tables.read_table(storage, RAW_PAGE_INDEX, page_set).to_pylist()]
-    except LakeError:  # none yet, or a damaged one: the pages know
-        return []
 
 
 def _read_whole(storage: Storage, number: int) -> StoredPage:
@@ -204,7 +198,7 @@ def _facts(data: pa.Buffer) -> PageFacts | None:
             **note
             | {
                 "fetched_at": datetime.fromisoformat(note["fetched_at"]),
-                "md5": hashlib.md5(data, usedforsecurity=False).hexdigest(),
+                "md5": md5(data),
             }
         )
     except (ValueError, TypeError, KeyError):  # damaged

@@ -11,7 +11,10 @@ from neo_assets.lake.storage import LakeError, Storage
 def source_of(storage: Storage) -> str | None:
     """The source of the lake's pages, or None while it holds none."""
     try:
-        return str(json.loads(storage.read(layout.SOURCE_MARK).to_pybytes())["source"])
+        source = json.loads(storage.read(layout.SOURCE_MARK).to_pybytes())["source"]
+        if isinstance(source, str):
+            return source
+        raise TypeError
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError):

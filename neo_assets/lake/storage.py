@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 from pyarrow import fs
@@ -27,7 +27,6 @@ Found = TypeVar("Found")
 
 _S3 = "s3://"
 _AT_ONCE = 16
-_REMEMBERED_BYTES = 64 << 10
 
 
 class LakeError(Exception):
@@ -48,13 +47,18 @@ class LakeUnreachable(LakeError):
     retryable = True
 
 
+def md5(data: bytes | pa.Buffer) -> str:
+    """The digest by which a change of a file is noticed, where S3 does not give another one."""
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
 class Storage:
     """The lake's root: a local directory (relative to the working directory) or `s3://bucket/prefix`."""
 
     def __init__(self, root: str) -> None:
         """Nothing is opened or made before the first use."""
         self.root = root.rstrip("/") if root.startswith(_S3) else str(Path(root).expanduser().absolute())
-        self._remembered: dict[str, tuple[str, pa.Buffer]] = {}
+        self._remembered: dict[str, tuple[str, Any]] = {}
 
     @property
     def is_local(self) -> bool:
@@ -65,26 +69,20 @@ class Storage:
         """The full name of a path: what a person or another program opens it by."""
         return f"{self.root}/{path}"
 
-    def read(self, path: str, *, remember: bool = False) -> pa.Buffer:
-        """The whole content of a file; `remember` a small one for `reader`.
+    def read(self, path: str) -> pa.Buffer:
+        """The whole content of a file.
 
         Raises:
             FileNotFoundError: there is none.
             LakeError: it cannot be read.
         """
         with self._plainly("read", path):
-            data = self._place.read(path)
-        if remember:
-            self._remember(path, data)
-        return data
+            return self._place.read(path)
 
-    def read_tail(self, path: str, size: int, *, remember: bool = False) -> bytes:
-        """The last `size` bytes of a file, or all of a shorter one, which `remember` is for. Raises as `read` does."""
+    def read_tail(self, path: str, size: int) -> bytes:
+        """The last `size` bytes of a file, or all of a shorter one. Raises as `read` does."""
         with self._plainly("read", path):
-            tail = self._place.read_tail(path, size)
-        if remember and len(tail) < size:
-            self._remember(path, tail)
-        return tail
+            return self._place.read_tail(path, size)
 
     def each(self, function: Callable[[Item], Found], items: Iterable[Item]) -> Iterator[Found]:
         """What a function that reads the lake gives for each item, in their order.
@@ -106,8 +104,8 @@ class Storage:
             finally:
                 threads.shutdown(wait=False, cancel_futures=True)
 
-    def write(self, path: str, data: bytes | pa.Buffer, *, remember: bool = False) -> str:
-        """Put a file in place, whole or not at all; one of that name is replaced. `remember` a small one for `reader`.
+    def write(self, path: str, data: bytes | pa.Buffer) -> str:
+        """Put a file in place, whole or not at all; one of that name is replaced.
 
         Returns:
             The file's digest, by which `digests` tells later whether it still stands there.
@@ -116,10 +114,7 @@ class Storage:
             LakeError: it cannot be written; what stood there still stands.
         """
         with self._plainly("write", path):
-            digest = self._place.write(path, data)
-        if remember:
-            self._remember(path, data, digest)
-        return digest
+            return self._place.write(path, data)
 
     def create(self, path: str, data: bytes | pa.Buffer) -> bool:
         """Put a file in place where nothing stands, whole or not at all: of several that try, one does.
@@ -162,24 +157,16 @@ class Storage:
         with self._plainly("list", os.path.commonpath(names)):
             return self._place.digests(names)
 
-    def reader(self, paths: Iterable[str]) -> Callable[[str], pa.Buffer]:
-        """What reads files that a process needs several times: as `read` does, but on S3 a file that it remembers and
-        that still stands there, by one listing, is not asked for again.
-        """
-        if self.is_local:
-            return self.read
-        remembered = {path: self._remembered[path] for path in paths if path in self._remembered}
-        standing = self.digests(remembered)
+    def remember(self, path: str, digest: str, what: Any) -> None:
+        """Keep what was read from a file, or written to it, for `recall`. On disk nothing is kept: reading is cheap."""
+        if not self.is_local:
+            self._remembered[path] = digest, what
 
-        def read(path: str) -> pa.Buffer:
-            digest, data = remembered.get(path, ("", None))
-            return data if data is not None and standing.get(path) == digest else self.read(path, remember=True)
-
-        return read
-
-    def _remember(self, path: str, data: bytes | pa.Buffer, digest: str | None = None) -> None:
-        if not self.is_local and len(data) <= _REMEMBERED_BYTES:
-            self._remembered[path] = digest or hashlib.md5(data, usedforsecurity=False).hexdigest(), pa.py_buffer(data)
+    def recall(self, paths: Iterable[str]) -> dict[str, Any]:
+        """What was kept of those of the files that still stand there as they were, by one listing."""
+        known = {path: self._remembered[path] for path in paths if path in self._remembered}
+        standing = self.digests(known)
+        return {path: what for path, (digest, what) in known.items() if standing.get(path) == digest}
 
     def info(self, path: str) -> fs.FileInfo:
         """What stands at a path, if anything: kind, size, time of its last change."""
@@ -190,13 +177,14 @@ class Storage:
         """Move a file to a place where nothing stands.
 
         Raises:
+            FileNotFoundError: it is gone.
             LakeError: it cannot be moved; it still stands where it stood.
         """
         with self._plainly("move", path):
             self._place.move(path, target)
 
     def delete(self, path: str) -> None:
-        """Delete a file."""
+        """Delete a file. Raises as `read` does, but S3 does not say whether there was one."""
         with self._plainly("delete", path):
             self._place.delete(path)
 
@@ -216,7 +204,7 @@ class Storage:
         try:
             yield
         except Exception as error:
-            if isinstance(error, FileNotFoundError) and verb == "read":
+            if isinstance(error, FileNotFoundError) and verb in ("read", "move", "delete"):
                 raise
             said = self._place.explain(error)
             if said is None:

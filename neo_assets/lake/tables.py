@@ -7,22 +7,32 @@ table is up to date with the pages below it.
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from types import MappingProxyType
+from typing import TypeVar
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from neo_assets.lake import layout
-from neo_assets.lake.storage import LakeError, LakeUnreachable, Storage
-from neo_assets.schema import Table
+from neo_assets.lake.storage import LakeDamaged, LakeError, LakeUnreachable, Storage, md5
+from neo_assets.schema import (
+    NEAR_MISS_COUNT,
+    NEO_SIGHTINGS,
+    QUARANTINE,
+    RAW_PAGE_INDEX,
+    YEARLY_APPROACHES,
+    Table,
+)
 
 _MADE_FROM = b"made_from"
-_PARQUET = ds.ParquetFileFormat()
 _FOOTER_BYTES = 64 << 10  # ours have 3 to 6 KB
+
+_SUMMED_UP = {table.name for table in (RAW_PAGE_INDEX, NEO_SIGHTINGS, QUARANTINE, NEAR_MISS_COUNT, YEARLY_APPROACHES)}
+"""Small tables that are read for totals, checks and verdicts, in the process that wrote them too."""
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -40,7 +50,7 @@ def digest(parts: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def made_from(data: pa.Table | ds.Dataset) -> str:
+def made_from(data: pa.Table) -> str:
     """What a table says it was made from; empty where it says nothing."""
     return _origin(data.schema)
 
@@ -63,7 +73,7 @@ def write_table(storage: Storage, table: Table, rows: pa.Table, page_set: str | 
     pq.write_table(rows, sink, compression="zstd")
     data = sink.getvalue()
     path = layout.table_file(table, page_set)
-    storage.write(path, data, remember=True)
+    _remember(storage, table, path, storage.write(path, data), made_from(rows), data)
     return WrittenTable(storage.location(path), rows.num_rows, data.size, hashlib.sha256(data).hexdigest())
 
 
@@ -73,75 +83,63 @@ def read_table(storage: Storage, table: Table, page_set: str | None = None) -> p
     Raises:
         LakeError: it is missing or damaged.
     """
-    return _read(storage, table, page_set, partial(storage.read, remember=True))
+    return _read(storage, table, page_set)
 
 
-def read_origin(storage: Storage, table: Table, page_set: str) -> str:
-    """What a page set's file was made from, without reading its rows. Raises as `read_table` does."""
-    with _explained(storage, table, page_set) as path:
-        return _origin(pq.read_schema(pa.BufferReader(storage.read_tail(path, _FOOTER_BYTES, remember=True))))
-
-
-def read_origins(storage: Storage, table: Table, page_sets: Sequence[str]) -> list[str]:
-    """What the files of these page sets were made from, empty where one is missing or damaged.
-
-    For small tables: on S3 a file that this process has read or written, and that nobody has changed since, is not read
-    again.
+def read_found(storage: Storage, table: Table, page_sets: Sequence[str]) -> dict[str, pa.Table]:
+    """The files of those page sets that have one, and whole. What is remembered on S3 is not read again.
 
     Raises:
         LakeUnreachable: the lake does not answer.
     """
-    read = storage.reader([layout.table_file(table, key) for key in page_sets])
-
-    def origin(page_set: str) -> str:
-        try:
-            return made_from(_read(storage, table, page_set, read))
-        except LakeUnreachable:
-            raise
-        except LakeError:
-            return ""
-
-    return list(storage.each(origin, page_sets))
+    recalled = _recall(storage, table, page_sets)
+    found = storage.each(lambda key: _where_whole(lambda: _read(storage, table, key, recalled)), page_sets)
+    return {key: rows for key, rows in zip(page_sets, found, strict=True) if rows is not None}
 
 
-def read_page_sets(storage: Storage, table: Table, page_sets: Sequence[str]) -> pa.Table:
-    """The files of these page sets as one table with a column `page_set`; made from all that they were made from.
+def read_page_sets(
+    storage: Storage, table: Table, page_sets: Sequence[str], columns: Sequence[str] | None = None
+) -> pa.Table:
+    """The files of these page sets, maybe none, as one table with a column `page_set`; its origin is that of them all.
 
-    For small tables, as `read_origins`.
+    What is remembered on S3 is not read again.
+
+    Args:
+        storage: the lake.
+        table: which table.
+        page_sets: whose files.
+        columns: those that are needed, if not all.
 
     Raises:
         LakeError: one of them is missing or damaged.
     """
-    read = storage.reader([layout.table_file(table, key) for key in page_sets])
-    parts = list(storage.each(lambda key: _read(storage, table, key, read), page_sets))
+    recalled = _recall(storage, table, page_sets)
+    parts = list(storage.each(lambda key: _read(storage, table, key, recalled, columns), page_sets))
     keyed = [
         part.append_column("page_set", pa.repeat(key, part.num_rows)).replace_schema_metadata()
         for key, part in zip(page_sets, parts, strict=True)
     ]
-    none = table.schema.append(pa.field("page_set", pa.string())).empty_table()
+    fields = [table.schema.field(name) for name in columns or table.schema.names]
+    none = pa.schema([*fields, pa.field("page_set", pa.string())]).empty_table()
     # Files of earlier versions lack the columns that came later.
     return with_origin(pa.concat_tables([none, *keyed], promote_options="default"), digest(map(made_from, parts)))
 
 
-def open_table(storage: Storage, table: Table, page_set: str) -> ds.Dataset:
-    """A page set's file as a dataset: its bytes are read at once, its rows and columns as they are asked for.
+def read_origins(storage: Storage, table: Table, page_sets: Sequence[str]) -> list[str]:
+    """What the files of these page sets were made from, without reading their rows; empty where one is missing or
+    damaged. What is remembered on S3 is not read again.
 
     Raises:
-        LakeError: it is missing or damaged.
+        LakeUnreachable: the lake does not answer.
     """
-    fragment = _open(storage, table, page_set)
-    return ds.FileSystemDataset([fragment], fragment.physical_schema, _PARQUET)
+    recalled = _recall(storage, table, page_sets)
 
+    def origin(page_set: str) -> str:
+        if known := recalled.get(layout.table_file(table, page_set)):
+            return known.origin
+        return _where_whole(lambda: _read_origin(storage, table, page_set)) or ""
 
-def open_page_sets(storage: Storage, table: Table, page_sets: Iterable[str]) -> ds.Dataset:
-    """The files of these page sets, maybe none, as one dataset with a column `page_set`.
-
-    Raises:
-        LakeError: one of them is missing or damaged.
-    """
-    schema = table.schema.append(pa.field("page_set", pa.string()))
-    fragments = list(storage.each(lambda key: _open(storage, table, key, pc.field("page_set") == key), page_sets))
-    return ds.FileSystemDataset(fragments, schema, _PARQUET)
+    return list(storage.each(origin, page_sets))
 
 
 def stored_page_sets(storage: Storage, table: Table, page_sets: Iterable[str]) -> list[str]:
@@ -150,16 +148,56 @@ def stored_page_sets(storage: Storage, table: Table, page_sets: Iterable[str]) -
     return [key for key in page_sets if key in stored]
 
 
-def _read(storage: Storage, table: Table, page_set: str | None, read: Callable[[str], pa.Buffer]) -> pa.Table:
-    with _explained(storage, table, page_set) as path:
-        return pq.ParquetFile(pa.BufferReader(read(path))).read()
+@dataclass(frozen=True)
+class _Remembered:
+    """What a process keeps of a file on S3 that it has read or written."""
+
+    origin: str
+    file: pa.Buffer | None
+    """The file itself, if it is one of those that are summed up."""
 
 
-def _open(storage: Storage, table: Table, page_set: str, holds: pc.Expression | None = None) -> ds.ParquetFileFragment:
+def _remember(storage: Storage, table: Table, path: str, digest: str, origin: str, data: bytes | pa.Buffer) -> None:
+    file = pa.py_buffer(data) if table.name in _SUMMED_UP else None
+    storage.remember(path, digest, _Remembered(origin, file))
+
+
+def _recall(storage: Storage, table: Table, page_sets: Iterable[str]) -> dict[str, _Remembered]:
+    return storage.recall([layout.table_file(table, key) for key in page_sets])
+
+
+def _where_whole(read: Callable[[], Found]) -> Found | None:
+    try:
+        return read()
+    except LakeUnreachable:
+        raise
+    except LakeError:
+        return None
+
+
+def _read(
+    storage: Storage,
+    table: Table,
+    page_set: str | None,
+    recalled: Mapping[str, _Remembered] = MappingProxyType({}),
+    columns: Sequence[str] | None = None,
+) -> pa.Table:
     with _explained(storage, table, page_set) as path:
-        fragment = _PARQUET.make_fragment(pa.BufferReader(storage.read(path)), partition_expression=holds)
-        fragment.ensure_complete_metadata()
-    return fragment
+        known = recalled.get(path)
+        data = known.file if known and known.file is not None else storage.read(path)
+        rows = pq.ParquetFile(pa.BufferReader(data)).read(columns)
+    if not known:
+        _remember(storage, table, path, md5(data), made_from(rows), data)
+    return rows
+
+
+def _read_origin(storage: Storage, table: Table, page_set: str) -> str:
+    with _explained(storage, table, page_set) as path:
+        tail = storage.read_tail(path, _FOOTER_BYTES)
+        origin = _origin(pq.read_schema(pa.BufferReader(tail)))
+    if len(tail) < _FOOTER_BYTES:  # the file is no longer than that
+        _remember(storage, table, path, md5(tail), origin, tail)
+    return origin
 
 
 def _origin(schema: pa.Schema) -> str:
@@ -170,10 +208,10 @@ def _origin(schema: pa.Schema) -> str:
 def _explained(storage: Storage, table: Table, page_set: str | None) -> Iterator[str]:
     """The path of a table's file; what goes wrong while it is read is told in one line."""
     path = layout.table_file(table, page_set)
-    again = f"materialize {table.asset or table.name}" + (f" for page set {page_set}" if page_set else "")
+    made_by = f"materialize {table.asset or table.name}" + (f" for page set {page_set}" if page_set else "")
     try:
         yield path
     except FileNotFoundError:
-        raise LakeError(f"{storage.location(path)} is missing: {again} first, or run `neo run`") from None
+        raise LakeError(f"{storage.location(path)} is missing: run `neo run`, or {made_by}") from None
     except (pa.ArrowException, OSError) as error:
-        raise LakeError(f"{storage.location(path)} is damaged ({error}): delete it and {again} again") from None
+        raise LakeDamaged(f"{storage.location(path)} is damaged ({error}): run `neo run`, or {made_by} again") from None

@@ -6,11 +6,10 @@ from importlib import resources
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 
 
-def run_sql(name: str, relations: Mapping[str, pa.Table | ds.Dataset], **parameters: Any) -> pa.Table:
-    """Run `metrics/{name}.sql` over Arrow relations.
+def run_sql(name: str, relations: Mapping[str, pa.Table], **parameters: Any) -> pa.Table:
+    """Run `metrics/{name}.sql` over Arrow tables.
 
     Args:
         name: the SQL file, without its ending.

@@ -1,10 +1,8 @@
 """What the metrics are, table by table: which SQL makes which from which. How SQL is run is `duckdb`'s business."""
 
 from collections.abc import Mapping
-from typing import TypeAlias
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 
 from neo_assets.metrics.duckdb import run_sql
 from neo_assets.schema import (
@@ -14,15 +12,13 @@ from neo_assets.schema import (
     Table,
 )
 
-Relation: TypeAlias = pa.Table | ds.Dataset
-
 _PARAMETERS = {
     NEAR_MISS_COUNT.name: {"near_miss_au": NEAR_MISS_AU},
     TOTAL_NEAR_MISSES.name: {"near_miss_au": NEAR_MISS_AU},
 }
 
 
-def compute(table: Table, relations: Mapping[str, Relation]) -> pa.Table:
+def compute(table: Table, relations: Mapping[str, pa.Table]) -> pa.Table:
     """The rows of a gold table.
 
     Args:
@@ -34,6 +30,6 @@ def compute(table: Table, relations: Mapping[str, Relation]) -> pa.Table:
     return run_sql(table.name, relations, **_PARAMETERS.get(table.name, {})).cast(table.schema)
 
 
-def superseded(neo_sightings: Relation) -> pa.Table:
+def superseded(neo_sightings: pa.Table) -> pa.Table:
     """Copies of NEOs that do not count: `page_set`, `neo_id`; a later copy stands in another page set."""
     return run_sql("superseded", {"neo_sightings": neo_sightings})

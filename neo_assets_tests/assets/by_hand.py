@@ -11,6 +11,7 @@ from neo_assets.lake.raw_pages import PageFacts
 from neo_assets.lake.storage import Storage
 from neo_assets.neows.pages import Page
 from neo_assets.partitions import pages_of
+from neo_assets.progress import page_index
 from neo_assets.schema import (
     CLOSE_APPROACHES,
     NEAR_MISS_COUNT,
@@ -40,7 +41,7 @@ def pages_from(catalogue: Catalogue, page_set: str, hours: float = 0) -> list[Pa
 def gather(lake: Storage, page_set: str, pages: Iterable[Page]) -> list[PageFacts]:
     """Store the pages of a set and make all its tables."""
     facts = [raw_pages.write_page(lake, page) for page in pages]
-    tables.write_table(lake, RAW_PAGE_INDEX, raw_pages.index(facts), page_set)
+    tables.write_table(lake, RAW_PAGE_INDEX, page_index(facts), page_set)
     compute(lake, page_set)
     return facts
 
@@ -51,8 +52,7 @@ def compute(lake: Storage, page_set: str) -> None:
     tables.write_table(lake, NEO_RECORDS, parsed.neo_records, page_set)
     tables.write_table(lake, CLOSE_APPROACHES, parsed.close_approaches, page_set)
     for table in (NEAR_MISS_COUNT, YEARLY_APPROACHES):
-        rows = count(table, tables.open_table(lake, CLOSE_APPROACHES, page_set))
-        tables.write_table(lake, table, rows, page_set)
+        tables.write_table(lake, table, count(table, tables.read_table(lake, CLOSE_APPROACHES, page_set)), page_set)
 
 
 def total(lake: Storage, page_sets: list[str]) -> None:

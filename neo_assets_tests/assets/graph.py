@@ -33,8 +33,13 @@ class Graph:
     settings: Settings
     instance: dg.DagsterInstance = field(default_factory=dg.DagsterInstance.ephemeral)
 
-    def run(self, select: str, first: str | None = None, last: str | None = None) -> dg.ExecuteInProcessResult:
-        """Materialize assets (names with commas between): of one page set, of a range of them, or of the whole lake."""
+    def run(
+        self, select: str, first: str | None = None, last: str | None = None, config: dict[str, Any] | None = None
+    ) -> dg.ExecuteInProcessResult:
+        """Materialize assets (names with commas between): of one page set, of a range of them, or of the whole lake.
+
+        `config` is that of `raw_pages`.
+        """
         sets = page_sets(self.settings.pages, self.settings.pages_per_set)
         tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
         return dg.materialize(
@@ -42,6 +47,7 @@ class Graph:
             selection=select.split(","),
             partition_key=None if last else first,
             tags={name: key for name, key in tags.items() if key} if last else None,
+            run_config={"ops": {"raw_pages": {"config": config}}} if config else None,
             instance=self.instance,
             raise_on_error=False,
             resources={

@@ -1,5 +1,7 @@
 """Raw pages: young ones are reused, the others fetched, and a page that cannot be had takes no other with it."""
 
+from datetime import UTC, datetime
+
 import pytest
 from starlette.responses import Response
 
@@ -122,3 +124,41 @@ def test_stored_pages_of_another_source_are_not_reused(graph: Graph, served: Ser
     from_nasa = at(served, base_url="https://api.nasa.gov/neo/rest/v1")
     message = failure(Graph(graph.lake, from_nasa).run("raw_pages", FIRST))
     assert "holds data from simulator, and nasa is the source now; they do not mix" in message
+
+
+def test_a_lake_that_cannot_be_looked_at_is_told_in_one_line(disk_lake: Storage, served: Served) -> None:
+    graph = Graph(disk_lake, at(served))
+    graph.run("raw_pages", FIRST)
+    disk_lake.delete(layout.raw_page(0))
+    disk_lake.write(f"{layout.raw_page(0)}/a directory in the place of a file", b"")
+    assert failure(graph.run("raw_pages", FIRST)).startswith(f"cannot list {disk_lake.root}/bronze/raw_pages: ")
+
+
+def test_pages_that_are_to_be_taken_again_are_taken_once_however_often_the_run_is_repeated(
+    graph: Graph, served: Served
+) -> None:
+    graph.run("raw_pages", FIRST)
+    anew = {"take_again": [0, 1], "not_before": datetime.now(UTC).isoformat()}
+    served.answers[1] = Response(status_code=404)
+    served.pages.clear()
+    assert not graph.run("raw_pages", FIRST, config=anew).success
+    assert sorted(served.pages) == [0, 1]
+    served.answers.clear()
+    served.pages.clear()
+    for _ in range(2):
+        assert graph.run("raw_pages", FIRST, config=anew).success
+    assert served.pages == [1]
+
+
+def test_a_set_that_fails_does_not_stop_the_others_of_its_run(graph: Graph, served: Served) -> None:
+    served.answers[1] = Response(status_code=404)
+    message = failure(graph.run("raw_pages", FIRST, SECOND))
+    assert message.startswith("1 of 2 pages could not be had, the others were stored (page 1): ")
+    assert sorted(served.pages) == [0, 1, 2, 3]
+    assert tables.stored_page_sets(graph.lake, RAW_PAGE_INDEX, [FIRST, SECOND]) == [SECOND]
+
+
+def test_a_key_that_is_turned_away_is_not_tried_again_for_the_next_set(graph: Graph, served: Served) -> None:
+    served.answers = dict.fromkeys(range(4), Response(status_code=403))
+    assert "could not be had" in failure(graph.run("raw_pages", FIRST, SECOND))
+    assert set(served.pages) <= {0, 1}

@@ -17,7 +17,8 @@ from neo_assets.partitions import page_sets
 from neo_assets.schema import CLOSE_APPROACHES, NEAR_MISS_COUNT, TOTAL_NEAR_MISSES, TOTAL_YEARLY_APPROACHES
 from neo_assets.simulator.catalogue import Catalogue
 from neo_assets_tests.assets.by_hand import TOTALS, gather, pages_from
-from neo_assets_tests.conftest import Lakes
+from neo_assets_tests.assets.graph import Graph, at, failure
+from neo_assets_tests.conftest import Lakes, Served
 from neo_assets_tests.neows.examples import approach, neo, page
 from neo_assets_tests.neows.slow_reader import identities
 
@@ -183,3 +184,14 @@ def test_page_sets_that_have_been_counted(lake: Storage) -> None:
         counted_page_sets(lake, NEAR_MISS_COUNT, [FIRST, SECOND])
     gather(lake, SECOND, [page(neo("1"), number=1)])
     assert counted_page_sets(lake, NEAR_MISS_COUNT, [FIRST, SECOND]) == [SECOND]
+
+
+@pytest.mark.parametrize("count", ["near_miss_count", "yearly_approaches"])
+def test_rows_that_are_damaged_are_told_in_one_line(lake: Storage, served: Served, count: str) -> None:
+    graph, page_set = Graph(lake, at(served)), "00000-00001"
+    assert graph.run("raw_pages,neo_records,close_approaches", page_set).success
+    whole = lake.read(file := layout.table_file(CLOSE_APPROACHES, page_set)).to_pybytes()
+    lake.write(file, whole[:50] + bytes(400) + whole[450:])
+    message = failure(graph.run(count, page_set))
+    assert message.startswith(f"{lake.location(file)} is damaged (")
+    assert message.endswith(f": run `neo run`, or materialize close_approaches for page set {page_set} again")

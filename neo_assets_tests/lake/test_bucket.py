@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import botocore.auth
+import pyarrow as pa
 import pytest
 
+from neo_assets.lake import layout, tables
 from neo_assets.lake.bucket import Bucket
 from neo_assets.lake.storage import LakeError, LakeUnreachable, Storage
+from neo_assets.schema import CLOSE_APPROACHES, NEAR_MISS_COUNT
 from neo_assets_tests.integration.harness import free_port, listening
 from neo_assets_tests.s3_server import LAKES, S3Server, counting
 
@@ -117,49 +120,48 @@ def test_what_is_read_together_comes_in_order_and_a_few_ahead_only(s3: S3Server)
     assert list(lake.each(lambda number: -number, range(100))) == [-number for number in range(100)]
 
 
-def test_what_was_read_is_not_asked_for_again_while_it_stands(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_written_or_read_is_not_read_again_while_it_stands(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sets = [f"0000{number}-0000{number}" for number in range(4)]
+    files = {layout.table_file(NEAR_MISS_COUNT, key): key for key in sets}
+
+    def counts(number: int) -> pa.Table:
+        return pa.Table.from_pylist([{"orbiting_body": "Earth", "near_misses": number}], schema=NEAR_MISS_COUNT.schema)
+
     with counting(s3) as wire:
         monkeypatch.setenv("AWS_ENDPOINT_URL", wire.url)
-        lake, other = Storage(s3.new_lake()), Storage(s3.new_lake())
-        other.root = lake.root
-        for name in "abc":
-            other.write(name, b"old")
+        root = s3.new_lake()
+        lake, other = Storage(root), Storage(root)
 
-        def read() -> dict[str, bytes]:
-            reader = lake.reader("abc")
-            return {name: reader(name).to_pybytes() for name in "abc"}
+        def read() -> tuple[list[int], list[str], int]:
+            wire.requests.clear()
+            found = tables.read_page_sets(lake, NEAR_MISS_COUNT, sets)["near_misses"].to_pylist()
+            got = [file for kind, file in (request.split(" ", 1) for request in wire.requests) if kind == "GET"]
+            return found, [files[file.replace("%3D", "=")] for file in got], wire.kinds()["LIST"]
 
-        assert read() == dict.fromkeys("abc", b"old")
-        wire.requests.clear()
-        other.write("b", b"new")
-        assert read() == {"a": b"old", "b": b"new", "c": b"old"}
-        assert [request.partition("?")[0].split()[:2] for request in wire.requests[:1]] == [["PUT", "b"]]
-        assert wire.kinds() == {"PUT": 1, "LIST": 1, "GET": 1}
-        other.delete("c")
-        with pytest.raises(FileNotFoundError):
+        tables.write_table(lake, NEAR_MISS_COUNT, counts(0), sets[0])
+        for number in (1, 2, 3):
+            tables.write_table(other, NEAR_MISS_COUNT, counts(number), sets[number])
+        tables.read_table(lake, NEAR_MISS_COUNT, sets[1])
+        assert tables.read_origins(lake, NEAR_MISS_COUNT, sets[2:3]) == [""]
+        assert read() == ([0, 1, 2, 3], [sets[3]], 1)
+        assert read() == ([0, 1, 2, 3], [], 1)
+        tables.write_table(other, NEAR_MISS_COUNT, counts(7), sets[2])
+        assert read() == ([0, 1, 7, 3], [sets[2]], 1)
+        other.delete(layout.table_file(NEAR_MISS_COUNT, sets[0]))
+        with pytest.raises(LakeError, match="is missing"):
             read()
 
 
-def test_what_was_written_or_read_to_be_remembered_is_not_asked_for_either(
-    s3: S3Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with counting(s3) as wire:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", wire.url)
-        lake = Storage(s3.new_lake())
-        for name in "abcd":
-            lake.write(name, b"small", remember=name == "a")
-        lake.write("large", bytes(1 << 20), remember=True)
-        lake.read("b", remember=True)
-        lake.read_tail("c", 100, remember=True)
-        lake.read_tail("d", 4, remember=True)
-        wire.requests.clear()
-        reader = lake.reader(["a", "b", "c", "d", "large"])
-        assert {name: len(reader(name)) for name in ("a", "b", "c", "d", "large")} == {
-            **dict.fromkeys("abcd", 5),
-            "large": 1 << 20,
-        }
-        assert [request for request in wire.requests if request.startswith("GET")] == ["GET d", "GET large"]
-        assert wire.kinds()["LIST"] == 1
+def test_tables_of_rows_are_not_kept_in_memory(s3: S3Server) -> None:
+    lake = Storage(s3.new_lake())
+    rows = CLOSE_APPROACHES.schema.empty_table()
+    before = pa.total_allocated_bytes()
+    for number in range(20):
+        tables.write_table(lake, CLOSE_APPROACHES, rows, f"{number:05}-{number:05}")
+        tables.read_table(lake, CLOSE_APPROACHES, f"{number:05}-{number:05}")
+    assert pa.total_allocated_bytes() - before < 1_000
 
 
 # --- refusals

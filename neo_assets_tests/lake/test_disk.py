@@ -2,6 +2,7 @@
 is not; and links, which may lead anywhere.
 """
 
+import errno
 import os
 import subprocess
 import sys
@@ -76,3 +77,19 @@ def test_a_directory_that_may_not_be_looked_into_is_told(disk_lake: Storage) -> 
     disk_lake.write("landing", b"a file in the place of a directory")
     with pytest.raises(LakeError, match="a file stands where a directory is needed"):
         disk_lake.files("landing")
+
+
+@pytest.mark.parametrize("says", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_where_there_are_no_hard_links_a_file_is_created_all_the_same(
+    disk_lake: Storage, monkeypatch: pytest.MonkeyPatch, says: int
+) -> None:
+    """As on exFAT and on some file systems of the network."""
+
+    def no_links(*_: object, **__: object) -> None:
+        raise OSError(says, os.strerror(says))
+
+    monkeypatch.setattr(os, "link", no_links)
+    assert disk_lake.create("lake.json", b"first")
+    assert not disk_lake.create("lake.json", b"second")
+    assert disk_lake.read("lake.json").to_pybytes() == b"first"
+    assert left(disk_lake) == []

@@ -198,3 +198,32 @@ def test_the_path_of_a_stored_page_tells_its_number(number: int) -> None:
 )
 def test_another_path_tells_none(path: str) -> None:
     assert layout.raw_page_number(path) is None
+
+
+class Raced(Storage):
+    """A lake in which another process puts a file away just when this one is about to."""
+
+    def __init__(self, root: str, step: str) -> None:
+        super().__init__(root)
+        self.step = step
+
+    def read(self, path: str) -> pa.Buffer:
+        if self.step == "read":
+            Storage(self.root).move(path, "archive/elsewhere")
+        return super().read(path)
+
+    def move(self, path: str, target: str) -> None:
+        if self.step == "move":
+            Storage(self.root).move(path, "archive/elsewhere")
+        super().move(path, target)
+
+
+@pytest.mark.parametrize("step", ["read", "move"])
+def test_a_file_that_another_process_puts_away_meanwhile_is_left_to_it(lake: Storage, step: str) -> None:
+    drop(lake, "a.json", b"content")
+    raced = Raced(lake.root, step)
+    assert landing.archive(raced, only(lake), as_it_is) is None
+    assert [info.path for info in lake.files("")] == ["archive/elsewhere"]
+    drop(lake, "b.json", b"content")
+    raced.step = step
+    assert landing.set_aside(raced, only(lake), "because", as_it_is) is None

@@ -54,7 +54,7 @@ def test_of_several_first_claims_one_holds(lake: Storage) -> None:
         assert held == {source.source_of(places[0])}
 
 
-@pytest.mark.parametrize("mark", ["", "{", "[]", '{"origin": "nasa"}', "null"])
+@pytest.mark.parametrize("mark", ["", "{", "[]", '{"origin": "nasa"}', '{"source": null}', "null"])
 def test_an_unreadable_mark_is_told(lake: Storage, mark: str) -> None:
     lake.write("lake.json", mark.encode())
     with pytest.raises(LakeError, match=f"^{lake.location('lake.json')} cannot be read: "):

@@ -84,13 +84,12 @@ def test_rows_of_another_schema_are_refused(lake: Storage, rows: pa.Table) -> No
 def test_a_table_says_what_it_was_made_from(lake: Storage) -> None:
     write_counts(lake, FIRST)
     assert tables.made_from(tables.read_table(lake, NEAR_MISS_COUNT, FIRST)) == f"pages of {FIRST}"
-    assert tables.made_from(tables.open_table(lake, NEAR_MISS_COUNT, FIRST)) == f"pages of {FIRST}"
-    assert tables.read_origin(lake, NEAR_MISS_COUNT, FIRST) == f"pages of {FIRST}"
+    assert tables.read_origins(lake, NEAR_MISS_COUNT, [FIRST]) == [f"pages of {FIRST}"]
 
 
 def test_a_table_that_says_nothing_of_it(lake: Storage) -> None:
     tables.write_table(lake, NEAR_MISS_COUNT, counts(Earth=1), FIRST)
-    assert tables.read_origin(lake, NEAR_MISS_COUNT, FIRST) == ""
+    assert tables.read_origins(lake, NEAR_MISS_COUNT, [FIRST]) == [""]
 
 
 def test_a_digest_depends_on_parts_and_their_order() -> None:
@@ -112,21 +111,18 @@ def test_several_page_sets_are_read_as_one_table(lake: Storage) -> None:
 def test_page_sets_that_were_not_asked_for_are_not_read(lake: Storage) -> None:
     write_counts(lake, FIRST, SECOND, THIRD)
     assert set(tables.read_page_sets(lake, NEAR_MISS_COUNT, [FIRST, THIRD])["page_set"].to_pylist()) == {FIRST, THIRD}
-    opened = tables.open_page_sets(lake, NEAR_MISS_COUNT, [FIRST, THIRD]).to_table()
-    assert opened.sort_by("page_set").to_pydict() == {
-        "orbiting_body": ["Earth", "Venus"] * 2,
-        "near_misses": [0, 10, 2, 12],
-        "page_set": [FIRST, FIRST, THIRD, THIRD],
-    }
+
+
+def test_only_the_columns_that_are_needed_are_read(lake: Storage) -> None:
+    write_counts(lake, FIRST)
+    read = tables.read_page_sets(lake, NEAR_MISS_COUNT, [FIRST], ["near_misses"])
+    assert read.to_pydict() == {"near_misses": [0, 10], "page_set": [FIRST, FIRST]}
 
 
 def test_no_page_sets_at_all_are_a_table_without_rows(lake: Storage) -> None:
-    for nothing in (
-        tables.open_page_sets(lake, NEAR_MISS_COUNT, []).to_table(),
-        tables.read_page_sets(lake, NEAR_MISS_COUNT, []),
-    ):
-        assert nothing.num_rows == 0
-        assert nothing.schema.names == ["orbiting_body", "near_misses", "page_set"]
+    nothing = tables.read_page_sets(lake, NEAR_MISS_COUNT, [])
+    assert nothing.num_rows == 0
+    assert nothing.schema.names == ["orbiting_body", "near_misses", "page_set"]
 
 
 def test_stored_page_sets_are_told_in_the_order_asked(lake: Storage) -> None:
@@ -137,14 +133,9 @@ def test_stored_page_sets_are_told_in_the_order_asked(lake: Storage) -> None:
 
 READERS = [
     lambda lake: tables.read_table(lake, NEAR_MISS_COUNT, FIRST),
-    lambda lake: tables.read_origin(lake, NEAR_MISS_COUNT, FIRST),
     lambda lake: tables.read_page_sets(lake, NEAR_MISS_COUNT, [FIRST]),
-    lambda lake: tables.open_table(lake, NEAR_MISS_COUNT, FIRST),
-    lambda lake: tables.open_page_sets(lake, NEAR_MISS_COUNT, [FIRST]).to_table(),
 ]
-EACH_READER = pytest.mark.parametrize(
-    "read", READERS, ids=["read_table", "read_origin", "read_page_sets", "open_table", "open_page_sets"]
-)
+EACH_READER = pytest.mark.parametrize("read", READERS, ids=["read_table", "read_page_sets"])
 
 
 @EACH_READER
@@ -153,13 +144,16 @@ def test_a_missing_file_is_told_with_the_way_out(lake: Storage, read: Any) -> No
         read(lake)
     assert str(caught.value).startswith(
         f"{lake.root}/gold/near_miss_count/page_set={FIRST}/data.parquet is missing: "
-        f"materialize near_miss_count for page set {FIRST} first"
+        f"run `neo run`, or materialize near_miss_count for page set {FIRST}"
     )
+    assert tables.read_found(lake, NEAR_MISS_COUNT, [FIRST]) == {}
+    assert tables.read_origins(lake, NEAR_MISS_COUNT, [FIRST]) == [""]
 
 
 def test_a_missing_total_is_told_with_the_way_out(lake: Storage) -> None:
     with pytest.raises(
-        LakeError, match=r"/gold/total_near_misses/data\.parquet is missing: materialize total_near_mis"
+        LakeError,
+        match=r"/gold/total_near_misses/data\.parquet is missing: run `neo run`, or materialize total",
     ):
         tables.read_table(lake, TOTAL_NEAR_MISSES)
 
@@ -173,7 +167,9 @@ def test_a_damaged_file_is_told_with_the_way_out(lake: Storage, read: Any, conte
     with pytest.raises(LakeError) as caught:
         read(lake)
     assert str(caught.value).startswith(f"{lake.location(file)} is damaged (")
-    assert f"delete it and materialize near_miss_count for page set {FIRST} again" in str(caught.value)
+    assert str(caught.value).endswith(f": run `neo run`, or materialize near_miss_count for page set {FIRST} again")
+    assert tables.read_found(lake, NEAR_MISS_COUNT, [FIRST]) == {}
+    assert tables.read_origins(lake, NEAR_MISS_COUNT, [FIRST]) == [""]
 
 
 def test_a_changed_byte_anywhere_is_no_traceback(lake: Storage) -> None:
@@ -184,7 +180,7 @@ def test_a_changed_byte_anywhere_is_no_traceback(lake: Storage) -> None:
         lake.write(file, whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
         with contextlib.suppress(LakeError):
             tables.read_table(lake, NEAR_MISS_COUNT, FIRST)
-            tables.read_origin(lake, NEAR_MISS_COUNT, FIRST)
+        tables.read_origins(lake, NEAR_MISS_COUNT, [FIRST])
 
 
 def test_files_say_their_columns_to_other_programs(lake: Storage) -> None:
