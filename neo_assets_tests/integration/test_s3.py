@@ -49,6 +49,10 @@ def at(tmp_path: Path, s3_server: S3Server) -> Place:
 @pytest.fixture
 def inside(at: Place, neo: Neo, monkeypatch: pytest.MonkeyPatch) -> Neo:
     """Runs `neo` in that place and in this process, which is quicker."""
+    return moved_to(at, neo, monkeypatch)
+
+
+def moved_to(at: Place, neo: Neo, monkeypatch: pytest.MonkeyPatch) -> Neo:
     monkeypatch.chdir(at.path)
     for name, value in at.settings.items():
         monkeypatch.setenv(name, str(value))
@@ -261,10 +265,7 @@ def gathered_on_s3(tmp_path_factory: pytest.TempPathFactory, s3_server: S3Server
 @pytest.fixture
 def refused(gathered_on_s3: Place, neo: Neo, monkeypatch: pytest.MonkeyPatch) -> Neo:
     """Runs `neo` in that place and in this process, where settings will be wrong."""
-    monkeypatch.chdir(gathered_on_s3.path)
-    for name, value in gathered_on_s3.settings.items():
-        monkeypatch.setenv(name, str(value))
-    return neo
+    return moved_to(gathered_on_s3, neo, monkeypatch)
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
