@@ -54,9 +54,12 @@ def _facts(lake: Storage) -> list[PageFacts]:
     damaged: list[int] = []
     known = raw_pages.known_facts(lake, {LANDED: numbers}, damaged.append)[LANDED]
     if damaged:
+        index = tables.read_found(lake, RAW_PAGE_INDEX, [LANDED]).get(LANDED, RAW_PAGE_INDEX.schema.empty_table())
+        came_in = dict(zip(index["page"].to_pylist(), index["file"].to_pylist(), strict=True))
         raise LakeDamaged(
-            f"{lake.location(layout.raw_page(damaged[0]))} is damaged: drop the file that it came in, which is in the "
-            "archive, into landing/ again, or delete it and have its objects no longer counted"
+            f"{lake.location(layout.raw_page(damaged[0]))} is damaged: drop the file that it came in "
+            f"({came_in.get(damaged[0]) or 'its name is not known'}), which is in the archive, into landing/ again; or "
+            "delete this page, and its objects are no longer counted"
         )
     return known
 

@@ -4,6 +4,8 @@ Nothing is done here that Dagster's own commands and jobs do not do too; only th
 """
 
 import logging
+import os
+import socket
 import sys
 import time
 from collections import Counter
@@ -23,6 +25,7 @@ from neo_assets.automation import QUIET
 from neo_assets.definitions import build_defs
 from neo_assets.failures import PagesMissing, StateUnwritable
 from neo_assets.lake import source, tables
+from neo_assets.lake.disk import is_alive
 from neo_assets.lake.raw_pages import known_facts
 from neo_assets.lake.storage import LakeDamaged, Storage
 from neo_assets.landing import Landing, Report
@@ -48,6 +51,9 @@ _OVERRIDES: Any = {
 }
 PageSetError = PagesMissing | LakeDamaged
 """What may go wrong with one page set while others go on."""
+
+_MACHINE, _PROCESS = "neo_assets/machine", "neo_assets/process"
+"""Tags of a run: who runs it."""
 
 _HEALING_ROUNDS = 3
 _WORTH_A_WORD_S = 10.0
@@ -235,7 +241,9 @@ class Runner:
         """
         definition = self._defs.resolve_job_def(job)
         try:
-            result = definition.execute_in_process({**QUIET, **(config or {})}, self._instance, page_set)
+            result = definition.execute_in_process(
+                {**QUIET, **(config or {})}, self._instance, page_set, tags=_here() | {_PROCESS: str(os.getpid())}
+            )
         except dg.Failure as failure:
             raise failure.__cause__ or failure from None
         except dg.DagsterExecutionInterruptedError:
@@ -267,11 +275,28 @@ def _instance(settings: Settings) -> dg.DagsterInstance:
     home = settings.dagster_home or (Path.cwd() if Path("dagster.yaml").exists() else _DEFAULT_HOME.absolute())
     try:
         home.mkdir(parents=True, exist_ok=True)
-        return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=_OVERRIDES))
+        instance = dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=_OVERRIDES))
+        _end_runs_of_the_dead(instance)
+        return instance
     except OSError as error:
         raise _unwritable(home, error.strerror) from error
     except DBAPIError as error:
         raise _unwritable(home, error.orig) from error
+
+
+def _here() -> dict[str, str]:
+    return {_MACHINE: socket.gethostname()}
+
+
+def _end_runs_of_the_dead(instance: dg.DagsterInstance) -> None:
+    """Tell Dagster that runs have failed whose process was killed.
+
+    Nobody else would: they have no worker that its monitoring knows of, and would hold a place in its queue for ever.
+    """
+    under_way = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED], tags=_here())
+    for run in instance.get_runs(under_way):
+        if not is_alive(int(run.tags[_PROCESS])):
+            instance.report_run_failed(run, "The process that ran it is gone.")
 
 
 def _unwritable(home: Path, why: object) -> StateUnwritable:

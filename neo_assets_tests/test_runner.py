@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
+from dagster._core.instance import InstanceRef
 from starlette.responses import JSONResponse, Response
 
 from neo_assets import summary
@@ -244,6 +246,26 @@ def test_a_key_over_its_limit_is_told_apart_from_a_wrong_one(
         run(pages=2)
     assert "429 OVER_RATE_LIMIT: over the rate limit" in caplog.text
     assert "not accepted; check NASA_API_KEYS" not in caplog.text
+
+
+def test_a_run_that_was_killed_is_told_to_dagster_by_the_next(
+    tmp_path: Path, neows: Faulty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would hold a place in Dagster's queue for ever."""
+    at = place(tmp_path / "here", "dagster.yaml", NEO_PAGES=4, NASA_API_KEYS=KEY)
+    with serving(neows) as url:
+        killed = at.start("neo", "run", NEOWS_BASE_URL=url, NEO_REQUESTS_PER_SECOND=1)
+        deadline = time.monotonic() + 30
+        while not neows.asked:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        killed.kill()
+        assert at.neo("run", NEOWS_BASE_URL=url, NEO_REQUESTS_PER_SECOND=100).code == 0
+    monkeypatch.chdir(at.path)
+    with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(at.path))) as instance:
+        statuses = [run.status for run in instance.get_runs()]
+    assert dg.DagsterRunStatus.STARTED not in statuses
+    assert statuses.count(dg.DagsterRunStatus.FAILURE) == 1
 
 
 def test_a_good_lake_survives_a_source_that_breaks_down(gathered: Storage, neows: Faulty, run: Run) -> None:

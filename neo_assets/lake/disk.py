@@ -93,7 +93,7 @@ class Disk:
     def sweep(self) -> None:
         """Delete what processes of this machine left behind that were killed in the middle of a write."""
         for aside in self._root.rglob(f".*.{_OURS}-*.tmp"):
-            if not _is_alive(int(aside.name.rpartition(f".{_OURS}-")[2].split("-")[0])):
+            if not is_alive(int(aside.name.rpartition(f".{_OURS}-")[2].split("-")[0])):
                 aside.unlink(missing_ok=True)
 
     def files(self, directory: str) -> Iterator[fs.FileInfo]:
@@ -153,7 +153,8 @@ def _sync(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _is_alive(process: int) -> bool:
+def is_alive(process: int) -> bool:
+    """Whether a process of this machine is there."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -70,7 +70,7 @@ def write_table(storage: Storage, table: Table, rows: pa.Table, page_set: str | 
     if not rows.schema.remove_metadata().equals(table.schema, check_metadata=True):
         raise ValueError(f"{table.name} has the schema\n{table.schema}\nand not\n{rows.schema}")
     sink = pa.BufferOutputStream()
-    pq.write_table(rows, sink, compression="zstd")
+    pq.write_table(rows, sink, compression="zstd", write_page_checksum=True)
     data = sink.getvalue()
     path = layout.table_file(table, page_set)
     _remember(storage, table, path, storage.write(path, data), made_from(rows), data)
@@ -185,7 +185,7 @@ def _read(
     with _explained(storage, table, page_set) as path:
         known = recalled.get(path)
         data = known.file if known and known.file is not None else storage.read(path)
-        rows = pq.ParquetFile(pa.BufferReader(data)).read(columns)
+        rows = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True).read(columns)
     if not known:
         _remember(storage, table, path, md5(data), made_from(rows), data)
     return rows
@@ -201,7 +201,7 @@ def _read_origin(storage: Storage, table: Table, page_set: str) -> str:
 
 
 def _origin(schema: pa.Schema) -> str:
-    return str((schema.metadata or {}).get(_MADE_FROM, b"").decode())
+    return str((schema.metadata or {}).get(_MADE_FROM, b"").decode(errors="replace"))
 
 
 @contextlib.contextmanager
@@ -214,4 +214,6 @@ def _explained(storage: Storage, table: Table, page_set: str | None) -> Iterator
     except FileNotFoundError:
         raise LakeError(f"{storage.location(path)} is missing: run `neo run`, or {made_by}") from None
     except (pa.ArrowException, OSError) as error:
-        raise LakeDamaged(f"{storage.location(path)} is damaged ({error}): run `neo run`, or {made_by} again") from None
+        raise LakeDamaged(
+            f"{storage.location(path)} is damaged ({error}): delete it and run `neo run`, or {made_by}"
+        ) from None

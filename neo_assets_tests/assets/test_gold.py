@@ -194,4 +194,4 @@ def test_rows_that_are_damaged_are_told_in_one_line(lake: Storage, served: Serve
     lake.write(file, whole[:50] + bytes(400) + whole[450:])
     message = failure(graph.run(count, page_set))
     assert message.startswith(f"{lake.location(file)} is damaged (")
-    assert message.endswith(f": run `neo run`, or materialize close_approaches for page set {page_set} again")
+    assert message.endswith(f": delete it and run `neo run`, or materialize close_approaches for page set {page_set}")
