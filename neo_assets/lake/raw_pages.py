@@ -194,12 +194,6 @@ def _facts(data: pa.Buffer) -> PageFacts | None:
         return None
     try:
         note = json.loads(tail[_FRAME_HEADER.size :])
-        return PageFacts(
-            **note
-            | {
-                "fetched_at": datetime.fromisoformat(note["fetched_at"]),
-                "md5": md5(data),
-            }
-        )
+        return PageFacts(**note | {"fetched_at": datetime.fromisoformat(note["fetched_at"]), "md5": md5(data)})
     except (ValueError, TypeError, KeyError):  # damaged
         return None

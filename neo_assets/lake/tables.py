@@ -186,7 +186,7 @@ def _read(
         known = recalled.get(path)
         data = known.file if known and known.file is not None else storage.read(path)
         rows = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True).read(columns)
-    if not known:
+    if not known and not storage.is_local:  # where nothing is remembered no digest is needed
         _remember(storage, table, path, md5(data), made_from(rows), data)
     return rows
 
