@@ -156,7 +156,7 @@ def test_no_half_file_is_left(soaked: Soaked) -> None:
 # --- several processes, a short hour
 
 HOUR_S = 3.0
-LEEWAY_S = 0.75
+LEEWAY_S = 2.0
 """How much longer the clients take the hour to be; for a real hour it is ten seconds, as requests take time to come."""
 REQUESTS_PER_HOUR = 40
 
@@ -194,5 +194,6 @@ def test_processes_that_share_a_ledger_never_ask_too_much(tmp_path: Path) -> Non
             process.join(60)
     assert [process.exitcode for process in crawls] == [-9, 0, 0, 0]
     assert api.refused == 0
-    assert api.most_within(HOUR_S) == REQUESTS_PER_HOUR
+    # A process that is killed takes along the slots which it had not used yet.
+    assert REQUESTS_PER_HOUR - AT_ONCE <= api.most_within(HOUR_S) <= REQUESTS_PER_HOUR
     assert min(api.injected.values()) > 0
