@@ -268,7 +268,11 @@ def _counts(rows: pa.Table) -> _Counts:
 def snapshot_is_consistent(stored: _Stored, snapshot: str) -> Verdict:
     """The lake holds one state of the catalogue: nothing is missing, and it did not move while it was fetched."""
     rows = stored.read(SNAPSHOT).to_pylist()
-    found = {row["reason"]: f"{row['count']} {row['detail']}".strip() for row in rows if row["reason"]}
+    found = {
+        row["reason"]: f"{row['count']} ({row['detail']})" if row["detail"] else str(row["count"])
+        for row in rows
+        if row["reason"]
+    }
     return all(row["verdict"] == "consistent" for row in rows), found
 
 

@@ -2,9 +2,11 @@
 elsewhere.
 """
 
+import _thread
 import dataclasses
 import json
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -128,7 +130,8 @@ def list_quarantine(as_json: bool) -> None:
             else ", ".join(
                 [
                     *([row["file"]] if row["file"] else []),
-                    f"page set {row['page_set']}, page {row['page']}, record {row['index']}: {row['reason']}",
+                    f"page set {row['page_set']}, page {row['page']}, "
+                    f"near_earth_objects[{row['index']}]: {row['reason']}",
                 ]
             )
         )
@@ -301,7 +304,7 @@ def _print_summary(summary: "Summary", as_json: bool = False) -> None:
         )
     if not summary.up_to_date:
         click.echo(
-            "The page sets have changed since these totals were computed; `neo run` computes them again.", err=True
+            "These totals are of other page sets, or of what they held before; `neo run` computes them again.", err=True
         )
 
 
@@ -316,6 +319,7 @@ def main() -> None:
 
 
 def _run_plainly(command: Callable[[], Any]) -> None:
+    before, sys.unraisablehook = sys.unraisablehook, _interrupt_again
     try:
         command()
     except click.ClickException as error:
@@ -334,3 +338,16 @@ def _run_plainly(command: Callable[[], Any]) -> None:
             raise
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
+    finally:
+        sys.unraisablehook = before
+
+
+def _interrupt_again(lost: "sys.UnraisableHookArgs") -> None:
+    """Repeat a Ctrl-C that Python dropped, as it struck in the callback of a weak reference or the like.
+
+    It may be a KeyboardInterrupt, or what Dagster raises in its stead; neither is an Exception.
+    """
+    if issubclass(lost.exc_type, (Exception, SystemExit, GeneratorExit)):
+        sys.__unraisablehook__(lost)
+    else:
+        threading.Timer(0.01, _thread.interrupt_main).start()

@@ -66,6 +66,7 @@ class _Taken:
     """A file whose pages are stored."""
 
     file: LandedFile
+    to_clean: bool
     pages: list[PageFacts]
 
 
@@ -104,16 +105,15 @@ class Landing:
         taken = []
         for file in landing.waiting(self._lake, settled_s):
             try:
-                taken.append(_Taken(file, self._store(file)))
-            except Unreadable as error:
-                reason = self._clean(str(error).encode()).decode()
-                if landing.set_aside(self._lake, file, reason, self._clean):
-                    self._report.set_aside.append(self._name(file))
-                    self._report.files[self._name(file)] = f"SET ASIDE: {reason}"
-                else:
-                    self._report.files[self._name(file)] = f"{reason}; left, as it has changed since"
+                content = landing.read(self._lake, file)
             except FileNotFoundError:  # another process was quicker
                 self._report.files[self._name(file)] = "gone before it could be read"
+                continue
+            to_clean = content.is_changed_by(self._clean)
+            try:
+                taken.append(_Taken(file, to_clean, self._store(file, content)))
+            except Unreadable as error:
+                self._set_aside(file, to_clean, str(error))
         numbers = {facts.page for one in taken for facts in one.pages}
         counted = self._count_page_sets({number for number in numbers if number < MAX_PAGES})
         if self._attempt("landed objects", lambda: landed.compute_outdated(self._lake)):
@@ -122,16 +122,26 @@ class Landing:
             self._attempt("totals", lambda: self._run("totals"))
         in_quarantine = Counter(tables.read_page_sets(self._lake, QUARANTINE, counted)["page"].to_pylist())
         for one in taken:
-            where = landing.archive(self._lake, one.file, self._clean)
+            left = self._left(partial(landing.archive, self._lake, one.file, self._clean, one.to_clean))
             bad = sum(in_quarantine[facts.page] for facts in one.pages)
             self._report.files[self._name(one.file)] = ", ".join(
-                [
-                    *self._what(one.pages),
-                    *([f"{bad} of them in quarantine"] if bad else []),
-                    *([] if where else ["left, as it has changed since"]),
-                ]
+                [*self._what(one.pages), *([f"{bad} of them in quarantine"] if bad else []), *left]
             )
         return self._report
+
+    def _set_aside(self, file: LandedFile, to_clean: bool, why: str) -> None:
+        reason = self._clean(why.encode()).decode()
+        left = self._left(partial(landing.set_aside, self._lake, file, reason, self._clean, to_clean))
+        if not left:
+            self._report.set_aside.append(self._name(file))
+        self._report.files[self._name(file)] = ", ".join([reason, *left]) if left else f"SET ASIDE: {reason}"
+
+    def _left(self, put_away: Callable[[], str | None]) -> list[str]:
+        """Put a file away; where that was not to be done, in words why."""
+        try:
+            return [] if put_away() else ["left, as it has changed since"]
+        except FileNotFoundError:
+            return ["put away by another process meanwhile"]
 
     def _clean(self, data: bytes) -> bytes:
         return redact(data, self._settings.keys)
@@ -176,7 +186,7 @@ class Landing:
         self._report.failed.append(what)
         self._report.counted[what] = f"FAILED: {why}"
 
-    def _store(self, file: LandedFile) -> list[PageFacts]:
+    def _store(self, file: LandedFile, content: Content) -> list[PageFacts]:
         """Store a file's pages.
 
         Raises:
@@ -186,7 +196,6 @@ class Landing:
         if kind is None:
             raise Unreadable(f"its name ends in none of {', '.join(_ENDINGS)}")
         owner = source.source_of(self._lake) or (SIMULATOR if self._settings.simulated else NASA)
-        content = landing.read(self._lake, file)
         try:
             pages = [self._page(content, owner)] if kind == "json" else self._pages_of_objects(content, owner)
             source.claim(self._lake, owner)

@@ -76,7 +76,12 @@ class Settings(BaseSettings):
     @field_validator("nasa_api_keys", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        keys = tuple(filter(None, map(str.strip, value.split(","))))
+        if not keys:  # only an empty value means that the simulator is meant
+            raise ValueError("no key")
+        return keys
 
     @field_validator("nasa_api_keys", "nasa_api_key")
     @classmethod
@@ -98,7 +103,8 @@ class Settings(BaseSettings):
     @field_validator("lake")
     @classmethod
     def _is_path_or_s3(cls, value: str) -> str:
-        if "://" in value and not (value.startswith("s3://") and urlsplit(value).netloc):
+        is_url = re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", value)  # with one slash it is one mistyped
+        if is_url and not (value.startswith("s3://") and urlsplit(value).netloc):
             raise ValueError("not a lake")
         return value.rstrip("/") or "/"
 

@@ -66,6 +66,10 @@ def summarize(lake: Storage, page_sets: Sequence[str]) -> Summary:
     sightings = tables.read_page_sets(lake, NEO_SIGHTINGS, counted)
     snapshot = Snapshot(lake, page_sets)
     years = pc.min_max(yearly["year"])
+    up_to_date = all(
+        tables.made_from(total) == total_origin(counted, tables.read_page_sets(lake, partial, counted), sightings)
+        for total, partial in ((near, NEAR_MISS_COUNT), (yearly, YEARLY_APPROACHES))
+    )
     return Summary(
         source=source_of(lake) or "unknown",
         lake=lake.root,
@@ -81,12 +85,12 @@ def summarize(lake: Storage, page_sets: Sequence[str]) -> Summary:
         years=pc.count_distinct(yearly["year"]).as_py(),
         first_year=years["min"].as_py(),
         last_year=years["max"].as_py(),
-        verdict=snapshot.verdict,
-        reasons=[f"{finding.reason}: {finding.count}" for finding in snapshot.findings],
-        up_to_date=all(
-            tables.made_from(total) == total_origin(counted, tables.read_page_sets(lake, partial, counted), sightings)
-            for total, partial in ((near, NEAR_MISS_COUNT), (yearly, YEARLY_APPROACHES))
-        ),
+        verdict=snapshot.verdict if up_to_date else "incomplete",
+        reasons=[
+            *([] if up_to_date else ["totals not computed for these page sets"]),
+            *(f"{finding.reason}: {finding.count}" for finding in snapshot.findings),
+        ],
+        up_to_date=up_to_date,
     )
 
 

@@ -2,9 +2,11 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -259,3 +261,21 @@ class TestSimulate:
             ended = here.neo("simulate", "--port", str(port))
         assert ended.code == 1
         assert re.match(rf"Error: cannot listen on 127\.0\.0\.1.{port}: .*give another --port", one_line(ended))
+
+
+def test_ctrl_c_is_not_lost_where_python_drops_exceptions(
+    neo: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Thing:
+        pass
+
+    def lose() -> None:
+        thing = Thing()
+        _ = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGINT))
+        del thing
+        time.sleep(30)
+
+    monkeypatch.setattr(cli.Settings, "load", lose)
+    ended = neo("totals")
+    assert ended.code == 130
+    assert ended.err.strip() == "Stopped. What was stored is kept; the same command goes on from there."

@@ -7,7 +7,8 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
-from neo_assets.lake import raw_pages, source
+from neo_assets.lake import landing, raw_pages, source
+from neo_assets.lake.landing import Content, LandedFile
 from neo_assets.lake.storage import LakeError, LakeUnreachable, Storage
 from neo_assets.landing import Landing
 from neo_assets_tests.landing_zone import COMPRESSIONS, KEY, Zone, counted, lines, neos, totals
@@ -32,7 +33,7 @@ BAD_FILES = {
     "cut.ndjson.gz": (gzip.compress(lines(*neos(0, 900)))[:-9], "it cannot be decompressed: "),
     "cut.ndjson.zst": (pa.compress(lines(*neos(0, 900)), "zstd", asbytes=True)[:-9], "it cannot be decompressed: "),
     "plain.json.zst": (body(*neos(0)), "it cannot be decompressed: "),
-    "packed.json": (gzip.compress(body(*neos(0))), "it is not JSON: "),
+    "packed.json": (gzip.compress(body(*neos(0))), "it is not JSON: binary data"),
     "feed.json": (b'{"links":{},"element_count":1,"near_earth_objects":{"2026-02-01":[]}}', "it is"),
     "object.json": (lines(*neos(0, 1)), "it is not a Browse page"),
     "size-5.json": (
@@ -189,6 +190,26 @@ class TestWhatIsInterrupted:
         zone.land()
         assert totals(zone) == counted(neos(0, 3))
         assert zone.below("archive") == {"a.ndjson": later}
+
+
+@pytest.mark.parametrize(("content", "what"), [(lines(*neos(0, 1)), "1 object"), (b"nonsense", "none of its 1 lines")])
+def test_a_file_that_another_process_puts_away_is_said_to_be(
+    zone: Zone, monkeypatch: pytest.MonkeyPatch, content: bytes, what: str
+) -> None:
+    zone.drop("a.ndjson", content)
+    look, elsewhere = landing.read, "archive/elsewhere"
+
+    def and_away(lake: Storage, file: LandedFile) -> Content:
+        found = look(lake, file)
+        lake.move(file.path, elsewhere)
+        return found
+
+    monkeypatch.setattr(landing, "read", and_away)
+    report = zone.land()
+    assert report.set_aside == []
+    assert report.files["a.ndjson"].startswith(what)
+    assert report.files["a.ndjson"].endswith(", put away by another process meanwhile")
+    assert zone.lake.read(elsewhere).to_pybytes() == content
 
 
 def test_a_lake_that_does_not_answer_while_counting_leaves_the_files_for_the_next_look(

@@ -102,6 +102,6 @@ class TestCommand:
         (number,) = raw_pages.stored_numbers(zone.lake)
         ended = neo("quarantine", "list")
         assert ended.code == 0
-        assert ended.out == f"a.ndjson, page set landed, page {number}, record 3: not an object\n"
+        assert ended.out == f"a.ndjson, page set landed, page {number}, near_earth_objects[3]: not an object\n"
         assert neo("quarantine", "replay").code == 0
         assert totals(zone) == counted(neos(0, 3))

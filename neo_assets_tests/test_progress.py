@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from neo_assets.lake import layout, raw_pages, tables
@@ -68,6 +70,19 @@ def test_every_table_is_needed_and_whole(lake: Storage, table: str) -> None:
     assert not done(lake)
     lake.write(file, whole)
     assert done(lake)
+
+
+@EACH_TABLE
+def test_a_flipped_byte_among_the_rows_is_noticed_on_disk(disk_lake: Storage, table: str) -> None:
+    at = datetime.now(UTC)
+    entries = [neo("1", approach()), "not an object, so the quarantine has a row"]
+    gather(disk_lake, PAGE_SET, [Page(i, body(*entries, number=i), at, "simulator", 2, 40_000) for i in range(2)])
+    assert done(disk_lake)
+    file = file_of(table)
+    whole = disk_lake.read(file).to_pybytes()
+    first = pq.ParquetFile(pa.BufferReader(whole)).metadata.row_group(0).column(0)
+    disk_lake.write(file, damaged(whole, first.file_offset + first.total_compressed_size - 1))
+    assert not done(disk_lake)
 
 
 @EACH_TABLE

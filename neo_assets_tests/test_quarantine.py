@@ -73,7 +73,7 @@ def test_a_lake_without_any_says_so(
 
 def test_each_record_is_listed_with_place_and_reason(damaged: Storage, capsys: pytest.CaptureFixture[str]) -> None:
     neo("quarantine", "list")
-    assert "page set 00000-00000, page 0, record" in (listed := capsys.readouterr().out)
+    assert "page set 00000-00000, page 0, near_earth_objects[" in (listed := capsys.readouterr().out)
     assert "close_approach_data.miss_distance.kilometers" in listed
     assert "about a million" in listed
 

@@ -75,6 +75,8 @@ def test_every_variable_is_read(load: Load) -> None:
     [
         ("NEO_LAKE", "gs://bucket/prefix", "s3://bucket/prefix"),
         ("NEO_LAKE", "s3://", "s3://bucket/prefix"),
+        ("NEO_LAKE", "s3:/bucket/prefix", "s3://bucket/prefix"),
+        ("NEO_LAKE", "S3://bucket/prefix", "s3://bucket/prefix"),
         ("NEO_REQUEST_LEDGER", "requests.sqlite", "an absolute path"),
         ("NEO_PAGES", "0", "from 1 to 100000"),
         ("NEO_PAGES", "-3", "from 1 to 100000"),
@@ -126,6 +128,11 @@ def test_a_key_that_fits_no_header_is_refused_unseen(load: Load, name: str) -> N
     message = refusal(load, **{name: f"{KEY} with spaces"})
     assert message.startswith(f"{name}=... is not allowed")
     assert KEY not in message
+
+
+@pytest.mark.parametrize("value", [",", " , ", " "])
+def test_commas_without_a_key_are_not_taken_for_unset(load: Load, value: str) -> None:
+    assert refusal(load, NASA_API_KEYS=value).startswith("NASA_API_KEYS=... is not allowed: give one key")
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,15 @@ def test_totals_are_up_to_date_until_a_set_is_counted_again(filled: Storage) -> 
     assert not summarize(filled, KEYS).up_to_date
 
 
+def test_totals_of_other_page_sets_are_never_called_consistent(lake: Storage) -> None:
+    gather(lake, FIRST, [page(*(neo(str(number)) for number in range(20)))])
+    total(lake, [FIRST])
+    assert summarize(lake, [FIRST]).verdict == "consistent"
+    gather(lake, SECOND, [page(*(neo(str(number)) for number in range(20, 40)), number=1, hours=1)])
+    summary = summarize(lake, [FIRST, SECOND])
+    assert (summary.verdict, summary.reasons) == ("incomplete", ["totals not computed for these page sets"])
+
+
 def test_without_totals_the_way_to_them_is_told(lake: Storage) -> None:
     with pytest.raises(
         LakeError, match=r"total_near_misses/data\.parquet is missing: run `neo run`, or materialize total_near"

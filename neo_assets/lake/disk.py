@@ -17,8 +17,8 @@ from pyarrow import fs
 _SAID = {
     errno.ENOSPC: "the disk is full: free some space, or set NEO_LAKE to a place that has it",
     errno.EDQUOT: "the disk quota is used up: free some space, or set NEO_LAKE to a place that has it",
-    errno.EACCES: "permission denied: set NEO_LAKE to a place that you may write to",
-    errno.EPERM: "permission denied: set NEO_LAKE to a place that you may write to",
+    errno.EACCES: "permission denied: ask for it, or set NEO_LAKE to a place of your own",
+    errno.EPERM: "permission denied: ask for it, or set NEO_LAKE to a place of your own",
     errno.EROFS: "the file system is read-only: set NEO_LAKE to a place that you may write to",
     errno.ENOENT: "the directory cannot be made: set NEO_LAKE to another place",
     errno.ENOTDIR: "a file stands where a directory is needed: set NEO_LAKE to another place",

@@ -2,7 +2,6 @@
 known here.
 """
 
-import contextlib
 import io
 import itertools
 from collections.abc import Callable, Iterable, Iterator
@@ -51,6 +50,13 @@ class Content:
         stream = pa.BufferReader(self.data)
         return iter(io.BufferedReader(pa.CompressedInputStream(stream, self.codec) if self.codec else stream))
 
+    def is_changed_by(self, clean: Clean) -> bool:
+        """Whether there is something to be taken out; out of what is damaged nothing can be."""
+        try:
+            return any(clean(line) != line for line in self.lines())
+        except OSError:
+            return False
+
     def of(self, lines: Iterable[bytes]) -> pa.Buffer:
         """Other lines in the same compression."""
         sink = pa.BufferOutputStream()
@@ -88,44 +94,45 @@ def read(storage: Storage, file: LandedFile) -> Content:
     return Content(storage.read(file.path), _CODECS.get(file.name.rpartition(".")[2].lower()))
 
 
-def archive(storage: Storage, file: LandedFile, clean: Clean) -> str | None:
+def archive(storage: Storage, file: LandedFile, clean: Clean, to_clean: bool) -> str | None:
     """Move a file to the archive of today (UTC).
 
+    Args:
+        storage: the lake.
+        file: the file, as it was listed.
+        clean: takes out of its name, and of its lines, what must not be kept.
+        to_clean: whether there is something in its lines; else it is moved as it is, and not read.
+
     Returns:
-        Where it is now; None where it was left, as it changed or vanished since it was listed.
+        Where it is now; None where it was left, as it changed since it was listed.
+
+    Raises:
+        FileNotFoundError: another process has put it away.
     """
     day = datetime.now(UTC).date()
-    return _put_away(storage, file, lambda name: layout.archived(name, day), clean)
+    return _put_away(storage, file, lambda name: layout.archived(name, day), clean, to_clean)
 
 
-def set_aside(storage: Storage, file: LandedFile, reason: str, clean: Clean) -> str | None:
-    """Move a file to the quarantine, the reason beside it. Returns as `archive` does."""
-    target = _put_away(storage, file, layout.set_aside, clean)
+def set_aside(storage: Storage, file: LandedFile, reason: str, clean: Clean, to_clean: bool) -> str | None:
+    """Move a file to the quarantine, the reason beside it. Takes, returns and raises as `archive` does."""
+    target = _put_away(storage, file, layout.set_aside, clean, to_clean)
     if target:
         storage.write(layout.reason_of(target), f"{reason}\n".encode())
     return target
 
 
-def _put_away(storage: Storage, file: LandedFile, place: Callable[[str], str], clean: Clean) -> str | None:
-    """Move a file to a free name; where cleaning changes it, the cleaned content goes there in its stead. None where it
-    has changed since it was listed, or another process has put it away.
-    """
+def _put_away(
+    storage: Storage, file: LandedFile, place: Callable[[str], str], clean: Clean, to_clean: bool
+) -> str | None:
+    """Move a file to a free name; where it is to be cleaned, the cleaned content goes there in its stead."""
     found = storage.info(file.path)
-    if found.type != fs.FileType.File or (found.mtime, found.size) != (file.modified, file.size):
+    if found.type != fs.FileType.File:
+        raise FileNotFoundError(file.path)
+    if (found.mtime, found.size) != (file.modified, file.size):
         return None
-    with contextlib.suppress(FileNotFoundError):
-        return _put_content_away(storage, file, place, clean)
-    return None
-
-
-def _put_content_away(storage: Storage, file: LandedFile, place: Callable[[str], str], clean: Clean) -> str:
-    content = read(storage, file)
-    try:
-        dirty = any(clean(line) != line for line in content.lines())
-    except OSError:  # damaged: nothing can be taken out of it
-        dirty = False
+    content = read(storage, file) if to_clean else None
     target = _free(storage, clean(file.name.encode()).decode(), place)
-    if dirty:
+    if content:
         storage.write(target, content.of(map(clean, content.lines())))
         storage.delete(file.path)
     else:

@@ -126,18 +126,21 @@ def read_page_sets(
 
 
 def read_origins(storage: Storage, table: Table, page_sets: Sequence[str]) -> list[str]:
-    """What the files of these page sets were made from, without reading their rows; empty where one is missing or
-    damaged. What is remembered on S3 is not read again.
+    """What the files of these page sets were made from; empty where one is missing or damaged.
+
+    On disk each is read whole, so that damage is noticed. On S3, which sees to that itself, only its end is, and what
+    is remembered is not read again.
 
     Raises:
         LakeUnreachable: the lake does not answer.
     """
     recalled = _recall(storage, table, page_sets)
+    read = _read_whole_origin if storage.is_local else _read_origin
 
     def origin(page_set: str) -> str:
         if known := recalled.get(layout.table_file(table, page_set)):
             return known.origin
-        return _where_whole(lambda: _read_origin(storage, table, page_set)) or ""
+        return _where_whole(lambda: read(storage, table, page_set)) or ""
 
     return list(storage.each(origin, page_sets))
 
@@ -189,6 +192,10 @@ def _read(
     if not known and not storage.is_local:  # where nothing is remembered no digest is needed
         _remember(storage, table, path, md5(data), made_from(rows), data)
     return rows
+
+
+def _read_whole_origin(storage: Storage, table: Table, page_set: str) -> str:
+    return made_from(_read(storage, table, page_set))
 
 
 def _read_origin(storage: Storage, table: Table, page_set: str) -> str:

@@ -95,8 +95,9 @@ def envelope_of(body: bytes) -> Envelope:
     if not body.strip():
         raise NotAPage("is empty")
     if body.lstrip()[:1] != b"{":
-        start = body[:60].decode(errors="replace")
-        raise NotAPage(f"is not JSON: {''.join(letter if letter.isprintable() else ' ' for letter in start).strip()}")
+        start = " ".join(body[:60].decode(errors="replace").rstrip("\ufffd").split())
+        is_text = start.isprintable() and "\ufffd" not in start
+        raise NotAPage(f"is not JSON: {start if is_text else 'binary data'}")
     try:
         body.decode()
     except UnicodeDecodeError as error:

@@ -30,6 +30,7 @@ from neo_assets_tests.integration.harness import (
     serving,
 )
 from neo_assets_tests.integration.watched import watched
+from neo_assets_tests.neows import examples
 from neo_assets_tests.s3_server import LAKES, S3Server, counting
 from neo_assets_tests.simulator.asking import served
 
@@ -148,6 +149,14 @@ def test_a_run_with_nothing_to_do_reads_each_file_of_a_page_set_once(inside: Neo
     read = Counter(request for request in wire.requests if request.startswith("GET") and "page_set" in request)
     assert len(read) == 2 * 7
     assert set(read.values()) == {1}
+
+
+def test_a_landed_file_is_read_once(at: Place, inside: Neo, s3_server: S3Server) -> None:
+    Storage(lake_of(at)).write("landing/own.ndjson", json.dumps(examples.neo()).encode())
+    with counting(s3_server) as wire:
+        landed = inside("land", AWS_ENDPOINT_URL=wire.url)
+    assert "own.ndjson: 1 object\n" in landed.out
+    assert wire.requests.count("GET landing/own.ndjson") == 1
 
 
 def test_page_sets_of_50_cost_no_more_requests_to_look_at_than_small_ones(inside: Neo, s3_server: S3Server) -> None:

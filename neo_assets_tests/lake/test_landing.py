@@ -32,10 +32,6 @@ def only(lake: Storage) -> LandedFile:
     return file
 
 
-def as_it_is(data: bytes) -> bytes:
-    return data
-
-
 def without_secret(data: bytes) -> bytes:
     return data.replace(b"secret", b"...")
 
@@ -101,7 +97,7 @@ def test_a_file_that_is_cut_short_is_never_taken_for_whole(lake: Storage, codec:
 
 def test_a_file_is_archived_by_the_day(lake: Storage) -> None:
     drop(lake, "some/a.json", b"content")
-    target = landing.archive(lake, only(lake), as_it_is)
+    target = landing.archive(lake, only(lake), without_secret, False)
     assert target == f"archive/{datetime.now(UTC):%Y/%m/%d}/some/a.json"
     assert lake.read(target).to_pybytes() == b"content"
     assert lake.files("landing") == []
@@ -111,7 +107,7 @@ def test_nothing_that_was_put_away_is_replaced(lake: Storage) -> None:
     kept = {}
     for number in range(1, 5):
         drop(lake, "x.y/a.json.gz", b"%d" % number)
-        target = landing.archive(lake, only(lake), as_it_is)
+        target = landing.archive(lake, only(lake), without_secret, False)
         assert target
         kept[target.partition("x.y/")[2]] = lake.read(target).to_pybytes()
     assert kept == {"a.json.gz": b"1", "a-2.json.gz": b"2", "a-3.json.gz": b"3", "a-4.json.gz": b"4"}
@@ -119,7 +115,7 @@ def test_nothing_that_was_put_away_is_replaced(lake: Storage) -> None:
 
 def test_the_reason_lies_beside_what_is_set_aside(lake: Storage) -> None:
     drop(lake, "a.json", b"bad")
-    assert landing.set_aside(lake, only(lake), "because", as_it_is) == "quarantine/landing/a.json"
+    assert landing.set_aside(lake, only(lake), "because", without_secret, False) == "quarantine/landing/a.json"
     assert lake.read("quarantine/landing/a.json").to_pybytes() == b"bad"
     assert lake.read("quarantine/landing/a.json.reason.txt").to_pybytes() == b"because\n"
 
@@ -129,7 +125,8 @@ def test_what_must_not_be_kept_is_taken_out_of_content_and_name(lake: Storage, n
     codec = {"gz": "gzip", "zst": "zstd"}.get(name.rpartition(".")[2])
     lines = [b"a secret\n", b"no more"]
     drop(lake, name, landing.Content(pa.py_buffer(b""), codec).of(lines).to_pybytes())
-    target = landing.archive(lake, only(lake), without_secret)
+    assert landing.read(lake, only(lake)).is_changed_by(without_secret)
+    target = landing.archive(lake, only(lake), without_secret, True)
     assert target
     assert target.endswith(name.replace("secret", "..."))
     assert list(landing.Content(lake.read(target), codec).lines()) == [b"a ...\n", b"no more"]
@@ -137,28 +134,41 @@ def test_what_must_not_be_kept_is_taken_out_of_content_and_name(lake: Storage, n
 
 
 def test_what_is_clean_is_moved_byte_for_byte(lake: Storage) -> None:
-    content = landing.Content(pa.py_buffer(b""), "gzip").of([b"clean"]).to_pybytes() + b""
+    content = landing.Content(pa.py_buffer(b""), "gzip").of([b"clean"]).to_pybytes()
     drop(lake, "a.json.gz", content)
-    target = landing.archive(lake, only(lake), without_secret)
+    assert not landing.read(lake, only(lake)).is_changed_by(without_secret)
+    target = landing.archive(lake, only(lake), without_secret, False)
     assert target
     assert lake.read(target).to_pybytes() == content
 
 
 def test_what_is_damaged_is_moved_as_it_is(lake: Storage) -> None:
     drop(lake, "a.json.gz", b"not compressed, secret")
-    target = landing.set_aside(lake, only(lake), "damaged", without_secret)
+    assert not landing.read(lake, only(lake)).is_changed_by(without_secret)
+    target = landing.set_aside(lake, only(lake), "damaged", without_secret, False)
     assert target
     assert lake.read(target).to_pybytes() == b"not compressed, secret"
 
 
-@pytest.mark.parametrize("what", ["changed", "gone"])
-def test_a_file_that_is_no_more_what_was_listed_is_left(lake: Storage, what: str) -> None:
+def test_a_file_that_has_changed_since_it_was_listed_is_left(lake: Storage) -> None:
     path = drop(lake, "a.json", b"old")
     file = only(lake)
-    lake.write(path, b"newer") if what == "changed" else lake.delete(path)
-    assert landing.archive(lake, file, as_it_is) is None
-    assert landing.set_aside(lake, file, "because", as_it_is) is None
-    assert names(lake) == (["a.json"] if what == "changed" else [])
+    lake.write(path, b"newer")
+    assert landing.archive(lake, file, without_secret, False) is None
+    assert landing.set_aside(lake, file, "because", without_secret, False) is None
+    assert names(lake) == ["a.json"]
+    assert lake.files("archive") == lake.files("quarantine") == []
+
+
+@pytest.mark.parametrize("to_clean", [False, True])
+def test_a_file_that_is_gone_is_told_so(lake: Storage, to_clean: bool) -> None:
+    path = drop(lake, "a.json", b"old")
+    file = only(lake)
+    lake.delete(path)
+    with pytest.raises(FileNotFoundError):
+        landing.archive(lake, file, without_secret, to_clean)
+    with pytest.raises(FileNotFoundError):
+        landing.set_aside(lake, file, "because", without_secret, to_clean)
     assert lake.files("archive") == lake.files("quarantine") == []
 
 
@@ -170,7 +180,7 @@ def test_a_landing_zone_that_is_a_mount_of_its_own(disk_lake: Storage, monkeypat
         raise OSError(errno.EXDEV, "Invalid cross-device link")
 
     monkeypatch.setattr(Path, "rename", across)
-    target = landing.archive(lake, only(lake), as_it_is)
+    target = landing.archive(lake, only(lake), without_secret, False)
     assert target
     assert lake.read(target).to_pybytes() == b"content"
     assert lake.files("landing") == []
@@ -222,8 +232,10 @@ class Raced(Storage):
 def test_a_file_that_another_process_puts_away_meanwhile_is_left_to_it(lake: Storage, step: str) -> None:
     drop(lake, "a.json", b"content")
     raced = Raced(lake.root, step)
-    assert landing.archive(raced, only(lake), as_it_is) is None
+    with pytest.raises(FileNotFoundError):
+        landing.archive(raced, only(lake), without_secret, step == "read")
     assert [info.path for info in lake.files("")] == ["archive/elsewhere"]
     drop(lake, "b.json", b"content")
-    raced.step = step
-    assert landing.set_aside(raced, only(lake), "because", as_it_is) is None
+    with pytest.raises(FileNotFoundError):
+        landing.set_aside(raced, only(lake), "because", without_secret, step == "read")
+    assert lake.files("quarantine") == []
