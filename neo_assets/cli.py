@@ -55,8 +55,8 @@ def run(heal: bool) -> None:
     if failed:
         first = next(iter(failed.values()))
         raise click.ClickException(
-            f"{counted(len(failed), 'page set')} failed, so the totals lack them or have them as they were before: "
-            f"{some(list(failed))}; the first one: {first}"
+            f"{counted(len(failed), 'page set')} failed, so the totals lack them or have them as they were before"
+            f"{', and nothing more is healed' if heal else ''}: {some(list(failed))}; the first one: {first}"
         )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from neo_assets.failures import PagesMissing
+from neo_assets.neows.breaker import Breaker
 from neo_assets.neows.budget import Budget
 from neo_assets.neows.errors import KeyRejected, NeoWsError
 from neo_assets.neows.pages import NASA, SIMULATOR, CatalogueStats, Page
@@ -30,6 +31,8 @@ class NeoWs:
         """`on_page` is told of every page that was fetched and stored."""
         self._settings = settings
         self._on_page = on_page
+        # How the host fares, and which keys it turns away, is known from one page set to the next.
+        self._breaker = Breaker()
         self._rejected: dict[str, KeyRejected] = {}
 
     @property
@@ -51,6 +54,8 @@ class NeoWs:
             PagesMissing: some could not be had; the others were stored.
         """
         numbers = list(numbers)
+        if not numbers:
+            return
 
         def keep(page: Page) -> None:
             store(page)
@@ -89,7 +94,9 @@ class NeoWs:
         settings = self._settings
         if settings.simulated:  # no network and nobody to be polite to, so no budget
             return NeoWsClient(NASA_BASE_URL, [_EMBEDDED_KEY], None, transport=self._embedded)
-        return NeoWsClient(settings.base_url, settings.keys, self._budget(), rejected=self._rejected)
+        return NeoWsClient(
+            settings.base_url, settings.keys, self._budget(), breaker=self._breaker, rejected=self._rejected
+        )
 
     def _budget(self) -> Budget:
         settings = self._settings

@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import dagster as dg
 from dagster._core.instance import InstanceRef
+from dagster._core.utils import make_new_run_id
 from sqlalchemy.exc import DBAPIError
 from tqdm import tqdm
 
@@ -27,7 +28,7 @@ from neo_assets.failures import PagesMissing, StateUnwritable
 from neo_assets.lake import source, tables
 from neo_assets.lake.disk import is_alive
 from neo_assets.lake.raw_pages import known_facts
-from neo_assets.lake.storage import LakeDamaged, Storage
+from neo_assets.lake.storage import LakeDamaged, LakeLacks, Storage
 from neo_assets.landing import Landing, Report
 from neo_assets.neows.budget import DEMO_KEY
 from neo_assets.neows.errors import NeoWsError
@@ -49,11 +50,11 @@ _OVERRIDES: Any = {
         "class": "NoOpComputeLogManager",
     },
 }
-PageSetError = PagesMissing | LakeDamaged
+PageSetError = PagesMissing | LakeDamaged | LakeLacks
 """What may go wrong with one page set while others go on."""
 
-_MACHINE, _PROCESS = "neo_assets/machine", "neo_assets/process"
-"""Tags of a run: who runs it."""
+_RUN, _MACHINE, _PROCESS = "neo_assets/run", "neo_assets/machine", "neo_assets/process"
+"""Tags of a run: who runs it. A run that Dagster makes of another takes over its tags, but is not the one they name."""
 
 _HEALING_ROUNDS = 3
 _WORTH_A_WORD_S = 10.0
@@ -94,7 +95,7 @@ class Runner:
 
         Raises:
             LakeError: the lake cannot be used, or belongs to another source.
-            PagesMissing, LakeDamaged: no page set could be done.
+            PagesMissing, LakeDamaged, LakeLacks: no page set could be done.
         """
         settings = self._settings
         _tell(
@@ -106,7 +107,8 @@ class Runner:
         self._lake.sweep()
         reusable = reusable_by_page_set(self._lake, self._keys, settings.raw_max_age_hours)
         self._announce(settings.pages - sum(map(len, reusable.values())))
-        failed = self._gather(self._keys, done=up_to_date(self._lake, reusable))
+        whole = {key for key, pages in reusable.items() if len(pages) == len(pages_of(key))}
+        failed = self._gather(self._keys, done=up_to_date(self._lake, reusable), whole=whole)
         if len(failed) == len(self._keys):
             raise next(iter(failed.values()))
         return failed | self._compute_landed(landed.compute_outdated)
@@ -126,11 +128,18 @@ class Runner:
                 f"Healing, round {round_}: the snapshot is {snapshot.verdict}; "
                 f"{counted(len(pages), 'page')} to be taken again"
             )
+            self._announce(len(pages))
             affected = [key for key in self._keys if not set(pages).isdisjoint(pages_of(key))]
             failed = self._gather(affected, pages)
             self.total()
             if failed:
                 return failed
+        else:
+            if left := Snapshot(self._lake, self._keys).pages_to_heal(thorough=True):
+                _tell(
+                    f"The catalogue moved in every round: {counted(len(left), 'page')} still to be taken again; "
+                    "run `neo run --heal` again when it stands still"
+                )
         return {}
 
     def recompute(self, keys: Sequence[str]) -> dict[str, PageSetError]:
@@ -165,10 +174,14 @@ class Runner:
             _tell(f"{cost}; by the request budget the last goes out at {end}")
 
     def _gather(
-        self, keys: Sequence[str], take_again: Collection[int] = (), done: Collection[str] = ()
+        self,
+        keys: Sequence[str],
+        take_again: Collection[int] = (),
+        done: Collection[str] = (),
+        whole: Collection[str] = (),
     ) -> dict[str, PageSetError]:
         """Fetch and compute page sets, but for those that are done already; which of them failed."""
-        failed = self._run_page_sets("page_set", keys, take_again, done)
+        failed = self._run_page_sets("page_set", keys, take_again, done, whole)
         if len(failed) < len(keys) and self._fetched.total():
             self._note_stats()
         self._make_of_one_piece([key for key in keys if key not in done and key not in failed])
@@ -180,8 +193,12 @@ class Runner:
         keys: Sequence[str],
         take_again: Collection[int] = (),
         done: Collection[str] = (),
+        whole: Collection[str] = (),
     ) -> dict[str, PageSetError]:
-        """Run a job over page sets, but for those that are done already; which of them failed."""
+        """Run a job over page sets, but for those that are done already; which of them failed.
+
+        When NeoWs gives nothing more, those for which nothing need be fetched, as all their pages are there, go on.
+        """
         self._fetched.clear()
         self._bar.reset(sum(len(pages_of(key)) for key in keys))
         failed: dict[str, PageSetError] = {}
@@ -192,7 +209,8 @@ class Runner:
             again = sorted(set(take_again).intersection(pages))
             if key in done:
                 _tell(f"{label}: up to date")
-            elif stopped:
+            elif stopped and key not in whole:
+                _tell(f"{label}: not asked for")
                 failed[key] = stopped
             else:
                 config = {"ops": {"raw_pages": {"config": {"take_again": again}}}} if again else {}
@@ -204,7 +222,7 @@ class Runner:
                     _tell(f"{label}: {counted(self._fetched[key], 'page')} fetched, FAILED: {error.summary}")
                     failed[key] = error
                     stopped = error if error.concerns_all else None
-                except LakeDamaged as error:
+                except (LakeDamaged, LakeLacks) as error:
                     _tell(f"{label}: FAILED: {error}")
                     failed[key] = error
             self._bar.update(len(pages) - self._fetched[key])
@@ -229,7 +247,7 @@ class Runner:
         try:
             if compute(self._lake) is not False:
                 _tell("landed objects: computed")
-        except LakeDamaged as error:
+        except (LakeDamaged, LakeLacks) as error:
             _tell(f"landed objects: FAILED: {error}")
             return {LANDED: error}
         return {}
@@ -240,9 +258,11 @@ class Runner:
         What went wrong in it is raised as it was before Dagster was told.
         """
         definition = self._defs.resolve_job_def(job)
+        run_id = make_new_run_id()
+        tags = _here() | {_RUN: run_id, _PROCESS: str(os.getpid())}
         try:
             result = definition.execute_in_process(
-                {**QUIET, **(config or {})}, self._instance, page_set, tags=_here() | {_PROCESS: str(os.getpid())}
+                {**QUIET, **(config or {})}, self._instance, page_set, run_id=run_id, tags=tags
             )
         except dg.Failure as failure:
             raise failure.__cause__ or failure from None
@@ -256,7 +276,12 @@ class Runner:
                 _tell(f"  {check.severity.value}: {check.asset_key.to_user_string()} {check.check_name}: {figures}")
 
     def _note_stats(self) -> None:
-        """Ask NeoWs what it says of itself; nothing depends on it, so a refusal is only mentioned."""
+        """Ask NeoWs what it says of itself; nothing depends on it, so it is not waited for, nor is a refusal more than
+        mentioned.
+        """
+        if self._neows.forecast(1) - time.time() > _WORTH_A_WORD_S:
+            _tell("The request budget is used up, so the catalogue's own count is not asked for and not compared")
+            return
         try:
             self._execute("stats")
         except NeoWsError as error:
@@ -295,7 +320,7 @@ def _end_runs_of_the_dead(instance: dg.DagsterInstance) -> None:
     """
     under_way = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED], tags=_here())
     for run in instance.get_runs(under_way):
-        if not is_alive(int(run.tags[_PROCESS])):
+        if run.tags.get(_RUN) == run.run_id and not is_alive(int(run.tags[_PROCESS])):
             instance.report_run_failed(run, "The process that ran it is gone.")
 
 

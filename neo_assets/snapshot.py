@@ -7,6 +7,7 @@ behind is found here, from the lake alone. Which copy of an object counts in the
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from math import ceil
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ import pyarrow.compute as pc
 
 from neo_assets.lake import tables
 from neo_assets.lake.raw_pages import PageFacts
-from neo_assets.lake.storage import LakeError, Storage
+from neo_assets.lake.storage import LakeDamaged, LakeLacks, Storage
 from neo_assets.metrics import engine
 from neo_assets.partitions import LANDED, pages_of
 from neo_assets.progress import outdated
@@ -72,16 +73,16 @@ class Snapshot:
         self._older = _older_copies(self._sightings)
         try:
             self._stats = tables.read_table(lake, CATALOGUE_STATS).to_pylist()[0]
-        except LakeError:  # never asked for, or not to be had
+        except (LakeLacks, LakeDamaged):  # never asked for, or not to be had
             self._stats = None
         self._approaches: int | None
         try:
             totals = tables.read_table(lake, TOTAL_YEARLY_APPROACHES)
             self._approaches = pc.sum(totals["approaches"], min_count=0).as_py()
-        except LakeError:  # not totalled yet
+        except (LakeLacks, LakeDamaged):  # not totalled yet
             self._approaches = None
 
-    @property
+    @cached_property
     def findings(self) -> list[Finding]:
         """Everything that was found."""
         return list(self._find())
@@ -89,7 +90,7 @@ class Snapshot:
     @property
     def verdict(self) -> Verdict:
         """The gravest verdict of all findings."""
-        found = {finding.verdict for finding in self._find()}
+        found = {finding.verdict for finding in self.findings}
         return "incomplete" if "incomplete" in found else "drifted" if "drifted" in found else "consistent"
 
     @property
@@ -132,27 +133,28 @@ class Snapshot:
 
     def table(self) -> pa.Table:
         """The findings as the table `snapshot`."""
-        rows = [vars(finding) for finding in self._find()] or [vars(Finding("consistent", "", 0))]
+        rows = [vars(finding) for finding in self.findings] or [vars(Finding("consistent", "", 0))]
         return pa.Table.from_pylist(rows, schema=SNAPSHOT.schema)
 
-    @property
+    @cached_property
     def _size(self) -> int:
-        """NEOs in the catalogue, by the page that came last."""
-        newest = max(self._index, key=lambda row: row["fetched_at"], default={"total_elements": 0})
+        """NEOs in the catalogue, by the page that came last: of those that landed nobody knows how old they are."""
+        fetched = [row for row in self._index if row["file"] is None] or self._index
+        newest = max(fetched, key=lambda row: row["fetched_at"], default={"total_elements": 0})
         return int(newest["total_elements"])
 
-    @property
+    @cached_property
     def _only_grew(self) -> bool:
         """Whether nothing but growth at the catalogue's end happened while it was fetched."""
         sizes = [row["total_elements"] for row in sorted(self._index, key=lambda row: row["fetched_at"])]
         return sizes == sorted(sizes) and not self._older.num_rows
 
-    @property
+    @cached_property
     def _missing_pages(self) -> set[int]:
         wanted = {page for key in self._page_sets for page in pages_of(key)}
         return wanted - {row["page"] for row in self._index}
 
-    @property
+    @cached_property
     def _missing_neos(self) -> int:
         """NEOs that these pages should hold and that were not seen on any of them."""
         due = sum(_neos_due(row["page"], self._size) for row in self._index)

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 import pytest
 from starlette.responses import Response
 
+from neo_assets import resources
 from neo_assets.failures import PagesMissing
+from neo_assets.neows.breaker import Breaker
 from neo_assets.resources import NeoWs
 from neo_assets.settings import Settings
 from neo_assets_tests.assets.graph import at
@@ -82,3 +84,14 @@ def test_the_simulator_is_foreseen_to_answer_at_once() -> None:
 def test_no_pages_are_no_requests(served: Served) -> None:
     NeoWs(at(served)).fetch([], lambda page: None)
     assert served.pages == []
+
+
+def test_an_outage_is_known_from_one_page_set_to_the_next(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resources, "Breaker", lambda: Breaker(0.01))
+    served.answers = dict.fromkeys(range(4), Response(status_code=503))
+    neows = NeoWs(at(served))
+    for page in range(4):
+        with pytest.raises(PagesMissing) as caught:
+            neows.fetch([page], lambda page: None)
+        assert caught.value.concerns_all is (page > 0)
+    assert served.pages == [0] * 5 + [1]

@@ -12,12 +12,13 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster._core.instance import InstanceRef
+from dagster._core.utils import make_new_run_id
 from starlette.responses import JSONResponse, Response
 
 from neo_assets import summary
 from neo_assets.failures import PagesMissing
 from neo_assets.lake import layout, raw_pages
-from neo_assets.lake.storage import LakeError, Storage
+from neo_assets.lake.storage import LakeError, LakeLacks, Storage
 from neo_assets.partitions import page_sets, pages_of
 from neo_assets.progress import up_to_date
 from neo_assets.runner import Runner
@@ -37,6 +38,7 @@ from neo_assets_tests.integration.harness import (
 )
 
 SETS = ["00000-00001", "00002-00003"]
+STARTED = dg.DagsterRunStatus.STARTED
 
 Run = Callable[..., dict[str, Exception]]
 
@@ -232,6 +234,41 @@ def test_a_key_that_is_not_accepted_ends_the_run_at_once(lake: Storage, neows: F
     assert fingerprints(lake) == {}
 
 
+def test_page_sets_whose_pages_are_there_go_on_when_no_more_is_to_be_had(
+    gathered: Storage, neows: Faulty, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lost = layout.table_file(YEARLY_APPROACHES, SETS[1])
+    content = gathered.read(lost)
+    for file in (lost, layout.raw_page(0)):
+        gathered.delete(file)
+    assert list(run(pages=6, nasa_api_keys="another-key-altogether")) == [SETS[0], "00004-00005"]
+    assert len(neows.asked) == 1
+    assert gathered.read(lost) == content
+    said = capsys.readouterr().err
+    assert "[2/3] page set 00002-00003: 0 pages fetched, 2 reused" in said
+    assert "[3/3] page set 00004-00005: not asked for" in said
+
+
+def test_a_page_that_is_lost_stops_no_other_page_set_from_being_computed_again(
+    gathered: Storage, settings: Callable[..., Settings]
+) -> None:
+    lost = layout.table_file(YEARLY_APPROACHES, SETS[1])
+    gathered.delete(lost)
+    gathered.delete(layout.raw_page(0))
+    with Runner(settings()) as runner:
+        failed = runner.recompute(SETS)
+    assert {key: type(error) for key, error in failed.items()} == {SETS[0]: LakeLacks}
+    assert gathered.info(lost).is_file
+
+
+def test_nobody_waits_for_the_catalogues_own_count(
+    lake: Storage, neows: Faulty, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(requests_per_hour=4) == {}
+    assert totals(lake).items() >= counted(SIX_PAGES, 80).items()
+    assert "the catalogue's own count is not asked for and not compared" in capsys.readouterr().err
+
+
 def test_a_key_over_its_limit_is_told_apart_from_a_wrong_one(
     lake: Storage, neows: Faulty, run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -260,12 +297,16 @@ def test_a_run_that_was_killed_is_told_to_dagster_by_the_next(
             assert time.monotonic() < deadline
             time.sleep(0.05)
         killed.kill()
-        assert at.neo("run", NEOWS_BASE_URL=url, NEO_REQUESTS_PER_SECOND=100).code == 0
-    monkeypatch.chdir(at.path)
-    with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(at.path))) as instance:
-        statuses = [run.status for run in instance.get_runs()]
-    assert dg.DagsterRunStatus.STARTED not in statuses
-    assert statuses.count(dg.DagsterRunStatus.FAILURE) == 1
+        monkeypatch.chdir(at.path)
+        with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(at.path))) as instance:
+            [dead] = instance.get_runs(dg.RunsFilter(statuses=[STARTED]))
+            # As Dagster makes it of the dead one by its run retries: elsewhere, and alive.
+            again = instance.add_run(dg.DagsterRun("page_set", make_new_run_id(), status=STARTED, tags=dead.tags))
+            assert at.neo("run", NEOWS_BASE_URL=url, NEO_REQUESTS_PER_SECOND=100).code == 0
+            statuses = {run.run_id: run.status for run in instance.get_runs()}
+    assert statuses[dead.run_id] == dg.DagsterRunStatus.FAILURE
+    assert [run_id for run_id, status in statuses.items() if status == STARTED] == [again.run_id]
+    assert list(statuses.values()).count(dg.DagsterRunStatus.FAILURE) == 1
 
 
 def test_a_good_lake_survives_a_source_that_breaks_down(gathered: Storage, neows: Faulty, run: Run) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,7 +13,7 @@ from neo_assets.assets.silver import read_pages
 from neo_assets.io_managers import StoredPages
 from neo_assets.lake import tables
 from neo_assets.lake.raw_pages import PageFacts, read_facts, write_page
-from neo_assets.lake.storage import Storage
+from neo_assets.lake.storage import LakeUnreachable, Storage
 from neo_assets.neows.pages import Page
 from neo_assets.partitions import page_sets, pages_of
 from neo_assets.schema import CATALOGUE_STATS, NEAR_MISS_COUNT, RAW_PAGE_INDEX, YEARLY_APPROACHES
@@ -25,13 +26,15 @@ CATALOGUE = Catalogue(neos=120)
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
 
-def fetch(lake: Storage, pages: Sequence[int], catalogue: Catalogue, at: datetime) -> None:
+def fetch(
+    lake: Storage, pages: Sequence[int], catalogue: Catalogue, at: datetime, landed_file: str | None = None
+) -> None:
     """Store pages as they are in a catalogue, a second apart."""
     for seconds, number in enumerate(pages):
         envelope = catalogue.page(number)
         arrived = at + timedelta(seconds=seconds)
         neos, size = len(envelope["near_earth_objects"]), envelope["page"]["total_elements"]
-        write_page(lake, Page(number, to_json(envelope), arrived, "simulator", neos, size))
+        write_page(lake, Page(number, to_json(envelope), arrived, "simulator", neos, size), landed_file)
 
 
 def compute(lake: Storage, keys: Sequence[str] = SETS) -> Snapshot:
@@ -110,6 +113,20 @@ def test_a_catalogue_that_shrank_is_suspect(lake: Storage) -> None:
     assert (snapshot.verdict, snapshot.pages_to_heal()) == ("drifted", [0, 1, 2])
 
 
+def test_a_page_that_landed_from_an_older_catalogue_is_the_one_to_heal(lake: Storage) -> None:
+    older = Catalogue(neos=100)
+    fetch(lake, range(6), older.grown(20), START)
+    fetch(lake, [1], older, START + timedelta(hours=1), "old.json")
+    snapshot = compute(lake)
+    assert (snapshot.catalogue_pages, snapshot.verdict, snapshot.pages_to_heal()) == (6, "drifted", [1])
+
+
+def test_of_pages_that_landed_all_the_last_one_tells_the_size(lake: Storage) -> None:
+    fetch(lake, range(6), CATALOGUE, START, "all.json")
+    snapshot = compute(lake)
+    assert (snapshot.catalogue_pages, snapshot.verdict) == (6, "consistent")
+
+
 def test_a_re_ordering_shows_as_neos_seen_twice_and_others_not_seen(lake: Storage) -> None:
     fetch(lake, range(3), CATALOGUE, START)
     fetch(lake, range(3, 6), CATALOGUE.reordered(5), START + timedelta(hours=1))
@@ -131,6 +148,21 @@ def test_the_services_own_count_is_compared(lake: Storage) -> None:
     stats = {"fetched_at": START + timedelta(hours=1), "near_earth_object_count": 123, "close_approach_count": 1}
     tables.write_table(lake, CATALOGUE_STATS, pa.Table.from_pylist([stats], schema=CATALOGUE_STATS.schema))
     assert reasons(compute(lake)) == {"/stats differs": 3}
+
+
+def test_a_lake_that_does_not_answer_makes_no_better_verdict(lake: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetch(lake, range(6), CATALOGUE, START)
+    compute(lake)
+    read = Storage.read
+
+    def silent(self: Storage, path: str) -> pa.Buffer:
+        if "catalogue_stats" in path:
+            raise LakeUnreachable("no answer")
+        return read(self, path)
+
+    monkeypatch.setattr(Storage, "read", silent)
+    with pytest.raises(LakeUnreachable):
+        Snapshot(lake, SETS)
 
 
 _DRIFTS = st.sampled_from(

@@ -16,7 +16,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from neo_assets.lake import layout, tables
-from neo_assets.lake.storage import LakeDamaged, LakeError, Storage, md5
+from neo_assets.lake.storage import LakeDamaged, LakeLacks, Storage, md5
 from neo_assets.schema import RAW_PAGE_INDEX
 
 _CODEC = pa.Codec("zstd", compression_level=3)
@@ -142,13 +142,13 @@ def read_page(storage: Storage, number: int) -> StoredPage:
     """A stored page.
 
     Raises:
-        LakeError: there is none, or it is damaged.
+        LakeLacks, LakeDamaged: there is none, or it is damaged.
     """
     try:
         return _read_whole(storage, number)
     except FileNotFoundError:
         path = storage.location(layout.raw_page(number))
-        raise LakeError(
+        raise LakeLacks(
             f"page {number} is not in the lake ({path}): materialize raw_pages for its page set first"
         ) from None
 

@@ -41,6 +41,10 @@ class LakeDamaged(LakeError):
     """A file is not what was written; others are not concerned."""
 
 
+class LakeLacks(LakeError):
+    """A file that is needed is not there; others are not concerned."""
+
+
 class LakeUnreachable(LakeError):
     """The lake does not answer now; trying again later may help."""
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from neo_assets.lake import layout
-from neo_assets.lake.storage import LakeDamaged, LakeError, LakeUnreachable, Storage, md5
+from neo_assets.lake.storage import LakeDamaged, LakeError, LakeLacks, LakeUnreachable, Storage, md5
 from neo_assets.schema import (
     NEAR_MISS_COUNT,
     NEO_SIGHTINGS,
@@ -219,7 +219,7 @@ def _explained(storage: Storage, table: Table, page_set: str | None) -> Iterator
     try:
         yield path
     except FileNotFoundError:
-        raise LakeError(f"{storage.location(path)} is missing: run `neo run`, or {made_by}") from None
+        raise LakeLacks(f"{storage.location(path)} is missing: run `neo run`, or {made_by}") from None
     except (pa.ArrowException, OSError) as error:
         raise LakeDamaged(
             f"{storage.location(path)} is damaged ({error}): delete it and run `neo run`, or {made_by}"

@@ -10,8 +10,12 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator
+from weakref import WeakKeyDictionary
 
 from neo_assets.neows.errors import NeoWsError, Outage
+
+FIRST_WAIT_S = 1.0
+"""Seconds of silence after a first failure."""
 
 _LONGEST_PAUSE_S = 900.0
 
@@ -41,9 +45,9 @@ class Turn:
 
 
 class Breaker:
-    """Shared by all requests of one client."""
+    """Shared by all requests to one host, of one client or of several that follow one another."""
 
-    def __init__(self, first_wait_s: float, longest_wait_s: float = 60.0, trips_after: int = 5) -> None:
+    def __init__(self, first_wait_s: float = FIRST_WAIT_S, longest_wait_s: float = 60.0, trips_after: int = 5) -> None:
         """
         Args:
             first_wait_s: seconds of silence after a failure; doubled, with jitter, after each further one in a row.
@@ -60,7 +64,8 @@ class Breaker:
         self._last_failure_at = 0.0
         self._resume_at = 0.0
         self._last_error: NeoWsError | None = None
-        self._feeler = asyncio.Lock()
+        # A lock belongs to the event loop that it is first waited for in, and each client may have its own.
+        self._feelers = WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]()
 
     @property
     def is_feeling(self) -> bool:
@@ -90,7 +95,8 @@ class Breaker:
         async with contextlib.AsyncExitStack() as stack:
             feels = self.is_feeling
             if feels:
-                await stack.enter_async_context(self._feeler)
+                feeler = self._feelers.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+                await stack.enter_async_context(feeler)
                 self._refuse_if_tripped()
                 await asyncio.sleep(max(0.0, self._resume_at - time.monotonic()))
             turn = Turn(self, feels)
@@ -122,7 +128,7 @@ class Breaker:
             self._gave_up = True
         self._resume_at = self._last_failure_at + wait_s
         if self.is_feeling and not self.tripped:
-            logger.warning("%s; failure %d in a row, again in %.0f s", error, self._failures, wait_s)
+            logger.warning("%s; failure %d in a row, nothing is asked for %.0f s", error, self._failures, wait_s)
 
     def _refuse_if_tripped(self) -> None:
         if self.tripped:

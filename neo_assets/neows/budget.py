@@ -24,6 +24,9 @@ _TRANSIT_SHARE = 10 / 3600
 DEMO_KEY = "DEMO_KEY"
 _DEMO_PER_HOUR, _DEMO_PER_DAY = 30, 50  # https://api.nasa.gov, "DEMO_KEY Rate Limits"
 
+_FAR_AHEAD = 1000
+"""Windows: no slot is handed out that long before its time."""
+
 _TABLES = """
 CREATE TABLE IF NOT EXISTS requests (host TEXT NOT NULL, key TEXT NOT NULL, at REAL NOT NULL);
 CREATE INDEX IF NOT EXISTS requests_by_host ON requests (host, at);
@@ -86,8 +89,15 @@ class Budget:
         Raises:
             BudgetError: the ledger cannot be written.
         """
+        now = self._clock()
         with self._transaction() as db:
-            db.execute("DELETE FROM requests WHERE at < ?", (self._clock() - 25 * self._window_s,))
+            for key in self._hashes:
+                # What is past, and what a clock handed out that was far ahead.
+                longest_s = max(length_s for length_s, _ in self._windows(key, self._per_hour))
+                db.execute(
+                    "DELETE FROM requests WHERE key = ? AND NOT at BETWEEN ? AND ?",
+                    (self._hashes[key], now - longest_s, now + _FAR_AHEAD * longest_s),
+                )
             return self._take(db, without)
 
     def give_back(self, slot: Slot) -> None:
@@ -140,13 +150,10 @@ class Budget:
         return Slot(key, at)
 
     def _next_slot(self, db: sqlite3.Connection, key: str, earliest: float) -> tuple[float, int]:
-        """When the key's next slot is, and how many requests the ledger has of it."""
+        """When the key's next slot is, and how many requests it has in the hour before."""
         per_hour, parked_until = self._state(db, key)
-        windows = [(self._window_s, per_hour)]
-        if key == DEMO_KEY:
-            windows = [(self._window_s, min(per_hour, _DEMO_PER_HOUR)), (24 * self._window_s, _DEMO_PER_DAY)]
         at = max(earliest, parked_until)
-        for length_s, requests in windows:
+        for length_s, requests in self._windows(key, per_hour):
             # Whatever stands in the window, in whatever order it was handed out: after the last but so many it has
             # room.
             row = db.execute(
@@ -154,8 +161,16 @@ class Budget:
                 (self._hashes[key], requests - 1),
             ).fetchone()
             at = max(at, row[0] + length_s) if row else at
-        (used,) = db.execute("SELECT count(*) FROM requests WHERE key = ?", (self._hashes[key],)).fetchone()
+        (used,) = db.execute(
+            "SELECT count(*) FROM requests WHERE key = ? AND at > ?", (self._hashes[key], at - self._window_s)
+        ).fetchone()
         return self._spaced(db, at), used
+
+    def _windows(self, key: str, per_hour: int) -> list[tuple[float, int]]:
+        """The rolling windows that count for a key: how long, and how many requests."""
+        if key == DEMO_KEY:
+            return [(self._window_s, min(per_hour, _DEMO_PER_HOUR)), (24 * self._window_s, _DEMO_PER_DAY)]
+        return [(self._window_s, per_hour)]
 
     def _spaced(self, db: sqlite3.Connection, at: float) -> float:
         """The first time from `at` on that keeps its distance from every slot that was handed out, over all keys."""

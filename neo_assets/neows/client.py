@@ -16,7 +16,7 @@ from typing import Self, TypeVar
 import httpx
 import tenacity
 
-from neo_assets.neows.breaker import Breaker, TurnLost
+from neo_assets.neows.breaker import FIRST_WAIT_S, Breaker, TurnLost
 from neo_assets.neows.budget import Budget, Slot
 from neo_assets.neows.errors import (
     BadRequest,
@@ -77,7 +77,8 @@ class NeoWsClient:
         *,
         concurrency: int = CONCURRENCY,
         transport: httpx.AsyncBaseTransport | None = None,
-        first_wait_s: float = 1.0,
+        first_wait_s: float = FIRST_WAIT_S,
+        breaker: Breaker | None = None,
         rejected: dict[str, KeyRejected] | None = None,
     ) -> None:
         """
@@ -88,7 +89,8 @@ class NeoWsClient:
             concurrency: requests under way at once.
             transport: carries the requests instead of the network.
             first_wait_s: seconds before the first retry; doubled, with jitter, before each further one.
-            rejected: keys that are not let through; to be shared by clients that follow one another.
+            breaker: knows how the host fared with clients before; None for a new one.
+            rejected: keys that are not let through, of clients before too.
         """
         self._keys = tuple(dict.fromkeys(keys))
         self._budget = budget
@@ -96,7 +98,7 @@ class NeoWsClient:
         self._backoff = tenacity.wait_exponential_jitter(
             multiplier=first_wait_s, max=_LONGEST_BACKOFF_S, jitter=first_wait_s
         )
-        self._breaker = Breaker(first_wait_s, _LONGEST_BACKOFF_S, _ATTEMPTS)
+        self._breaker = breaker or Breaker(first_wait_s)
         self._stated_limits: dict[str, int] = {}
         self._rejected = {} if rejected is None else rejected
         self._said_until = 0.0

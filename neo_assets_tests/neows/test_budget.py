@@ -227,6 +227,17 @@ def test_old_requests_are_forgotten(make: Callable[..., Budget], clock: Clock, t
     assert sum(file.stat().st_size for file in (tmp_path / "state").iterdir()) < 4 * size
 
 
+def test_what_a_clock_far_ahead_has_spent_does_not_count_when_it_is_right_again(
+    make: Callable[..., Budget], clock: Clock
+) -> None:
+    budget, now = make(), clock.now
+    clock.now += 366 * 24 * HOUR
+    for _ in range(10):
+        budget.reserve()
+    clock.now = now
+    assert budget.reserve().at == now
+
+
 def test_a_ledger_that_cannot_be_used_is_told_with_the_way_out(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a directory")
     ledger = tmp_path / "file" / "requests.sqlite"
