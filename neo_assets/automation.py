@@ -44,7 +44,9 @@ def automation(page_sets: dg.StaticPartitionsDefinition, settings: Settings, job
     - job `land`: takes in what lies in the landing zone, and counts it by way of `recompute` and `totals`.
     - schedule `daily_refresh`: every page set once a day, one run each, as NeoWs renews its data about daily. Off at
       first.
-    - sensor `totals_follow_page_sets`: computes the totals again when page sets were counted anew and none is missing.
+    - schedule `daily_stats`: what NeoWs says of itself, for comparison. Off at first.
+    - sensor `totals_follow_page_sets`: computes the totals again when page sets were counted anew and none is missing,
+      and at noon (UTC).
     - sensor `landing`: looks into the landing zone every minute and asks for `land` where a file waits. On at first, as
       it costs one listing a minute, 0.25 dollars a month on S3.
     """
@@ -77,12 +79,20 @@ def automation(page_sets: dg.StaticPartitionsDefinition, settings: Settings, job
             anew = {"ops": {"raw_pages": {"config": config}}}
             yield dg.RunRequest(run_key=f"{day} {key}", partition_key=key, run_config=anew)
 
+    daily_stats = dg.ScheduleDefinition(
+        name="daily_stats",
+        job=stats,
+        cron_schedule="30 11 * * *",
+        execution_timezone="UTC",
+        description="What NeoWs says of its whole catalogue, half an hour before the totals of noon compare with it.",
+    )
+
     follow = dg.AutomationConditionSensorDefinition(
         "totals_follow_page_sets", target=TOTALS, default_status=dg.DefaultSensorStatus.RUNNING
     )
     return {
         "jobs": [page_set, recompute, totals, stats, _land(settings, job_named)],
-        "schedules": [daily_refresh],
+        "schedules": [daily_refresh, daily_stats],
         "sensors": [follow, _landing],
     }
 

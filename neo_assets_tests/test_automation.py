@@ -21,8 +21,8 @@ def defs(tmp_path: Path) -> dg.Definitions:
 
 
 @pytest.fixture
-def instance() -> dg.DagsterInstance:
-    return dg.DagsterInstance.ephemeral()
+def instance(tmp_path: Path) -> dg.DagsterInstance:
+    return dg.DagsterInstance.ephemeral(str(tmp_path))
 
 
 def assets_of(defs: dg.Definitions, job: str) -> set[str]:
@@ -69,6 +69,12 @@ def test_the_daily_schedule_asks_for_every_page_set_once_a_day(
     ]
 
 
+def test_neows_is_asked_for_its_own_count_once_a_day_before_the_totals_of_noon(defs: dg.Definitions) -> None:
+    schedule = defs.resolve_schedule_def("daily_stats")
+    assert (schedule.job_name, schedule.cron_schedule, schedule.execution_timezone) == ("stats", "30 11 * * *", "UTC")
+    assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
+
+
 def test_the_totals_sensor_is_on_from_the_start(defs: dg.Definitions) -> None:
     sensor = defs.resolve_sensor_def("totals_follow_page_sets")
     assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
@@ -103,3 +109,19 @@ def test_the_totals_follow_once_no_page_set_is_missing(defs: dg.Definitions, ins
     assert requested() == set()
     page_set.execute_in_process(instance=instance, partition_key=PAGE_SETS[0])
     assert requested() == TOTALS
+
+
+@pytest.mark.filterwarnings("ignore:Parameter `include_sources`")
+def test_the_totals_are_computed_at_noon_whatever_was_missed(
+    defs: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
+    for page_set in PAGE_SETS:
+        defs.resolve_job_def("page_set").execute_in_process(instance=instance, partition_key=page_set)
+    defs.resolve_job_def("totals").execute_in_process(instance=instance)
+    cursor, requested = None, []
+    for hour in (10, 11, 13, 14):
+        at = datetime(2100, 3, 1, hour, tzinfo=UTC)
+        result = dg.evaluate_automation_conditions(defs, instance, cursor=cursor, evaluation_time=at)
+        cursor = result.cursor
+        requested.append({name for name in (*TOTALS, "snapshot") if result.get_num_requested(dg.AssetKey(name))})
+    assert requested[1:] == [set(), TOTALS | {"snapshot"}, set()]

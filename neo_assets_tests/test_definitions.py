@@ -146,7 +146,7 @@ def test_every_check_says_what_it_proves(graph: Any) -> None:
 def test_jobs_schedules_and_sensors_are_exactly_these(defs: dg.Definitions) -> None:
     repository = defs.get_repository_def()
     assert {name for name in repository.job_names if not name.startswith("__")} == JOBS
-    assert {schedule.name for schedule in repository.schedule_defs} == {"daily_refresh"}
+    assert {schedule.name for schedule in repository.schedule_defs} == {"daily_refresh", "daily_stats"}
     assert {sensor.name for sensor in repository.sensor_defs} == {"totals_follow_page_sets", "landing"}
 
 

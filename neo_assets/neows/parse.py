@@ -211,6 +211,9 @@ def _records(neos: pa.StructArray, neo_id: pa.Array, approaches: pa.Table, neo: 
     def text(name: str) -> pa.Array:
         return _get(neos, name)
 
+    def diameter(name: str) -> pa.Array:
+        return _finite(f"estimated_diameter.meters.{name}", _get(neos, "estimated_diameter", "meters", name))
+
     def orbital(name: str, to: pa.DataType) -> pa.Array:
         return _cast(f"orbital_data.{name}", _get(neos, "orbital_data", name), to)
 
@@ -223,8 +226,8 @@ def _records(neos: pa.StructArray, neo_id: pa.Array, approaches: pa.Table, neo: 
         text("nasa_jpl_url"),
         _finite("absolute_magnitude_h", _get(neos, "absolute_magnitude_h")),
         _get(neos, "is_potentially_hazardous_asteroid"),
-        _get(neos, "estimated_diameter", "meters", "estimated_diameter_min"),
-        _get(neos, "estimated_diameter", "meters", "estimated_diameter_max"),
+        diameter("estimated_diameter_min"),
+        diameter("estimated_diameter_max"),
         closest["miss_distance_km"].combine_chunks(),
         closest["close_approach_date"].combine_chunks(),
         closest["relative_velocity_km_s"].combine_chunks(),
