@@ -25,13 +25,12 @@ from neo_assets.schema import (
 
 logger = logging.getLogger(__name__)
 
-_FROM_CONTENT = (NEO_RECORDS, CLOSE_APPROACHES, QUARANTINE, NEAR_MISS_COUNT, YEARLY_APPROACHES)
-_FROM_ARRIVAL = (RAW_PAGE_INDEX, NEO_SIGHTINGS)
+_TABLES = (RAW_PAGE_INDEX, NEO_RECORDS, CLOSE_APPROACHES, NEO_SIGHTINGS, QUARANTINE, NEAR_MISS_COUNT, YEARLY_APPROACHES)
 
 _READING = 1
 """To be raised when `neows.parse` or the SQL give other values from the same pages: every table is made anew then."""
 
-_MADE_BY = tables.digest([str(_READING), *(str(table.schema) for table in (*_FROM_CONTENT, *_FROM_ARRIVAL))])
+_MADE_BY = tables.digest([str(_READING), *(str(table.schema) for table in _TABLES)])
 
 
 def content_origin(facts: Iterable[PageFacts]) -> str:
@@ -42,6 +41,15 @@ def content_origin(facts: Iterable[PageFacts]) -> str:
 def arrival_origin(facts: Iterable[PageFacts]) -> str:
     """Origin of a table made from the bodies of these pages and the times they came."""
     return tables.digest([_MADE_BY, *(f"{page.page} {page.sha256} {page.fetched_at.isoformat()}" for page in facts)])
+
+
+def index_origin(facts: Sequence[PageFacts]) -> str:
+    """Origin of the index of these pages, by which it is told too whether the stored objects are those it knows."""
+    return tables.digest([arrival_origin(facts), *(page.md5 for page in facts)])
+
+
+_ORIGINS = {RAW_PAGE_INDEX.name: index_origin, NEO_SIGHTINGS.name: arrival_origin}
+"""What the origin of a table is told by, if not by content alone."""
 
 
 def reusable_pages(lake: Storage, page_set: str, max_age_hours: float) -> list[PageFacts]:
@@ -71,12 +79,10 @@ def reusable_by_page_set(
 def page_index(facts: Iterable[PageFacts]) -> pa.Table:
     """The rows of `raw_page_index` for these pages, saying which those are."""
     in_order = sorted(facts, key=lambda one: one.page)
-    return tables.with_origin(raw_pages.index(in_order), arrival_origin(in_order))
+    return tables.with_origin(raw_pages.index(in_order), index_origin(in_order))
 
 
-def outdated(
-    lake: Storage, facts: Mapping[str, Sequence[PageFacts]], among: Iterable[Table] = (*_FROM_CONTENT, *_FROM_ARRIVAL)
-) -> list[str]:
+def outdated(lake: Storage, facts: Mapping[str, Sequence[PageFacts]], among: Iterable[Table] = _TABLES) -> list[str]:
     """Page sets of which a table is missing, damaged, or not made from just these pages.
 
     Args:
@@ -86,7 +92,7 @@ def outdated(
     """
     found = set[str]()
     for table in among:
-        origin = content_origin if table in _FROM_CONTENT else arrival_origin
+        origin = _ORIGINS.get(table.name, content_origin)
         made_from = zip(facts, tables.read_origins(lake, table, list(facts)), strict=True)
         found |= {key for key, stored in made_from if stored != origin(facts[key])}
     return [key for key in facts if key in found]

@@ -70,6 +70,10 @@ class Settings(BaseSettings):
             settings = cls()
         except ValidationError as error:
             raise SettingsError("\n".join(map(_line, error.errors()))) from None
+        except UnicodeDecodeError as error:
+            raise SettingsError(
+                f"{Path('.env').absolute()} is not UTF-8 ({error}): write it so, or delete it"
+            ) from None
         _lend_to_aws()
         return settings
 
@@ -96,7 +100,8 @@ class Settings(BaseSettings):
     def _is_http_url(cls, value: str) -> str:
         parts = urlsplit(value)
         _ = parts.port  # raises where it is none
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or "@" in parts.netloc:
+        has_more = parts.query or parts.fragment or "@" in parts.netloc
+        if parts.scheme not in ("http", "https") or not parts.hostname or has_more:
             raise ValueError("not a URL")
         return value.rstrip("/")
 

@@ -90,6 +90,7 @@ def test_every_variable_is_read(load: Load) -> None:
         ("NEOWS_BASE_URL", "https://", NASA_BASE_URL),
         ("NEOWS_BASE_URL", "https://[half", NASA_BASE_URL),
         ("NEOWS_BASE_URL", "http://127.0.0.1:99999", NASA_BASE_URL),
+        ("NEOWS_BASE_URL", "https://api.nasa.gov/neo/rest/v1#top", NASA_BASE_URL),
         ("NEOWS_BASE_URL", "http://127.0.0.1:port", NASA_BASE_URL),
         ("NEO_REQUESTS_PER_HOUR", "0", "at least 1"),
         ("NEO_REQUESTS_PER_HOUR", "1.5", "whole number"),
@@ -121,6 +122,13 @@ def test_every_wrong_value_has_its_line(load: Load) -> None:
 def test_a_wrong_value_in_the_env_file_is_named_too(load: Load) -> None:
     Path(".env").write_text("NEO_PAGES=several\n")
     assert "NEO_PAGES=several" in refusal(load)
+
+
+def test_an_env_file_that_is_not_utf_8_is_told(load: Load) -> None:
+    Path(".env").write_bytes("NEO_LAKE=/données\n".encode("latin-1"))
+    message = refusal(load)
+    assert message.startswith(f"{Path.cwd()}/.env is not UTF-8 (")
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize("name", ["NASA_API_KEYS", "NASA_API_KEY"])

@@ -1,5 +1,6 @@
 """The bronze storey: pages as NeoWs gave them. What is in them is read in `silver`."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -16,6 +17,7 @@ from neo_assets.progress import reusable_pages
 from neo_assets.resources import NeoWs
 from neo_assets.schema import CATALOGUE_STATS
 from neo_assets.settings import Settings
+from neo_assets.words import some
 
 OWNERS = ["team:neo-data"]
 
@@ -27,8 +29,40 @@ class RawPagesConfig(dg.Config):
 
     take_again: list[int] = Field([], description="Pages to fetch though they are young enough to be reused.")
     not_before: str = Field(
-        "", description="A time (ISO 8601): what was fetched since is not taken again, so that a retry goes on."
+        "",
+        description="A time (ISO 8601, UTC if it does not say): what was fetched since is not taken again, so that a "
+        "retry goes on.",
     )
+
+    def check_pages(self, page_sets: Sequence[str]) -> None:
+        """Make sure that the pages to take again are some of these page sets.
+
+        Raises:
+            dg.Failure: one is not.
+        """
+        if others := sorted(set(self.take_again) - {page for key in page_sets for page in pages_of(key)}):
+            raise dg.Failure(
+                f"take_again: page {some(others)} is in none of the page sets {some(list(page_sets))}",
+                allow_retries=False,
+            )
+
+    @property
+    def since(self) -> datetime:
+        """When what is to be taken again was fetched at the latest.
+
+        Raises:
+            dg.Failure: `not_before` is no time.
+        """
+        if not self.not_before:
+            return datetime.max.replace(tzinfo=UTC)
+        try:
+            time = datetime.fromisoformat(self.not_before)
+        except ValueError:
+            raise dg.Failure(
+                f"not_before: {self.not_before!r} is no time; give one such as 2026-03-01T06:00:00+00:00",
+                allow_retries=False,
+            ) from None
+        return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def bronze_assets(page_sets: dg.PartitionsDefinition, settings: Settings) -> list[dg.AssetsDefinition]:
@@ -53,7 +87,8 @@ def bronze_assets(page_sets: dg.PartitionsDefinition, settings: Settings) -> lis
         A stored page younger than NEO_RAW_MAX_AGE_HOURS is reused, so materializing again asks only for what is
         missing.
         """
-        since = datetime.fromisoformat(config.not_before) if config.not_before else datetime.max.replace(tzinfo=UTC)
+        since = config.since
+        config.check_pages(context.partition_keys)
         deliveries = {}
         with told_to_dagster():
             if neows.source:  # stored pages of another source are not reused

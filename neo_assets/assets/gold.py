@@ -75,7 +75,7 @@ def _snapshot(page_sets: dg.StaticPartitionsDefinition) -> dg.AssetsDefinition:
     )
 
 
-def _follows() -> dg.AutomationCondition:
+def _follows() -> dg.AutomationCondition[Any]:
     """As soon as a page set was counted anew and none is missing, and once a day besides: Dagster loses an update that
     comes in the tick of the one before (https://github.com/dagster-io/dagster/issues/33587).
     """

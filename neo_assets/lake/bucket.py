@@ -28,6 +28,8 @@ _BODY_ATTEMPTS = 3
 _ALLOW = "allow it s3:ListBucket on the bucket and s3:GetObject, s3:PutObject and s3:DeleteObject on its objects"
 _CHOOSE = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 _RENEW = "the credentials have expired: renew AWS_SESSION_TOKEN with its key, or log in again (`aws sso login`)"
+_ELSEWHERE = "the bucket {bucket} is in another region: set AWS_REGION to its own"
+_TOO_MANY = "{endpoint} asks for fewer requests: try again later"
 _SAID = {
     "NoSuchBucket": "there is no bucket {bucket} at {endpoint}: create it, or set NEO_LAKE to one that is there",
     "InvalidBucketName": "{bucket} cannot be the name of a bucket: set NEO_LAKE to s3://bucket/prefix",
@@ -39,12 +41,21 @@ _SAID = {
     "TokenRefreshRequired": _RENEW,
     "InvalidToken": "the session token does not belong to the access key: set AWS_SESSION_TOKEN, or unset it",
     "RequestTimeTooSkewed": "this machine's clock is wrong by more than 15 minutes: set it, best by NTP",
-    "PermanentRedirect": "the bucket {bucket} is in another region: set AWS_REGION to its own",
-    "AuthorizationHeaderMalformed": "the bucket {bucket} is in another region: set AWS_REGION to its own",
-    "IllegalLocationConstraintException": "the bucket {bucket} is in another region: set AWS_REGION to its own",
-    "SlowDown": "{endpoint} asks for fewer requests: try again later",
+    "PermanentRedirect": _ELSEWHERE,
+    "AuthorizationHeaderMalformed": _ELSEWHERE,
+    "IllegalLocationConstraintException": _ELSEWHERE,
+    "301": _ELSEWHERE,  # as HEAD has it
+    "SlowDown": _TOO_MANY,
+    "TooManyRequests": _TOO_MANY,
+    "Throttling": _TOO_MANY,
+    "ThrottlingException": _TOO_MANY,
+    "RequestLimitExceeded": _TOO_MANY,
+    "RequestTimeout": "{endpoint} waited too long for this machine: check the network",
     "QuotaExceeded": "the quota of the bucket is used up: raise it, or set NEO_LAKE to another place",
 }
+_MAY_PASS = {code for code, hint in _SAID.items() if hint == _TOO_MANY} | {"RequestTimeout"}
+"""Codes of answers below 500 after which trying again may help."""
+
 _NO_ANSWER = (sdk.ConnectionError, sdk.ProxyConnectionError)
 _BROKEN_OFF = (sdk.HTTPClientError, sdk.IncompleteReadError, IncompleteRead, urllib3.exceptions.HTTPError)
 _BY_CLASS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
@@ -149,7 +160,7 @@ class Bucket:
         if isinstance(error, sdk.ClientError):
             code = error.response["Error"].get("Code", "")
             hint = _SAID.get(code, "{endpoint} refuses: {error}")
-            may_pass = error.response["ResponseMetadata"].get("HTTPStatusCode", 0) >= 500
+            may_pass = code in _MAY_PASS or error.response["ResponseMetadata"].get("HTTPStatusCode", 0) >= 500
         else:
             hint = next((hint for kinds, hint in _BY_CLASS if isinstance(error, kinds)), "")
             may_pass = isinstance(error, _NO_ANSWER + _BROKEN_OFF) and not isinstance(error, sdk.SSLError)

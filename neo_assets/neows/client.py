@@ -25,6 +25,7 @@ from neo_assets.neows.errors import (
     NeoWsError,
     NotFound,
     RateLimited,
+    Refused,
     Unavailable,
     Unreachable,
 )
@@ -236,11 +237,16 @@ class NeoWsClient:
                 logger.warning("waiting for the request budget until %s", _clock_time(slot.at))
             if wait_s <= 0:
                 return slot
-            await asyncio.sleep(wait_s)
+            try:
+                await asyncio.sleep(wait_s)
+            except asyncio.CancelledError:  # Ctrl-C, or the end of another request
+                self._budget.give_back(slot)
+                raise
             # While this request waited its key may have been turned away, or the machine have been asleep.
             usable = slot.key not in self._rejected and slot.key not in self._budget.parked()
             if usable and time.time() - slot.at < _STALE_S:
                 return slot
+            await asyncio.to_thread(self._budget.give_back, slot)
 
     def _other_key_is_free(self, key: str, error: RateLimited | KeyRejected) -> bool:
         """Leave a key alone that was not let through; says whether to go on with another at once."""
@@ -299,13 +305,15 @@ def _verdict(response: httpx.Response) -> NeoWsError:
     said = f"{host} answered {status} {code}".strip()
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return RateLimited(f"{said}: over the rate limit", retry_after_s)
+    if status == HTTPStatus.FORBIDDEN and not code:
+        return Refused(f"{said} without a code of its gateway: something on the way refuses; check the network's proxy")
     if status in (HTTPStatus.FORBIDDEN, HTTPStatus.UNAUTHORIZED):
         return KeyRejected(
             f"{said}: the API key is not accepted; check NASA_API_KEYS (a key is free at https://api.nasa.gov)"
         )
     if status == HTTPStatus.NOT_FOUND:
         return NotFound(f"{said}: no such page; check NEOWS_BASE_URL")
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY):
         return Unavailable(f"{said}: NeoWs is out of order", retry_after_s)
     return BadRequest(f"{said}: the request is not accepted; check NEOWS_BASE_URL")
 
@@ -340,4 +348,5 @@ def _say_why(page: int, attempt: tenacity.RetryCallState) -> None:
 
 
 def _clock_time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S UTC")
+    then = datetime.fromtimestamp(at, UTC)
+    return then.strftime("%H:%M:%S UTC" if then.date() == datetime.now(UTC).date() else "%Y-%m-%d %H:%M:%S UTC")

@@ -32,6 +32,14 @@ class KeyRejected(NeoWsError):
     concerns_all = True
 
 
+class Refused(NeoWsError):
+    """403 without a code of the gateway: a proxy or firewall on the way refuses, whatever the key. Give up, with all
+    pages.
+    """
+
+    concerns_all = True
+
+
 class NotFound(NeoWsError):
     """404: NeoWs has no such page. Give up."""
 
@@ -57,7 +65,7 @@ class RateLimited(NeoWsError):
 
 
 class Unavailable(NeoWsError):
-    """5xx: an outage or a maintenance window; the body is HTML. Retry with backoff, through the breaker."""
+    """5xx, 408, 425: an outage or a maintenance window; the body is HTML. Retry with backoff, through the breaker."""
 
     retryable = True
     is_outage = True

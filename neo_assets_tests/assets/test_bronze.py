@@ -150,6 +150,27 @@ def test_pages_that_are_to_be_taken_again_are_taken_once_however_often_the_run_i
     assert served.pages == [1]
 
 
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"not_before": "yesterday"}, "not_before: 'yesterday' is no time; give one such as 2026-03-01T06:00:00+00:00"),
+        ({"take_again": [1, 2]}, "take_again: page 2 is in none of the page sets 00000-00001"),
+    ],
+)
+def test_what_a_run_is_told_wrongly_is_one_line(
+    graph: Graph, served: Served, config: dict[str, object], message: str
+) -> None:
+    assert failure(graph.run("raw_pages", FIRST, config=config)) == message
+    assert served.pages == []
+
+
+def test_a_time_without_a_zone_is_utc(graph: Graph, served: Served) -> None:
+    graph.run("raw_pages", FIRST)
+    served.pages.clear()
+    assert graph.run("raw_pages", FIRST, config={"take_again": [0], "not_before": "2100-03-01"}).success
+    assert served.pages == [0]
+
+
 def test_a_set_that_fails_does_not_stop_the_others_of_its_run(graph: Graph, served: Served) -> None:
     served.answers[1] = Response(status_code=404)
     message = failure(graph.run("raw_pages", FIRST, SECOND))

@@ -301,6 +301,8 @@ def says(status: int, code: str) -> Callable[[BaseHTTPRequestHandler], None]:
         (400, "IllegalLocationConstraintException", "is in another region: set AWS_REGION to its own", False),
         (400, "ExpiredToken", "the credentials have expired: renew AWS_SESSION_TOKEN", False),
         (503, "SlowDown", "asks for fewer requests: try again later", True),
+        (429, "TooManyRequests", "asks for fewer requests: try again later", True),
+        (400, "RequestTimeout", "waited too long for this machine: check the network", True),
         (500, "InternalError", "refuses: An error occurred (InternalError)", True),
         (418, "Teapot", "refuses: An error occurred (Teapot)", False),
     ],

@@ -131,6 +131,7 @@ HTML = "<!DOCTYPE html><html><h1>Application Error</h1></html>"
     [
         (gateway(403, "API_KEY_MISSING"), errors.KeyRejected, "403 API_KEY_MISSING: .* check NASA_API_KEYS"),
         (gateway(403, "API_KEY_INVALID"), errors.KeyRejected, "403 API_KEY_INVALID: .* check NASA_API_KEYS"),
+        (httpx.Response(403, html="<h1>Blocked</h1>"), errors.Refused, "403 without a code .* the network's proxy"),
         (httpx.Response(401, text=HTML), errors.KeyRejected, "401: .* check NASA_API_KEYS"),
         (gateway(404, "NOT_FOUND"), errors.NotFound, "404 NOT_FOUND: .* check NEOWS_BASE_URL"),
         (httpx.Response(404, text=HTML), errors.NotFound, "404: .* check NEOWS_BASE_URL"),
@@ -152,6 +153,8 @@ def test_what_is_permanent_is_tried_once(answer: httpx.Response, kind: type[erro
         (httpx.Response(503, text=HTML), errors.Unavailable),
         (httpx.Response(500, text=HTML), errors.Unavailable),
         (httpx.Response(502, text="upstream connect error"), errors.Unavailable),
+        (httpx.Response(408), errors.Unavailable),
+        (httpx.Response(425), errors.Unavailable),
         (httpx.Response(429, text=OVER_LIMIT), errors.RateLimited),
         (gateway(429, "OVER_RATE_LIMIT"), errors.RateLimited),
         (httpx.Response(200, text=HTML), errors.NotAPage),

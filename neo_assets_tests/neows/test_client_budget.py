@@ -1,5 +1,6 @@
 """A client under a budget: which key is asked with, what is done with one that is not let through, and the pace."""
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ import pytest
 
 from neo_assets.neows import errors
 from neo_assets.neows.budget import Budget
+from neo_assets.neows.client import NeoWsClient
 from neo_assets_tests.neows.examples import body
 from neo_assets_tests.neows.fetching import (
     KEY,
@@ -137,3 +139,18 @@ def test_requests_of_all_workers_keep_their_distance(budget: Callable[..., Budge
 
     fetch(Server(then=answer), range(8), budget=budget(KEY, per_second=25))
     assert times[-1] - times[0] >= 7 / 25 - 0.02
+
+
+def test_who_waits_for_the_budget_and_is_stopped_gives_the_slot_back(budget: Callable[..., Budget]) -> None:
+    ledger = budget(KEY, per_second=0.01)
+    taken = ledger.reserve()
+
+    async def stopped() -> None:
+        async with NeoWsClient("http://neows.example", [KEY], ledger) as client:
+            waiting = asyncio.create_task(client.fetch_page(0))
+            await asyncio.sleep(0.3)
+            waiting.cancel()
+            await asyncio.wait([waiting])
+
+    asyncio.run(stopped())
+    assert ledger.reserve().at == pytest.approx(taken.at + 100)

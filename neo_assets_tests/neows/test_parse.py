@@ -244,6 +244,11 @@ def test_rows_stand_in_the_order_of_pages_and_of_places_on_them() -> None:
         (neo("7", None), "close_approach_data: not an object"),
         (neo("7", close_approach_data="none"), "close_approach_data"),
         (neo("7", absolute_magnitude_h="20.5"), "absolute_magnitude_h"),
+        (neo("7", absolute_magnitude_h=float("inf")), "absolute_magnitude_h: not a finite number"),
+        (
+            neo("7", estimated_diameter={"meters": {"estimated_diameter_max": float("inf")}}),
+            "estimated_diameter.meters.estimated_diameter_max: not a finite number",
+        ),
         (neo("7", is_potentially_hazardous_asteroid="no"), "is_potentially_hazardous_asteroid"),
         (neo("7", orbital_data={"orbital_period": "long"}), "orbital_data.orbital_period: "),
         (neo("7", orbital_data={"first_observation_date": "1999"}), "orbital_data.first_observation_date: "),
