@@ -134,19 +134,23 @@ def simulator(directory: Path, pages: int, *options: str) -> Iterator[str]:
             server.terminate()
 
 
-def pace(directory: Path, pages: int = 400, per_second: float = 20.0) -> None:
-    """Fetching and storing pages at a budget and a latency, against the least time that both allow."""
+def pace(
+    directory: Path, pages: int = 400, per_second: float = 10.0, per_hour: int = 200, hour_s: float = 30.0
+) -> None:
+    """Fetching and storing pages under a budget, with an hour that is short, at a latency: against the least time that
+    both allow.
+    """
     from neo_assets.lake.raw_pages import write_page
     from neo_assets.lake.storage import Storage
     from neo_assets.neows.budget import Budget
-    from neo_assets.neows.client import CONCURRENCY, NeoWsClient
+    from neo_assets.neows.client import NeoWsClient
 
     for latency_ms in (0, 100, 500):
         place = directory / f"pace-{latency_ms}"
         lake = Storage(str(place / "lake"))
         slow = ["--fault", f"slow={latency_ms}ms"] if latency_ms else []
         with simulator(directory, pages, *slow) as url:
-            budget = Budget(place / "requests.sqlite", url, [KEY], 10**6, per_second)
+            budget = Budget(place / "requests.sqlite", url, [KEY], per_hour, per_second, hour_s=hour_s)
 
             async def fetch(url: str = url, budget: Budget = budget, lake: Storage = lake) -> None:
                 async with NeoWsClient(url, [KEY], budget) as client:
@@ -155,11 +159,11 @@ def pace(directory: Path, pages: int = 400, per_second: float = 20.0) -> None:
             start = time.perf_counter()
             asyncio.run(fetch())
             seconds = time.perf_counter() - start
-        latency_s = latency_ms / 1000
-        least = max((pages - 1) / per_second + latency_s, pages / CONCURRENCY * latency_s)
+        hours, rest = divmod(pages - 1, per_hour)
+        least = hours * hour_s + rest / per_second + latency_ms / 1000
         print(
-            f"pace, {pages} pages, {per_second:g} requests a second, {latency_ms} ms latency: {seconds:.2f} s, "
-            f"least possible {least:.2f} s, {100 * (seconds / least - 1):.1f} % over it"
+            f"pace, {pages} pages, {per_second:g} requests a second and {per_hour} in {hour_s:g} s, {latency_ms} ms "
+            f"latency: {seconds:.2f} s, least possible {least:.2f} s, {100 * (seconds / least - 1):.1f} % over it"
         )
 
 
