@@ -41,10 +41,10 @@ def table_file(table: Table, page_set: str | None = None) -> str:
     return f"{table_root(table)}/page_set={page_set}/data.parquet" if page_set else f"{table_root(table)}/data.parquet"
 
 
-def page_set_of(path: str) -> str | None:
-    """The page set that a table's file belongs to, by its path; None where it names none."""
-    parts = [part.removeprefix("page_set=") for part in path.split("/") if part.startswith("page_set=")]
-    return parts[-1] if parts else None
+def page_set_of(path: str, table: Table) -> str | None:
+    """The page set that a file of a table belongs to, by its path; None where it is no such file."""
+    page_set = path.removeprefix(f"{table_root(table)}/page_set=").partition("/")[0]
+    return page_set if path == table_file(table, page_set) else None
 
 
 def raw_page_number(path: str) -> int | None:

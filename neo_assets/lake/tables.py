@@ -147,7 +147,7 @@ def read_origins(storage: Storage, table: Table, page_sets: Sequence[str]) -> li
 
 def stored_page_sets(storage: Storage, table: Table, page_sets: Iterable[str]) -> list[str]:
     """Those of the page sets that the table has a file of, in the order given."""
-    stored = {layout.page_set_of(info.path) for info in storage.files(layout.table_root(table))}
+    stored = {layout.page_set_of(info.path, table) for info in storage.files(layout.table_root(table))}
     return [key for key in page_sets if key in stored]
 
 

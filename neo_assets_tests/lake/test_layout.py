@@ -27,7 +27,12 @@ def test_a_raw_page_has_one_object() -> None:
 )
 def test_a_page_set_has_one_file_of_a_table(table: str, path: str) -> None:
     assert layout.table_file(TABLES[table], PAGE_SET) == path
-    assert layout.page_set_of(path) == PAGE_SET
+    assert layout.page_set_of(path, TABLES[table]) == PAGE_SET
+    assert (
+        layout.page_set_of(f"{path.partition('/')[0]}/elsewhere/page_set={PAGE_SET}/data.parquet", TABLES[table])
+        is None
+    )
+    assert layout.page_set_of(path.replace("data", "other"), TABLES[table]) is None
 
 
 @pytest.mark.parametrize(
@@ -41,7 +46,6 @@ def test_a_page_set_has_one_file_of_a_table(table: str, path: str) -> None:
 )
 def test_what_is_of_the_whole_lake_has_one_file(table: str, storey: str) -> None:
     assert layout.table_file(TABLES[table]) == f"{storey}/{table}/data.parquet"
-    assert layout.page_set_of(layout.table_file(TABLES[table])) is None
 
 
 @pytest.mark.parametrize(("table", "page_set"), [("neo_records", None), ("total_near_misses", PAGE_SET)])

@@ -5,8 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from neo_assets.lake import source
+from neo_assets.lake import raw_pages, source
 from neo_assets.lake.storage import LakeError, Storage
+from neo_assets_tests.neows.examples import neo, page
 
 
 def test_an_empty_lake_has_no_source(lake: Storage) -> None:
@@ -59,3 +60,15 @@ def test_an_unreadable_mark_is_told(lake: Storage, mark: str) -> None:
     lake.write("lake.json", mark.encode())
     with pytest.raises(LakeError, match=f"^{lake.location('lake.json')} cannot be read: "):
         source.claim(lake, "nasa")
+
+
+def test_a_lake_that_lost_its_mark_is_known_by_its_pages(lake: Storage) -> None:
+    lake.write("bronze/raw_pages/page-00000.json.zst", b"damaged")
+    assert source.source_of(lake) is None
+    raw_pages.write_page(lake, page(neo(), number=1))
+    assert source.source_of(lake) == "simulator"
+    with pytest.raises(LakeError, match="holds data from simulator, and nasa is the source now; they do not mix"):
+        source.claim(lake, "nasa")
+    assert not lake.info("lake.json").is_file
+    source.claim(lake, "simulator")
+    assert lake.read("lake.json") == b'{"source": "simulator"}'
