@@ -18,7 +18,16 @@ from neo_assets import cli
 from neo_assets.lake.storage import Storage
 from neo_assets.settings import ALLOWED
 from neo_assets.simulator.catalogue import Catalogue
-from neo_assets_tests.integration.harness import Ended, Place, changed, counted, fingerprints, listening, place
+from neo_assets_tests.integration.harness import (
+    PATIENCE_S,
+    Ended,
+    Place,
+    changed,
+    counted,
+    fingerprints,
+    listening,
+    place,
+)
 from neo_assets_tests.s3_server import VERSIONED
 
 Neo = Callable[..., Ended]
@@ -233,7 +242,7 @@ class TestSimulate:
         at: Place = place(tmp_path / "simulator")
         server = at.start("neo", "simulate", "--port", 0, "--neos", 50)
         try:
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + PATIENCE_S
             while not (url := re.search(r"http://127\.0\.0\.1:\d+/neo/rest/v1", server.said())):
                 assert time.monotonic() < deadline
                 time.sleep(0.05)

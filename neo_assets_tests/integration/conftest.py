@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 from neo_assets.simulator.app import PREFIX, create_app
 from neo_assets.simulator.catalogue import to_json
 from neo_assets_tests.conftest import HEAD_START
-from neo_assets_tests.integration.harness import KEY, SIX_PAGES, Place, Started, free_port, place, serving
+from neo_assets_tests.integration.harness import KEY, PATIENCE_S, SIX_PAGES, Place, Started, free_port, place, serving
 
 ASSETS = ["raw_pages", "neo_records", "close_approaches", "near_miss_count", "yearly_approaches"]
 PAGE_SETS = ["00000-00001", "00002-00003", "00004-00005"]
@@ -73,7 +73,7 @@ def dagster_dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterDev
     server = at.start("dagster", "dev", "-h", "127.0.0.1", "-p", port)
 
     def launch() -> str:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             assert server.process.poll() is None, "dagster dev ended"
             with contextlib.suppress(httpx.TransportError):

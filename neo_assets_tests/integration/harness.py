@@ -38,6 +38,10 @@ _HEEDING_CTRL_C = ("env", "--default-signal=INT")
 _NOT_THE_USERS = ("NEO_", "NASA_", "NEOWS_", "DAGSTER_", "AWS_", "COVERAGE_", "COV_CORE_")
 
 
+PATIENCE_S = 240.0
+"""How long something is waited for that takes seconds where nothing else is under way."""
+
+
 def environment(home: Path, **settings: object) -> dict[str, str]:
     """The environment of a command: the settings given and no other one, and a home of its own."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_THE_USERS)}
@@ -62,7 +66,7 @@ class Started:
     out: IO[str]
     err: IO[str]
 
-    def wait(self, timeout_s: float = 60) -> Ended:
+    def wait(self, timeout_s: float = PATIENCE_S) -> Ended:
         """Wait for its end; one that does not end in time is killed, and the test fails."""
         try:
             code = self.process.wait(timeout_s)
@@ -73,7 +77,7 @@ class Started:
     def interrupt(self) -> Ended:
         """Press Ctrl-C: every process of the group is told, as a terminal does."""
         os.killpg(self.process.pid, signal.SIGINT)
-        return self.wait(30)
+        return self.wait()
 
     def kill(self) -> None:
         """End what is left of the process group."""
@@ -115,7 +119,7 @@ class Place:
             )
         return Started(process, out, err)
 
-    def run(self, command: str, *arguments: object, timeout_s: float = 60, **settings: object) -> Ended:
+    def run(self, command: str, *arguments: object, timeout_s: float = PATIENCE_S, **settings: object) -> Ended:
         """Run a command to its end."""
         return self.start(command, *arguments, **settings).wait(timeout_s)
 

@@ -13,7 +13,7 @@ import pytest
 
 from neo_assets.simulator.catalogue import Catalogue
 from neo_assets_tests.integration.conftest import ASSETS, PAGE_SETS, DagsterDev
-from neo_assets_tests.integration.harness import counted
+from neo_assets_tests.integration.harness import PATIENCE_S, counted
 
 _BACKFILL = """
 query($id: String!) { partitionBackfillOrError(backfillId: $id) { __typename
@@ -47,13 +47,13 @@ def wait_for(what: Callable[[], str], over: set[str], timeout_s: float) -> str:
 @pytest.fixture(scope="module")
 def backfilled(dagster_dev: DagsterDev) -> DagsterDev:
     """The server, once the backfill has ended."""
-    backfill_id = dagster_dev.backfill_id.result(60)
+    backfill_id = dagster_dev.backfill_id.result(PATIENCE_S)
 
     def status() -> str:
         return str(dagster_dev.ask(_BACKFILL, id=backfill_id)["partitionBackfillOrError"]["status"])
 
     over = {"COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED", "CANCELED", "COMPLETED"}
-    assert wait_for(status, over, 100) == "COMPLETED_SUCCESS"
+    assert wait_for(status, over, PATIENCE_S) == "COMPLETED_SUCCESS"
     return dagster_dev
 
 
@@ -94,7 +94,7 @@ def test_the_totals_are_those_of_the_objects_and_the_server_ends_without_a_trace
     def status() -> str:
         return str(backfilled.ask(_RUN, id=launched["run"]["runId"])["runOrError"]["status"])
 
-    assert wait_for(status, {"SUCCESS", "FAILURE", "CANCELED"}, 60) == "SUCCESS"
+    assert wait_for(status, {"SUCCESS", "FAILURE", "CANCELED"}, PATIENCE_S) == "SUCCESS"
     totals = json.loads(backfilled.place.neo("totals", "--json").out)
     assert totals.items() >= counted(Catalogue(), 120).items()
     assert totals["page_sets"] == totals["page_sets_expected"] == len(PAGE_SETS)
@@ -102,9 +102,9 @@ def test_the_totals_are_those_of_the_objects_and_the_server_ends_without_a_trace
 
     group = backfilled.server.process.pid
     os.killpg(group, signal.SIGINT)
-    assert backfilled.server.process.wait(30) == 0
+    assert backfilled.server.process.wait(PATIENCE_S) == 0
     with pytest.raises(ProcessLookupError):
-        wait_for(lambda: os.killpg(group, 0) or "alive", set(), 15)
+        wait_for(lambda: os.killpg(group, 0) or "alive", set(), PATIENCE_S)
     with pytest.raises(ConnectionRefusedError), socket.socket() as probe:
         probe.connect(("127.0.0.1", int(backfilled.url.rpartition(":")[2])))
     assert {path.name for path in backfilled.place.path.iterdir()} == {"data", "dagster.yaml", "workspace.yaml"}

@@ -19,7 +19,7 @@ import pytest
 from neo_assets.neows.budget import Budget
 from neo_assets.neows.client import NeoWsClient
 from neo_assets.simulator.profile import FAULTS
-from neo_assets_tests.integration.harness import Ended, Place, Started, counted, place, unpacked
+from neo_assets_tests.integration.harness import PATIENCE_S, Ended, Place, Started, counted, place, unpacked
 from neo_assets_tests.integration.watched import Watched, watched
 from neo_assets_tests.simulator.asking import served
 
@@ -55,7 +55,7 @@ EVERY_FAULT = (
 DRIFTS = ("insert=3@80", "number=5%@110", "grow=4@140", "reorder@150")
 
 
-def reached(condition: Callable[[], bool], within_s: float = 30) -> bool:
+def reached(condition: Callable[[], bool], within_s: float = PATIENCE_S) -> bool:
     """Wait until something is so; says whether it came about."""
     deadline = time.monotonic() + within_s
     while not condition() and time.monotonic() < deadline:
@@ -78,7 +78,7 @@ def kill(run: Started, api: Watched, requests: int, pause_s: float) -> None:
     enough = len(api.came) + requests
     reached(lambda: len(api.came) >= enough or run.process.poll() is not None)
     time.sleep(pause_s)
-    assert run.process.poll() is None, "the run was over before it could be killed"
+    assert run.process.poll() is None, f"the run was over before it could be killed: {run.wait().err}"
     run.kill()
 
 
@@ -102,7 +102,7 @@ def soaked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, Watched, En
             kill(at.start("neo", "run", "--heal"), api, dice.randrange(30, 95), dice.uniform(0, 0.5))
             assert api.good_answers - len(pages_stored(at)) <= AT_ONCE * kills
         for _ in range(4):
-            ended = at.neo("run", "--heal", timeout_s=120)
+            ended = at.neo("run", "--heal", timeout_s=2 * PATIENCE_S)
             if ended.code == 0:
                 break
     return at, api, ended
@@ -156,8 +156,10 @@ def test_no_half_file_is_left(soaked: Soaked) -> None:
 # --- several processes, a short hour
 
 HOUR_S = 3.0
-LEEWAY_S = 2.0
-"""How much longer the clients take the hour to be; for a real hour it is ten seconds, as requests take time to come."""
+LEEWAY_S = 5.5
+"""How much longer the clients take the hour to be: a request may go out five seconds after its time, on a machine that
+is busy. For a real hour it is ten seconds.
+"""
 REQUESTS_PER_HOUR = 40
 
 
@@ -181,7 +183,7 @@ def test_processes_that_share_a_ledger_never_ask_too_much(tmp_path: Path) -> Non
     spawn = multiprocessing.get_context("spawn")
 
     def start(url: str, first: int) -> multiprocessing.process.BaseProcess:
-        process = spawn.Process(target=crawl, args=(url, tmp_path / "ledger.sqlite", first, 50))
+        process = spawn.Process(target=crawl, args=(url, tmp_path / "ledger.sqlite", first, 40))
         process.start()
         return process
 
@@ -191,7 +193,7 @@ def test_processes_that_share_a_ledger_never_ask_too_much(tmp_path: Path) -> Non
         crawls[0].kill()
         crawls.append(start(url, 0))
         for process in crawls:
-            process.join(60)
+            process.join(PATIENCE_S)
     assert [process.exitcode for process in crawls] == [-9, 0, 0, 0]
     assert api.refused == 0
     # A process that is killed takes along the slots which it had not used yet.

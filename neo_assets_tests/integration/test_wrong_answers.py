@@ -24,7 +24,7 @@ def test_it_says_why_and_harms_nothing(
     case: str, gathered: Place, doomed_runs: dict[str, tuple[Place, Started]]
 ) -> None:
     at, run = doomed_runs[case]
-    ended = run.wait(60)
+    ended = run.wait()
     *before, last = ended.err.splitlines()
 
     assert ended.code == 1
@@ -33,7 +33,9 @@ def test_it_says_why_and_harms_nothing(
     assert last.startswith("Error: 1 of 1 page could not be had (page 0): ")
     assert REASONS[case] in last
     assert len(last) < 300
-    attempts = [line for line in before if REASONS[case] in line and re.search(r"again in \d+ s", line)]
+    attempts = [
+        line for line in before if REASONS[case] in line and re.search(r"(again in|nothing is asked for) \d+ s", line)
+    ]
     assert len(attempts) >= 3
     assert KEY not in ended.err
     assert {name: digest for name, (digest, _) in fingerprints(at.lake).items()} == {
@@ -45,7 +47,7 @@ def test_the_totals_can_still_be_read_afterwards(
     gathered: Place, doomed_runs: dict[str, tuple[Place, Started]]
 ) -> None:
     at, run = doomed_runs["outage"]
-    run.wait(60)
+    run.wait()
     assert at.neo("totals", "--json").out == gathered.neo("totals", "--json").out.replace(
         str(gathered.path), str(at.path)
     )

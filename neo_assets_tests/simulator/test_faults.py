@@ -43,7 +43,7 @@ def in_process(app: Starlette, *paths: str) -> list[Answer]:
 def over_http(app: Starlette, *paths: str) -> list[Answer]:
     answers: list[Answer] = []
     headers = {"X-Api-Key": "somebody"}
-    with served(app) as url, httpx.Client(base_url=url, headers=headers, timeout=1) as client:
+    with served(app) as url, httpx.Client(base_url=url, headers=headers, timeout=3) as client:
         for path in paths:
             try:
                 answers.append(client.get(path))
