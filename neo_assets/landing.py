@@ -50,6 +50,8 @@ class Report:
 
     files: dict[str, str] = field(default_factory=dict)
     counted: dict[str, str] = field(default_factory=dict)
+    claimed: str = ""
+    """Whose data an empty lake is taken to hold now."""
     set_aside: list[str] = field(default_factory=list)
     """The files that could not be read."""
     failed: list[str] = field(default_factory=list)
@@ -58,7 +60,8 @@ class Report:
     @property
     def lines(self) -> list[str]:
         """A line for each file and page set."""
-        return [f"{name}: {what}" for name, what in (self.files | self.counted).items()]
+        lines = [f"{name}: {what}" for name, what in (self.files | self.counted).items()]
+        return [*lines, self.claimed] if self.claimed else lines
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ class Landing:
         self._instance = instance
         self._execute = execute
         self._report = Report()
+        self._owner: str | None = None
 
     def take_in(self, settled_s: float = 0) -> Report:
         """Take in what waits, count it, put it away.
@@ -125,7 +129,7 @@ class Landing:
             left = self._left(partial(landing.archive, self._lake, one.file, self._clean, one.to_clean))
             bad = sum(in_quarantine[facts.page] for facts in one.pages)
             self._report.files[self._name(one.file)] = ", ".join(
-                [*self._what(one.pages), *([f"{bad} of them in quarantine"] if bad else []), *left]
+                [*self._what(one.pages), *([f"{bad:,} of them in quarantine"] if bad else []), *left]
             )
         return self._report
 
@@ -195,13 +199,25 @@ class Landing:
         kind = next((kind for ending, kind in _ENDINGS.items() if file.name.lower().endswith(ending)), None)
         if kind is None:
             raise Unreadable(f"its name ends in none of {', '.join(_ENDINGS)}")
-        owner = source.source_of(self._lake) or (SIMULATOR if self._settings.simulated else NASA)
+        owner = self._owner or source.source_of(self._lake) or (SIMULATOR if self._settings.simulated else NASA)
         try:
             pages = [self._page(content, owner)] if kind == "json" else self._pages_of_objects(content, owner)
-            source.claim(self._lake, owner)
+            self._claim(owner)
             return [raw_pages.write_page(self._lake, page, self._name(file)) for page in pages]
         except OSError as error:
             raise Unreadable(f"it cannot be decompressed: {error}") from None
+
+    def _claim(self, owner: str) -> None:
+        """Make the lake one of this source; what a file holds does not tell whether it is simulated."""
+        if self._owner:
+            return
+        if source.claim(self._lake, owner):
+            other = "NASA's data set NASA_API_KEYS" if owner == SIMULATOR else "simulated data unset NASA_API_KEYS"
+            self._report.claimed = (
+                f"The lake was empty and is taken to hold {owner} data from now on; for {other}, and NEO_LAKE to "
+                "another place, before you drop the files there."
+            )
+        self._owner = owner
 
     def _page(self, content: Content, owner: str) -> Page:
         """The Browse page that a file is."""

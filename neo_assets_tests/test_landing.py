@@ -65,7 +65,7 @@ class TestPages:
 
     def test_a_page_outside_is_kept_and_told(self, zone: Zone) -> None:
         zone.drop("far.json", body(*neos(0), number=4711))
-        assert zone.land().lines == ["far.json: page 4711, 20 NEOs, kept but not counted, as NEO_PAGES is 4"]
+        assert zone.land().files == {"far.json": "page 4711, 20 NEOs, kept but not counted, as NEO_PAGES is 4"}
         assert raw_pages.read_page(zone.lake, 4711).facts.neos == 20
         assert list(zone.below("archive")) == ["far.json"]
 
@@ -203,8 +203,13 @@ class TestObjects:
 class TestSource:
     def test_an_empty_lake_becomes_one_of_the_simulator_where_that_is_the_source(self, zone: Zone) -> None:
         zone.drop("a.ndjson", lines(*neos(0, 1)))
-        zone.land()
+        said = zone.land().lines[-1]
+        assert said.startswith(
+            "The lake was empty and is taken to hold simulator data from now on; for NASA's data set"
+        )
         assert source.source_of(zone.lake) == "simulator"
+        zone.drop("b.ndjson", lines(*neos(1, 1)))
+        assert zone.land().claimed == ""
 
     def test_an_empty_lake_becomes_nasas_where_there_is_a_key(self, disk_lake: Storage, tmp_path: Path) -> None:
         zone = Zone(disk_lake, tmp_path, nasa_api_keys=KEY)

@@ -92,7 +92,10 @@ def write_page(storage: Storage, page: Fetched, file: str | None = None) -> Page
         facts = replace(facts, file=f"…{(facts.file or '')[2:]}")
     frame = _FRAME_HEADER.pack(_SKIPPABLE_MAGIC, _FACTS_BYTES) + note.ljust(_FACTS_BYTES)
     data = _CODEC.compress(page.body, asbytes=True) + frame
-    return replace(facts, md5=storage.write(layout.raw_page(page.number), data))
+    path = layout.raw_page(page.number)
+    facts = replace(facts, md5=storage.write(path, data))
+    storage.remember(path, facts.md5, facts)
+    return facts
 
 
 def read_facts(storage: Storage, number: int) -> PageFacts | None:
@@ -123,6 +126,7 @@ def known_facts(
     indices = tables.read_found(storage, RAW_PAGE_INDEX, begun).values()
     indexed = (PageFacts(**row) for index in indices for row in index.to_pylist())
     known = {row.page: row for row in indexed if digests.get(layout.raw_page(row.page)) == row.md5}
+    known |= {facts.page: facts for facts in storage.recall(digests, digests).values()}
 
     def facts_of(number: int) -> PageFacts | None:
         try:

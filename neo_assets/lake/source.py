@@ -22,18 +22,22 @@ def check(storage: Storage, source: str) -> None:
     _refuse_another(storage, source_of(storage), source)
 
 
-def claim(storage: Storage, source: str) -> None:
+def claim(storage: Storage, source: str) -> bool:
     """Make sure that the lake is one of this source; an empty lake becomes one.
+
+    Returns:
+        Whether it was empty.
 
     Raises:
         LakeError: it belongs to another source.
     """
     mark = json.dumps({"source": source}).encode()
     while (owner := _marked(storage)) is None:
-        _refuse_another(storage, _of_pages(storage), source)
+        _refuse_another(storage, known := _of_pages(storage), source)
         if storage.create(layout.SOURCE_MARK, mark):  # else another process was quicker: look again whose it is
-            return
+            return known is None
     _refuse_another(storage, owner, source)
+    return False
 
 
 def _marked(storage: Storage) -> str | None:

@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -166,10 +166,15 @@ class Storage:
         if not self.is_local:
             self._remembered[path] = digest, what
 
-    def recall(self, paths: Iterable[str]) -> dict[str, Any]:
-        """What was kept of those of the files that still stand there as they were, by one listing."""
+    def recall(self, paths: Iterable[str], standing: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """What was kept of those of the files that still stand there as they were.
+
+        Args:
+            paths: the files.
+            standing: what `digests` says of them, if it was asked just now; else one listing tells.
+        """
         known = {path: self._remembered[path] for path in paths if path in self._remembered}
-        standing = self.digests(known)
+        standing = self.digests(known) if standing is None else standing
         return {path: what for path, (digest, what) in known.items() if standing.get(path) == digest}
 
     def info(self, path: str) -> fs.FileInfo:

@@ -1,5 +1,7 @@
 """The graph through plain `dagster` and `dg` commands, as a user types them: no part of `neo` is run."""
 
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -131,3 +133,12 @@ def test_dg_launches_an_asset_of_a_page_set(project: Place) -> None:
     assert ended.code == 0, ended.err
     assert (project.lake / "bronze/raw_pages/page-00001.json.zst").is_file()
     assert {path.name for path in project.path.iterdir()} == {"dagster.yaml", "data", "neo_assets", "pyproject.toml"}
+
+
+def test_duckdb_reads_the_tables_as_the_readme_shows(gathered: Place) -> None:
+    [line] = re.findall(
+        r"^\.venv/bin/python -c (\"import duckdb; .*\")$", (CHECKOUT / "README.md").read_text(), re.MULTILINE
+    )
+    ended = gathered.run("python", "-c", *shlex.split(line))
+    assert ended.code == 0, ended.err
+    assert re.search(r"Earth +│ +0\.\d+", ended.out)

@@ -17,7 +17,7 @@ import pytest
 from neo_assets.definitions import build_defs
 from neo_assets.lake.storage import Storage
 from neo_assets.settings import Settings
-from neo_assets.simulator.catalogue import Catalogue
+from neo_assets.simulator.catalogue import Catalogue, to_json
 from neo_assets_tests.integration.harness import (
     CHECKOUT,
     KEY,
@@ -158,6 +158,19 @@ def test_a_landed_file_is_read_once(at: Place, inside: Neo, s3_server: S3Server)
         landed = inside("land", AWS_ENDPOINT_URL=wire.url)
     assert "own.ndjson: 1 object\n" in landed.out
     assert wire.requests.count("GET landing/own.ndjson") == 1
+
+
+def test_landed_pages_are_read_once_and_the_lakes_mark_not_for_each(
+    at: Place, inside: Neo, s3_server: S3Server
+) -> None:
+    for number in range(4):
+        Storage(lake_of(at)).write(f"landing/{number}.json", to_json(Catalogue().page(number)))
+    with counting(s3_server) as wire:
+        assert inside("land", AWS_ENDPOINT_URL=wire.url).code == 0
+    read = Counter(request for request in wire.requests if request.startswith("GET"))
+    assert read["GET lake.json"] <= 3
+    assert {count for request, count in read.items() if "raw_pages" in request or "page_set=" in request} == {1}
+    assert len([request for request in read if "raw_pages" in request]) == 4
 
 
 def test_page_sets_of_50_cost_no_more_requests_to_look_at_than_small_ones(inside: Neo, s3_server: S3Server) -> None:
@@ -370,7 +383,9 @@ def test_compute_logs_may_go_to_s3(at: Place, s3_server: S3Server, logs_on_s3: s
 
 
 def test_duckdb_reads_the_tables_where_they_are_as_the_readme_shows(gathered_on_s3: Place) -> None:
-    [line] = re.findall(r"^python -c \"(import duckdb.*)\"$", (CHECKOUT / "README.md").read_text(), re.MULTILINE)
+    [line] = re.findall(
+        r"^\.venv/bin/python -c \"(import duckdb, .*)\"$", (CHECKOUT / "README.md").read_text(), re.MULTILINE
+    )
     ended = gathered_on_s3.run("python", "-c", line.replace("s3://your-bucket/neo", lake_of(gathered_on_s3)))
     assert ended.code == 0, ended.err
     assert re.search(r"Earth +│ +0\.\d+", ended.out)
