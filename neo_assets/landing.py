@@ -106,18 +106,7 @@ class Landing:
         Raises:
             LakeError: the lake cannot be read or written.
         """
-        taken = []
-        for file in landing.waiting(self._lake, settled_s):
-            try:
-                content = landing.read(self._lake, file)
-            except FileNotFoundError:  # another process was quicker
-                self._report.files[self._name(file)] = "gone before it could be read"
-                continue
-            to_clean = content.is_changed_by(self._clean)
-            try:
-                taken.append(_Taken(file, to_clean, self._store(file, content)))
-            except Unreadable as error:
-                self._set_aside(file, to_clean, str(error))
+        taken = [one for file in landing.waiting(self._lake, settled_s) if (one := self._take(file))]
         numbers = {facts.page for one in taken for facts in one.pages}
         counted = self._count_page_sets({number for number in numbers if number < MAX_PAGES})
         if self._attempt("landed objects", lambda: landed.compute_outdated(self._lake)):
@@ -132,6 +121,20 @@ class Landing:
                 [*self._what(one.pages), *([f"{bad:,} of them in quarantine"] if bad else []), *left]
             )
         return self._report
+
+    def _take(self, file: LandedFile) -> _Taken | None:
+        """Store a file's pages, or set it aside; None where there are none."""
+        try:
+            content = landing.read(self._lake, file)
+        except FileNotFoundError:  # another process was quicker
+            self._report.files[self._name(file)] = "gone before it could be read"
+            return None
+        to_clean = content.is_changed_by(self._clean)
+        try:
+            return _Taken(file, to_clean, self._store(file, content))
+        except Unreadable as error:
+            self._set_aside(file, to_clean, str(error))
+            return None
 
     def _set_aside(self, file: LandedFile, to_clean: bool, why: str) -> None:
         reason = self._clean(why.encode()).decode()
