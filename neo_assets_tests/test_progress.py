@@ -1,5 +1,6 @@
 """What is done is told from the lake: pages young enough, and every table made from just these pages."""
 
+import dataclasses
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -104,6 +105,15 @@ def test_pages_fetched_again_are_to_be_read_again(lake: Storage, approaches: int
     assert not done(lake), "the index is that of the pages before"
     tables.write_table(lake, RAW_PAGE_INDEX, page_index(facts), PAGE_SET)
     assert done(lake)
+
+
+def test_an_index_that_knows_other_objects_is_made_anew(lake: Storage) -> None:
+    """As in a bucket that was copied to one which gives other ETags: else every page would be read in every run."""
+    gather(lake, PAGE_SET, pages())
+    facts = [facts for number in range(2) if (facts := raw_pages.read_facts(lake, number))]
+    others = [dataclasses.replace(one, md5="another") for one in facts]
+    tables.write_table(lake, RAW_PAGE_INDEX, page_index(others), PAGE_SET)
+    assert not done(lake)
 
 
 def test_a_table_without_origin_is_not_done(lake: Storage) -> None:
