@@ -24,6 +24,9 @@ _EPILOG = "\b\nSettings are environment variables, or lines of a .env file in th
     f"  {name:<24}{allowed}" for name, allowed in ALLOWED.items()
 )
 
+_INTERRUPTS = {"KeyboardInterrupt", "DagsterExecutionInterruptedError"}
+"""What Ctrl-C raises, within Dagster's steps and elsewhere."""
+
 
 @click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(package_name="neo_assets")
@@ -343,11 +346,8 @@ def _run_plainly(command: Callable[[], Any]) -> None:
 
 
 def _interrupt_again(lost: "sys.UnraisableHookArgs") -> None:
-    """Repeat a Ctrl-C that Python dropped, as it struck in the callback of a weak reference or the like.
-
-    It may be a KeyboardInterrupt, or what Dagster raises in its stead; neither is an Exception.
-    """
-    if issubclass(lost.exc_type, (Exception, SystemExit, GeneratorExit)):
-        sys.__unraisablehook__(lost)
-    else:
+    """Repeat a Ctrl-C that Python dropped, as it struck in the callback of a weak reference or the like."""
+    if lost.exc_type.__name__ in _INTERRUPTS:
         threading.Timer(0.01, _thread.interrupt_main).start()
+    else:
+        sys.__unraisablehook__(lost)
