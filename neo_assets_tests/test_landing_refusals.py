@@ -1,6 +1,7 @@
 """What the landing zone does not take in or must not keep: unreadable files, API keys, files it could not finish."""
 
 import gzip
+import os
 from pathlib import Path
 
 import dagster as dg
@@ -32,6 +33,14 @@ BAD_FILES = {
     "cut.json.gz": (gzip.compress(body(*neos(0)))[:-9], "it cannot be decompressed: "),
     "cut.ndjson.gz": (gzip.compress(lines(*neos(0, 900)))[:-9], "it cannot be decompressed: "),
     "cut.ndjson.zst": (pa.compress(lines(*neos(0, 900)), "zstd", asbytes=True)[:-9], "it cannot be decompressed: "),
+    "keys-cut.ndjson.gz": (
+        gzip.compress(
+            b"".join(
+                b'{"see": "?api_key=%d", "noise": "%s"}\n' % (n, os.urandom(50).hex().encode()) for n in range(900)
+            )
+        )[:-9],
+        "it cannot be decompressed: ",
+    ),
     "plain.json.zst": (body(*neos(0)), "it cannot be decompressed: "),
     "packed.json": (gzip.compress(body(*neos(0))), "it is not JSON: binary data"),
     "feed.json": (b'{"links":{},"element_count":1,"near_earth_objects":{"2026-02-01":[]}}', "it is"),
