@@ -114,3 +114,9 @@ def age(path: Path) -> None:
     """Make a file on disk look as if it was written a minute ago."""
     at = path.stat().st_mtime - 60
     os.utime(path, (at, at))
+
+
+def keep_young(path: Path) -> None:
+    """Make a file on disk look as if it was just written, and so for nearly twice as long as one that was."""
+    at = path.stat().st_mtime + 9
+    os.utime(path, (at, at))
