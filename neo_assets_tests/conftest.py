@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
-from hypothesis import configuration
+from hypothesis import HealthCheck, configuration
 from hypothesis import settings as hypothesis_settings
 from starlette.applications import Starlette
 from starlette.responses import Response
@@ -26,7 +26,8 @@ from neo_assets_tests.integration.harness import Ended
 from neo_assets_tests.s3_server import VERSIONED, S3Server, serving_s3
 
 configuration.set_hypothesis_home_dir(str(Path(sys.prefix) / "cache" / "hypothesis"))
-hypothesis_settings.register_profile("neo_assets", deadline=None)
+# Neither an example nor its making is timed: the machine may be busy.
+hypothesis_settings.register_profile("neo_assets", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("neo_assets")
 
 

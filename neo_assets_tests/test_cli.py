@@ -247,7 +247,7 @@ class TestSimulate:
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
             assert "50 NEOs" in server.said()
-            browsed = httpx.get(f"{url[0]}/neo/browse", headers={"X-Api-Key": "any"}).json()
+            browsed = httpx.get(f"{url[0]}/neo/browse", headers={"X-Api-Key": "any"}, timeout=60).json()
             assert browsed["page"]["total_elements"] == 50
             ended = here.neo(
                 "run", NEOWS_BASE_URL=url[0], NASA_API_KEYS="any-key-will-do", NEO_PAGES=3, NEO_REQUESTS_PER_SECOND=100

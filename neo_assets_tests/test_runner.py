@@ -34,6 +34,7 @@ from neo_assets_tests.integration.harness import (
     copy,
     counted,
     fingerprints,
+    no_answer,
     place,
     serving,
 )
@@ -289,6 +290,7 @@ def test_a_run_that_was_killed_is_told_to_dagster_by_the_next(
 ) -> None:
     """Else it would hold a place in Dagster's queue for ever."""
     at = place(tmp_path / "here", "dagster.yaml", NEO_PAGES=4, NASA_API_KEYS=KEY)
+    neows.answers[3] = lambda: no_answer
     with serving(neows) as url:
         killed = at.start("neo", "run", NEOWS_BASE_URL=url, NEO_REQUESTS_PER_SECOND=1)
         deadline = time.monotonic() + PATIENCE_S
@@ -296,6 +298,7 @@ def test_a_run_that_was_killed_is_told_to_dagster_by_the_next(
             assert time.monotonic() < deadline
             time.sleep(0.05)
         killed.kill()
+        neows.mend()
         monkeypatch.chdir(at.path)
         with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(at.path))) as instance:
             [dead] = instance.get_runs(dg.RunsFilter(statuses=[STARTED]))
@@ -332,6 +335,7 @@ def test_a_key_of_nasa_is_not_spent_on_a_lake_of_the_simulator(lake: Storage) ->
 
 def test_ctrl_c_stops_it_in_one_line_and_the_next_run_goes_on(tmp_path: Path, neows: Faulty) -> None:
     at = place(tmp_path / "here", "dagster.yaml", NEO_PAGES=4, NASA_API_KEYS=KEY)
+    neows.answers[3] = lambda: no_answer
     with serving(neows) as url:
         run = at.start("neo", "run", NEOWS_BASE_URL=url, NEO_REQUESTS_PER_SECOND=1)
         deadline = time.monotonic() + PATIENCE_S

@@ -70,4 +70,4 @@ def test_a_catalogue_without_approaches(lake: Storage) -> None:
     summary = summarize(lake, [FIRST])
     assert (summary.near_misses, summary.approaches, summary.years) == (0, 0, 0)
     assert (summary.first_year, summary.last_year) == (None, None)
-    assert summary.source == "unknown"
+    assert summary.source == "simulator"

@@ -60,7 +60,9 @@ class DagsterDev:
 
     def ask(self, query: str, **variables: Any) -> Any:
         """Ask over GraphQL, as the UI does."""
-        answer = httpx.post(f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=30).json()
+        answer = httpx.post(
+            f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=PATIENCE_S
+        ).json()
         assert "errors" not in answer, answer
         return answer["data"]
 

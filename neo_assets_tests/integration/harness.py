@@ -22,7 +22,6 @@ import boto3
 import pyarrow as pa
 import uvicorn
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from neo_assets.lake.storage import Storage
@@ -215,15 +214,21 @@ def serving(app: ASGIApp) -> Iterator[str]:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}{PREFIX}"
         finally:
             server.should_exit = True
-            thread.join(20)
+            thread.join(PATIENCE_S)
             assert not thread.is_alive(), "the server in this process did not end"
+
+
+async def no_answer(scope: Scope, receive: Receive, send: Send) -> None:
+    """Say nothing until the other end hangs up: who asked is not over before, however late one looks."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 @dataclass
 class Faulty:
     """A NeoWs that answers some pages as `answers` say, and the others as it should; `asked` lists what was asked."""
 
-    answers: dict[int, Callable[[], Response]] = field(default_factory=dict)
+    answers: dict[int, Callable[[], ASGIApp]] = field(default_factory=dict)
     catalogue: Catalogue = SIX_PAGES
     requests_per_hour: int | None = None
     asked: list[int] = field(default_factory=list)
@@ -245,7 +250,7 @@ class Faulty:
         """The NeoWs behind, with these keys."""
         return create_app(self.catalogue, keys=keys, requests_per_hour=self.requests_per_hour)
 
-    def break_down(self, answer: Callable[[], Response]) -> None:
+    def break_down(self, answer: Callable[[], ASGIApp]) -> None:
         """Answer every page in this way from now on."""
         self.answers = dict.fromkeys(range(1_000), answer)
 

@@ -1,5 +1,7 @@
 """A NeoWs that fails and moves as it is told, and notes every request. No assertions stand here."""
 
+import asyncio
+import math
 import time
 from bisect import bisect_left
 from collections import defaultdict
@@ -20,9 +22,14 @@ NOT_A_PAGE = {"html", "empty", "truncated", "cut", "wrong-page"}
 
 @dataclass
 class Watched:
-    """A NeoWs, with a note of every request: when it came, with which key, and the status of its answer."""
+    """A NeoWs, with a note of every request: when it came, with which key, and the status of its answer.
+
+    After `most_answers` the others wait until there may be more: who asks cannot be done before something was done to
+    it, however late that is.
+    """
 
     app: Starlette
+    most_answers: float = math.inf
     came: list[tuple[float, str]] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
 
@@ -33,6 +40,9 @@ class Watched:
             await send(message)
 
         self.came.append((time.time(), dict(scope["headers"])[b"x-api-key"].decode()))
+        number = len(self.came)
+        while number > self.most_answers:
+            await asyncio.sleep(0.01)
         await self.app(scope, receive, note)
 
     def most_within(self, hour_s: float) -> int:

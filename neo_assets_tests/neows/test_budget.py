@@ -313,7 +313,7 @@ def test_accounts_that_share_a_ledger_share_one_budget(shared_directory: Path) -
     ours = spend(ledger, 10)
     nobody = fork.Process(target=spend_as_nobody, args=(ledger, queue))
     nobody.start()
-    theirs = queue.get(timeout=30)
+    theirs = queue.get(timeout=120)
     nobody.join()
     assert_within([*ours, *theirs, *spend(ledger, 10)], 15)
 

@@ -97,7 +97,7 @@ class WatchedCatalogue(Catalogue):
 
     def page(self, number: int, size: int = 20) -> dict[str, Any]:
         type(self).rendered += 1
-        assert self.go.wait(timeout=10)
+        assert self.go.wait(timeout=60)
         return super().page(number, size)
 
 
@@ -125,7 +125,7 @@ def test_a_page_is_rendered_once_and_holds_nobody_up_meanwhile(monkeypatch: pyte
 
 def test_it_serves_over_http_as_in_process() -> None:
     app = create_app(SMALL)
-    with served(app) as url, httpx.Client(base_url=url, headers={"X-Api-Key": "somebody"}) as client:
+    with served(app) as url, httpx.Client(base_url=url, headers={"X-Api-Key": "somebody"}, timeout=60) as client:
         answers = [client.get("/neo/browse", params={"page": page}) for page in (0, 1, 2, 0)]
     assert [answer.status_code for answer in answers] == [200] * 4
     assert {answer.headers.get_list("server")[0] for answer in answers} == {SERVER_NAME}
