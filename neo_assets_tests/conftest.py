@@ -1,5 +1,6 @@
 """What every test stands on: an environment without settings, and a simulator that serves over loopback."""
 
+import gc
 import os
 import socket
 import sys
@@ -171,6 +172,15 @@ def neo(capfd: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
         return Ended(code, *capfd.readouterr())
 
     return neo
+
+
+@pytest.fixture
+def no_finalizers() -> Iterator[None]:
+    """Where a parser is at its deepest, no finalizer can run; by chance one would have to."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @dataclass

@@ -188,6 +188,7 @@ class TestObjects:
             (b'{"id":"1","name":"\xff"}', "not an object", '"{\\"id\\":\\"1\\",\\"name\\":\\"\\\\xff\\"}"'),
         ],
     )
+    @pytest.mark.usefixtures("no_finalizers")
     def test_a_line_that_cannot_be_read_is_in_quarantine_and_the_others_count(
         self, zone: Zone, line: bytes, reason: str, record: str
     ) -> None:

@@ -1,9 +1,7 @@
 """What the landing zone does not take in or must not keep: unreadable files, API keys, files it could not finish."""
 
-import gc
 import gzip
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -59,15 +57,6 @@ BAD_FILES = {
     "array.ndjson": (b"[1,\n2,\n3]", "none of its 3 lines is a JSON object"),
     "sub/dir/a.csv": (b"a,b", "its name ends in none of"),
 }
-
-
-@pytest.fixture
-def no_finalizers() -> Iterator[None]:
-    """Where a parser is at its deepest, no finalizer can run; by chance one would have to."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 @pytest.mark.usefixtures("no_finalizers")
