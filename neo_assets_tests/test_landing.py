@@ -200,6 +200,10 @@ class TestObjects:
         assert reason in row["reason"]
         assert totals(zone) == counted(neos(0, 5))
 
+    def test_large_numbers_are_said_alike(self, zone: Zone) -> None:
+        zone.drop("a.ndjson", lines(*neos(0, 1)) + b"[]\n" * 1_000)
+        assert zone.land().files == {"a.ndjson": "1,001 objects, 1,000 of them in quarantine"}
+
 
 class TestSource:
     def test_an_empty_lake_becomes_one_of_the_simulator_where_that_is_the_source(self, zone: Zone) -> None:
@@ -215,7 +219,10 @@ class TestSource:
     def test_an_empty_lake_becomes_nasas_where_there_is_a_key(self, disk_lake: Storage, tmp_path: Path) -> None:
         zone = Zone(disk_lake, tmp_path, nasa_api_keys=KEY)
         zone.drop("a.ndjson", lines(*neos(0, 1)))
-        zone.land()
+        said = zone.land().lines[-1]
+        assert said.startswith(
+            "The lake was empty and is taken to hold nasa data from now on; for simulated data unset"
+        )
         assert zone.total().source == "nasa"
 
     @pytest.mark.parametrize("owner", ["nasa", "simulator"])

@@ -103,6 +103,13 @@ class TestCommand:
         assert (ended.code, ended.out) == (1, "b.json: SET ASIDE: it is empty\n")
         assert ended.err == "Error: not taken in, or not computed: b.json\n"
 
+    def test_a_file_set_aside_under_the_name_of_a_table_is_none(self, zone: Zone, neo: Neo) -> None:
+        zone.drop("page_set=00000-00001/data.parquet", b"")
+        zone.land()
+        assert list(zone.below("quarantine")) == ["landing/page_set=00000-00001/data.parquet.reason.txt"]
+        ended = neo("quarantine", "list")
+        assert (ended.code, ended.out) == (0, "")
+
     def test_lines_in_quarantine_are_listed_and_read_again(self, zone: Zone, neo: Neo) -> None:
         zone.drop("a.ndjson", lines(*neos(0, 3)) + b"no JSON")
         zone.land()

@@ -51,16 +51,24 @@ class Disk:
             length = file.size()
             return bytes(file.read_at(min(size, length), max(0, length - size)))
 
+    def open(self, path: str) -> pa.NativeFile:
+        """A file, to be read piece by piece."""
+        return self._filesystem.open_input_file(path)
+
     def write(self, path: str, data: bytes | pa.Buffer) -> str:
         """A file, written aside and renamed; its MD5."""
-        with self._aside(path, data) as (aside, target):
+        self.write_pieces(path, [data])
+        return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+    def write_pieces(self, path: str, pieces: Iterable[bytes | pa.Buffer]) -> None:
+        """The same of one that comes piece by piece."""
+        with self._aside(path, pieces) as (aside, target):
             aside.replace(target)
             _sync(target.parent)
-        return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
     def create(self, path: str, data: bytes | pa.Buffer) -> bool:
         """A file, written aside and linked to its name, which fails where one stands."""
-        with self._aside(path, data) as (aside, target):
+        with self._aside(path, [data]) as (aside, target):
             try:
                 target.hardlink_to(aside)
             except FileExistsError:
@@ -75,7 +83,7 @@ class Disk:
             return True
 
     @contextlib.contextmanager
-    def _aside(self, path: str, data: bytes | pa.Buffer) -> Iterator[tuple[Path, Path]]:
+    def _aside(self, path: str, pieces: Iterable[bytes | pa.Buffer]) -> Iterator[tuple[Path, Path]]:
         """A file beside its place with all that belongs in it, and its place; what is left of it then is deleted."""
         target = self._root / path
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +91,7 @@ class Disk:
         aside = target.with_name(f".{target.name}.{_OURS}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
         try:
             with aside.open("wb") as file:
-                file.write(data)
+                file.writelines(pieces)
                 file.flush()
                 os.fsync(file.fileno())  # else a power cut after the rename may leave an empty file under the good name
             yield aside, target

@@ -15,6 +15,7 @@ from neo_assets.lake import layout
 from neo_assets.lake.storage import Storage
 
 _CODECS = {"gz": "gzip", "zst": "zstd"}
+_PIECE = 1 << 20
 
 Clean = Callable[[bytes], bytes]
 """Takes out of a line what must not be kept."""
@@ -36,19 +37,19 @@ class LandedFile:
 
 @dataclass(frozen=True)
 class Content:
-    """What is in a file, compressed as its name says."""
+    """What is in an open file, compressed as its name says."""
 
-    data: pa.Buffer
+    file: pa.NativeFile
     codec: str | None
 
     def lines(self) -> Iterator[bytes]:
-        """The lines, line feeds included, decompressed as they are asked for.
+        """The lines, line feeds included, read and decompressed as they are asked for.
 
         Raises:
             OSError: the compression is damaged, or cut short.
         """
-        stream = pa.BufferReader(self.data)
-        return iter(io.BufferedReader(pa.CompressedInputStream(stream, self.codec) if self.codec else stream))
+        stream = self.file.get_stream(0, self.file.size())
+        return iter(io.BufferedReader(pa.CompressedInputStream(stream, self.codec) if self.codec else stream, _PIECE))
 
     def is_changed_by(self, clean: Clean) -> bool:
         """Whether there is something to be taken out; out of what is damaged nothing can be."""
@@ -57,13 +58,20 @@ class Content:
         except OSError:
             return False
 
-    def of(self, lines: Iterable[bytes]) -> pa.Buffer:
-        """Other lines in the same compression."""
-        sink = pa.BufferOutputStream()
-        with pa.CompressedOutputStream(sink, self.codec) if self.codec else sink as stream:
-            for line in lines:
-                stream.write(line)
-        return sink.getvalue()
+    def of(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        """Other lines in the same compression, piece by piece."""
+        size = 0
+        piece: list[bytes] = []
+        for line in lines:
+            piece.append(line)
+            if (size := size + len(line)) > _PIECE:
+                yield self._packed(piece)
+                piece, size = [], 0
+        yield self._packed(piece)
+
+    def _packed(self, lines: list[bytes]) -> bytes:
+        text = b"".join(lines)
+        return pa.compress(text, self.codec, asbytes=True) if self.codec else text  # members may follow one another
 
 
 def waiting(storage: Storage, settled_s: float = 0) -> list[LandedFile]:
@@ -90,8 +98,8 @@ def waiting(storage: Storage, settled_s: float = 0) -> list[LandedFile]:
 
 
 def read(storage: Storage, file: LandedFile) -> Content:
-    """A file's content, which is decompressed when its lines are asked for."""
-    return Content(storage.read(file.path), _CODECS.get(file.name.rpartition(".")[2].lower()))
+    """A file's content, which is read and decompressed when its lines are asked for; on S3 it is read now."""
+    return Content(storage.open(file.path), _CODECS.get(file.name.rpartition(".")[2].lower()))
 
 
 def archive(storage: Storage, file: LandedFile, clean: Clean, to_clean: bool) -> str | None:
@@ -133,7 +141,7 @@ def _put_away(
     content = read(storage, file) if to_clean else None
     target = _free(storage, clean(file.name.encode()).decode(), place)
     if content:
-        storage.write(target, content.of(map(clean, content.lines())))
+        storage.write_pieces(target, content.of(map(clean, content.lines())))
         storage.delete(file.path)
     else:
         storage.move(file.path, target)

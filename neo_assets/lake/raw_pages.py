@@ -111,8 +111,8 @@ def known_facts(
 ) -> dict[str, list[PageFacts]]:
     """What is known of those pages of some page sets that are stored, and whole.
 
-    A page that the index of its set vouches for, by its digest, is not read again; the others are: a run may have died
-    before it wrote the index, another have stored pages since, a disk have failed.
+    A page that this process remembers, or that the index of its set vouches for, by its digest, is not read again; the
+    others are: a run may have died before it wrote the index, another have stored pages since, a disk have failed.
 
     Args:
         storage: the lake.
@@ -122,11 +122,11 @@ def known_facts(
     numbers = [number for pages in page_sets.values() for number in pages]
     digests = storage.digests(map(layout.raw_page, numbers))
     stored = {number for number in numbers if layout.raw_page(number) in digests}
-    begun = [key for key, pages in page_sets.items() if not stored.isdisjoint(pages)]
+    known: dict[int, PageFacts] = {facts.page: facts for facts in storage.recall(digests, digests).values()}
+    begun = [key for key, pages in page_sets.items() if not (stored - known.keys()).isdisjoint(pages)]
     indices = tables.read_found(storage, RAW_PAGE_INDEX, begun).values()
     indexed = (PageFacts(**row) for index in indices for row in index.to_pylist())
-    known = {row.page: row for row in indexed if digests.get(layout.raw_page(row.page)) == row.md5}
-    known |= {facts.page: facts for facts in storage.recall(digests, digests).values()}
+    known |= {row.page: row for row in indexed if digests.get(layout.raw_page(row.page)) == row.md5}
 
     def facts_of(number: int) -> PageFacts | None:
         try:

@@ -169,7 +169,7 @@ def test_landed_pages_are_read_once_and_the_lakes_mark_not_for_each(
         assert inside("land", AWS_ENDPOINT_URL=wire.url).code == 0
     read = Counter(request for request in wire.requests if request.startswith("GET"))
     assert read["GET lake.json"] <= 3
-    assert {count for request, count in read.items() if "raw_pages" in request or "page_set=" in request} == {1}
+    assert {count for request, count in read.items() if "raw_pages" in request or "page_set" in request} == {1}
     assert len([request for request in read if "raw_pages" in request]) == 4
 
 

@@ -1,5 +1,6 @@
 """Files in the landing zone as bytes: which of them wait, in what order, what is in them, and where they go."""
 
+import base64
 import errno
 import os
 import time
@@ -25,6 +26,10 @@ def drop(lake: Storage, name: str, content: bytes = b"", age_s: float = 0) -> st
 
 def names(lake: Storage, settled_s: float = 0) -> list[str]:
     return [file.name for file in landing.waiting(lake, settled_s)]
+
+
+def packed(codec: str | None, *lines: bytes) -> bytes:
+    return b"".join(landing.Content(pa.BufferReader(b""), codec).of(lines))
 
 
 def only(lake: Storage) -> LandedFile:
@@ -82,14 +87,14 @@ def test_a_compressed_file_is_read_by_line(lake: Storage, name: str, codec: str)
     drop(lake, name, sink.getvalue().to_pybytes())
     content = landing.read(lake, only(lake))
     assert b"".join(content.lines()) == text
-    again = landing.Content(content.of(content.lines()), codec)
+    again = landing.Content(pa.BufferReader(b"".join(content.of(content.lines()))), codec)
     assert b"".join(again.lines()) == text
 
 
 @pytest.mark.parametrize("codec", ["gzip", "zstd"])
 @pytest.mark.parametrize("left", [1, 0.5, 0.99])
 def test_a_file_that_is_cut_short_is_never_taken_for_whole(lake: Storage, codec: str, left: float) -> None:
-    whole = landing.Content(pa.py_buffer(b""), codec).of([os.urandom(10_000) + b"\n"]).to_pybytes()
+    whole = packed(codec, os.urandom(10_000) + b"\n")
     drop(lake, "a.gz" if codec == "gzip" else "a.zst", whole[: int(len(whole) * left)] if left < 1 else whole[:-1])
     with pytest.raises(OSError, match="Truncated"):
         list(landing.read(lake, only(lake)).lines())
@@ -125,17 +130,35 @@ def test_the_reason_lies_beside_what_is_set_aside(lake: Storage) -> None:
 def test_what_must_not_be_kept_is_taken_out_of_content_and_name(lake: Storage, name: str) -> None:
     codec = {"gz": "gzip", "zst": "zstd"}.get(name.rpartition(".")[2])
     lines = [b"a secret\n", b"no more"]
-    drop(lake, name, landing.Content(pa.py_buffer(b""), codec).of(lines).to_pybytes())
+    drop(lake, name, packed(codec, *lines))
     assert landing.read(lake, only(lake)).is_changed_by(without_secret)
     target = landing.archive(lake, only(lake), without_secret, True)
     assert target
     assert target.endswith(name.replace("secret", "..."))
-    assert list(landing.Content(lake.read(target), codec).lines()) == [b"a ...\n", b"no more"]
+    assert list(landing.Content(lake.open(target), codec).lines()) == [b"a ...\n", b"no more"]
     assert lake.files("landing") == []
 
 
+@pytest.mark.parametrize("name", ["a.json", "a.json.gz", "a.json.zst"])
+def test_a_file_on_disk_is_never_whole_in_memory(disk_lake: Storage, name: str) -> None:
+    lake, most, before = disk_lake, 0, pa.total_allocated_bytes()
+
+    def watched(data: bytes) -> bytes:
+        nonlocal most
+        most = max(most, pa.total_allocated_bytes() - before)
+        return without_secret(data)
+
+    lines = [base64.b64encode(os.urandom(30_000)) + b" secret\n" for _ in range(1_000)]
+    whole = packed({"gz": "gzip", "zst": "zstd"}.get(name.rpartition(".")[2]), *lines)
+    drop(lake, name, whole)
+    file = only(lake)
+    assert landing.read(lake, file).is_changed_by(watched)
+    assert landing.archive(lake, file, watched, True)
+    assert most < 8 << 20 < len(whole)
+
+
 def test_what_is_clean_is_moved_byte_for_byte(lake: Storage) -> None:
-    content = landing.Content(pa.py_buffer(b""), "gzip").of([b"clean"]).to_pybytes()
+    content = packed("gzip", b"clean")
     drop(lake, "a.json.gz", content)
     assert not landing.read(lake, only(lake)).is_changed_by(without_secret)
     target = landing.archive(lake, only(lake), without_secret, False)
@@ -218,10 +241,10 @@ class Raced(Storage):
         super().__init__(root)
         self.step = step
 
-    def read(self, path: str) -> pa.Buffer:
-        if self.step == "read":
+    def open(self, path: str) -> pa.NativeFile:
+        if self.step == "open":
             Storage(self.root).move(path, "archive/elsewhere")
-        return super().read(path)
+        return super().open(path)
 
     def move(self, path: str, target: str) -> None:
         if self.step == "move":
@@ -229,14 +252,14 @@ class Raced(Storage):
         super().move(path, target)
 
 
-@pytest.mark.parametrize("step", ["read", "move"])
+@pytest.mark.parametrize("step", ["open", "move"])
 def test_a_file_that_another_process_puts_away_meanwhile_is_left_to_it(lake: Storage, step: str) -> None:
     drop(lake, "a.json", b"content")
     raced = Raced(lake.root, step)
     with pytest.raises(FileNotFoundError):
-        landing.archive(raced, only(lake), without_secret, step == "read")
+        landing.archive(raced, only(lake), without_secret, step == "open")
     assert [info.path for info in lake.files("")] == ["archive/elsewhere"]
     drop(lake, "b.json", b"content")
     with pytest.raises(FileNotFoundError):
-        landing.set_aside(raced, only(lake), "because", without_secret, step == "read")
+        landing.set_aside(raced, only(lake), "because", without_secret, step == "open")
     assert lake.files("quarantine") == []

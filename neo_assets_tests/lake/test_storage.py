@@ -36,6 +36,20 @@ def test_what_is_written_is_read(lake: Storage) -> None:
     assert lake.read(FILE).to_pybytes() == b"bytes"
 
 
+def test_what_is_written_piece_by_piece_is_read_piece_by_piece(lake: Storage) -> None:
+    lake.write_pieces(FILE, (b"%d," % number for number in range(4)))
+    with lake.open(FILE) as file:
+        assert [file.read(3), file.read(9), file.read(9)] == [b"0,1", b",2,3,", b""]
+
+
+def test_pieces_that_end_in_an_error_leave_what_was_there(disk_lake: Storage) -> None:
+    disk_lake.write(FILE, b"old")
+    with pytest.raises(ZeroDivisionError):
+        disk_lake.write_pieces(FILE, (b"%d" % (1 // number) for number in (1, 0)))
+    assert disk_lake.read(FILE).to_pybytes() == b"old"
+    assert everything_in(disk_lake) == [FILE]
+
+
 def test_a_later_write_replaces(lake: Storage) -> None:
     lake.write(FILE, b"a longer old version")
     lake.write(FILE, b"new")
@@ -84,7 +98,7 @@ def test_a_reader_never_sees_half_a_file(lake: Storage) -> None:
         writing.result()
 
 
-@pytest.mark.parametrize("what", ["read", "read_tail"])
+@pytest.mark.parametrize("what", ["read", "read_tail", "open"])
 def test_no_file_is_a_file_not_found(lake: Storage, what: str) -> None:
     with pytest.raises(FileNotFoundError):
         getattr(lake, what)(FILE, *([1] if what == "read_tail" else []))
