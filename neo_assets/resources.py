@@ -92,6 +92,8 @@ class NeoWs:
         from neo_assets.neows.client import NeoWsClient  # and httpx with it, which takes a while to import
 
         settings = self._settings
+        if self._breaker.tripped:  # whoever asks again after an outage means to see whether it is over
+            self._breaker = Breaker()
         if settings.simulated:  # no network and nobody to be polite to, so no budget
             return NeoWsClient(NASA_BASE_URL, [_EMBEDDED_KEY], None, transport=self._embedded)
         return NeoWsClient(

@@ -221,7 +221,7 @@ class Runner:
                 except PagesMissing as error:
                     _tell(f"{label}: {counted(self._fetched[key], 'page')} fetched, FAILED: {error.summary}")
                     failed[key] = error
-                    stopped = error if error.concerns_all else None
+                    stopped = stopped or (error if error.concerns_all else None)
                 except (LakeDamaged, LakeLacks) as error:
                     _tell(f"{label}: FAILED: {error}")
                     failed[key] = error

@@ -121,7 +121,7 @@ class Snapshot:
     def _outdated_pages(self, thorough: bool) -> set[int]:
         """Pages from before the catalogue moved."""
         if self._only_grew:
-            return set()
+            return self._landed_of_another_size
         other_size = {row["page"] for row in self._index if row["total_elements"] != self._size}
         if not self._older.num_rows:
             return other_size
@@ -139,15 +139,24 @@ class Snapshot:
     @cached_property
     def _size(self) -> int:
         """NEOs in the catalogue, by the page that came last: of those that landed nobody knows how old they are."""
+        return self._sizes[-1] if self._sizes else 0
+
+    @cached_property
+    def _sizes(self) -> list[int]:
+        """NEOs in the catalogue by each page that was fetched, or where none was by each that landed, as they came."""
         fetched = [row for row in self._index if row["file"] is None] or self._index
-        newest = max(fetched, key=lambda row: row["fetched_at"], default={"total_elements": 0})
-        return int(newest["total_elements"])
+        return [int(row["total_elements"]) for row in sorted(fetched, key=lambda row: row["fetched_at"])]
+
+    @cached_property
+    def _landed_of_another_size(self) -> set[int]:
+        """Pages that landed beside others that were fetched, from a catalogue of another size."""
+        landed = {row["page"] for row in self._index if row["file"] and row["total_elements"] != self._size}
+        return landed if any(row["file"] is None for row in self._index) else set()
 
     @cached_property
     def _only_grew(self) -> bool:
         """Whether nothing but growth at the catalogue's end happened while it was fetched."""
-        sizes = [row["total_elements"] for row in sorted(self._index, key=lambda row: row["fetched_at"])]
-        return sizes == sorted(sizes) and not self._older.num_rows
+        return self._sizes == sorted(self._sizes) and not self._older.num_rows
 
     @cached_property
     def _missing_pages(self) -> set[int]:
@@ -175,7 +184,7 @@ class Snapshot:
             beyond = self.catalogue_pages - asked_for
             yield Finding("incomplete", "pages beyond NEO_PAGES", beyond, f"set NEO_PAGES={self.catalogue_pages}")
         if len(set(sizes)) > 1:
-            verdict: Verdict = "consistent" if self._only_grew else "drifted"
+            verdict: Verdict = "consistent" if self._only_grew and not self._landed_of_another_size else "drifted"
             detail = f"{min(sizes)} to {max(sizes)} NEOs"
             yield Finding(verdict, "catalogue size moved", max(sizes) - min(sizes), detail)
         if self._older.num_rows:

@@ -115,8 +115,10 @@ def test_a_catalogue_that_shrank_is_suspect(lake: Storage) -> None:
 
 def test_a_page_that_landed_from_an_older_catalogue_is_the_one_to_heal(lake: Storage) -> None:
     older = Catalogue(neos=100)
-    fetch(lake, range(6), older.grown(20), START)
-    fetch(lake, [1], older, START + timedelta(hours=1), "old.json")
+    fetch(lake, [0, 2], older.grown(10), START)
+    fetch(lake, [1, 3, 4, 5], older.grown(20), START + timedelta(hours=1))
+    assert compute(lake).verdict == "consistent", "it only grew at its end"
+    fetch(lake, [1], older, START + timedelta(hours=2), "old.json")
     snapshot = compute(lake)
     assert (snapshot.catalogue_pages, snapshot.verdict, snapshot.pages_to_heal()) == (6, "drifted", [1])
 
