@@ -2,9 +2,9 @@
 elsewhere.
 """
 
-import _thread
 import dataclasses
 import json
+import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -348,6 +348,7 @@ def _run_plainly(command: Callable[[], Any]) -> None:
 def _interrupt_again(lost: "sys.UnraisableHookArgs") -> None:
     """Repeat a Ctrl-C that Python dropped, as it struck in the callback of a weak reference or the like."""
     if lost.exc_type.__name__ in _INTERRUPTS:
-        threading.Timer(0.01, _thread.interrupt_main).start()
+        # It strikes the main thread only, so it was this one; a signal to it wakes it where it waits.
+        threading.Timer(0.01, signal.pthread_kill, [threading.get_ident(), signal.SIGINT]).start()
     else:
         sys.__unraisablehook__(lost)

@@ -283,6 +283,7 @@ def test_ctrl_c_is_not_lost_where_python_drops_exceptions(
         _ = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGINT))
         del thing
         time.sleep(30)
+        raise AssertionError("it waited to the end")
 
     monkeypatch.setattr(cli.Settings, "load", lose)
     ended = neo("totals")
