@@ -98,7 +98,12 @@ def outdated(lake: Storage, facts: Mapping[str, Sequence[PageFacts]], among: Ite
     return [key for key in facts if key in found]
 
 
+def whole(facts: Mapping[str, Sequence[PageFacts]]) -> dict[str, Sequence[PageFacts]]:
+    """Page sets all of whose pages are among these, with their pages."""
+    return {key: pages for key, pages in facts.items() if len(pages) == len(pages_of(key))}
+
+
 def up_to_date(lake: Storage, facts: Mapping[str, Sequence[PageFacts]]) -> set[str]:
     """Page sets all of whose pages are among these, and whose tables were made from just them."""
-    complete = {key: pages for key, pages in facts.items() if len(pages) == len(pages_of(key))}
+    complete = whole(facts)
     return complete.keys() - set(outdated(lake, complete))

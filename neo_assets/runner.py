@@ -34,7 +34,7 @@ from neo_assets.neows.budget import DEMO_KEY
 from neo_assets.neows.errors import NeoWsError
 from neo_assets.neows.pages import Page
 from neo_assets.partitions import LANDED, page_sets, pages_of
-from neo_assets.progress import outdated, page_index, reusable_by_page_set, up_to_date
+from neo_assets.progress import outdated, page_index, reusable_by_page_set, up_to_date, whole
 from neo_assets.resources import NeoWs
 from neo_assets.schema import RAW_PAGE_INDEX
 from neo_assets.settings import Settings
@@ -107,8 +107,7 @@ class Runner:
         self._lake.sweep()
         reusable = reusable_by_page_set(self._lake, self._keys, settings.raw_max_age_hours)
         self._announce(settings.pages - sum(map(len, reusable.values())))
-        whole = {key for key, pages in reusable.items() if len(pages) == len(pages_of(key))}
-        failed = self._gather(self._keys, done=up_to_date(self._lake, reusable), whole=whole)
+        failed = self._gather(self._keys, done=up_to_date(self._lake, reusable), at_hand=whole(reusable))
         if len(failed) == len(self._keys):
             raise next(iter(failed.values()))
         return failed | self._compute_landed(landed.compute_outdated)
@@ -178,10 +177,10 @@ class Runner:
         keys: Sequence[str],
         take_again: Collection[int] = (),
         done: Collection[str] = (),
-        whole: Collection[str] = (),
+        at_hand: Collection[str] = (),
     ) -> dict[str, PageSetError]:
         """Fetch and compute page sets, but for those that are done already; which of them failed."""
-        failed = self._run_page_sets("page_set", keys, take_again, done, whole)
+        failed = self._run_page_sets("page_set", keys, take_again, done, at_hand)
         if len(failed) < len(keys) and self._fetched.total():
             self._note_stats()
         self._make_of_one_piece([key for key in keys if key not in done and key not in failed])
@@ -193,11 +192,11 @@ class Runner:
         keys: Sequence[str],
         take_again: Collection[int] = (),
         done: Collection[str] = (),
-        whole: Collection[str] = (),
+        at_hand: Collection[str] = (),
     ) -> dict[str, PageSetError]:
         """Run a job over page sets, but for those that are done already; which of them failed.
 
-        When NeoWs gives nothing more, those for which nothing need be fetched, as all their pages are there, go on.
+        When NeoWs gives nothing more, those go on for which nothing need be fetched, as all their pages are at hand.
         """
         self._fetched.clear()
         self._bar.reset(sum(len(pages_of(key)) for key in keys))
@@ -209,7 +208,7 @@ class Runner:
             again = sorted(set(take_again).intersection(pages))
             if key in done:
                 _tell(f"{label}: up to date")
-            elif stopped and key not in whole:
+            elif stopped and key not in at_hand:
                 _tell(f"{label}: not asked for")
                 failed[key] = stopped
             else:
@@ -235,12 +234,12 @@ class Runner:
         """
         for _ in range(_HEALING_ROUNDS):
             facts = known_facts(self._lake, {key: pages_of(key) for key in keys})
-            whole = {key: pages for key, pages in facts.items() if len(pages) == len(pages_of(key))}
-            if not (mixed := outdated(self._lake, whole)):
+            complete = whole(facts)
+            if not (mixed := outdated(self._lake, complete)):
                 return
             _tell(f"{counted(len(mixed), 'page set')} another process has changed meanwhile: computed again")
             for key in mixed:
-                tables.write_table(self._lake, RAW_PAGE_INDEX, page_index(whole[key]), key)
+                tables.write_table(self._lake, RAW_PAGE_INDEX, page_index(complete[key]), key)
             self._run_page_sets("recompute", mixed)
 
     def _compute_landed(self, compute: Callable[[Storage], object]) -> dict[str, PageSetError]:

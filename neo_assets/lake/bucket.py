@@ -87,6 +87,10 @@ class Bucket:
         """An object, whole: one GET."""
         return self._get(path)
 
+    def open(self, path: str) -> pa.NativeFile:
+        """An object, which is read whole: one GET."""
+        return pa.BufferReader(self._get(path))
+
     def read_tail(self, path: str, size: int) -> bytes:
         """The end of an object: one GET."""
         try:
@@ -100,6 +104,10 @@ class Bucket:
         """An object, in place when its one PUT is complete and not before; its ETag."""
         put = self._client.put_object(Bucket=self._bucket, Key=self._prefix + path, Body=bytes(data))
         return str(put["ETag"].strip('"'))
+
+    def write_pieces(self, path: str, pieces: Iterable[bytes]) -> None:
+        """The same of one that comes piece by piece, and is put together first."""
+        self.write(path, b"".join(pieces))
 
     def create(self, path: str, data: bytes | pa.Buffer) -> bool:
         """An object where none stands: one PUT, on that condition."""

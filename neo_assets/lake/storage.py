@@ -86,8 +86,7 @@ class Storage:
     def open(self, path: str) -> pa.NativeFile:
         """A file, to be read piece by piece; on S3 it comes whole, by one request. Raises as `read` does."""
         with self._plainly("read", path):
-            place = self._place
-            return place.open(path) if isinstance(place, Disk) else pa.BufferReader(place.read(path))
+            return self._place.open(path)
 
     def read_tail(self, path: str, size: int) -> bytes:
         """The last `size` bytes of a file, or all of a shorter one. Raises as `read` does."""
@@ -129,11 +128,7 @@ class Storage:
     def write_pieces(self, path: str, pieces: Iterable[bytes]) -> None:
         """The same as `write` of a file that comes piece by piece, and is never whole in memory but on S3."""
         with self._plainly("write", path):
-            place = self._place
-            if isinstance(place, Disk):
-                place.write_pieces(path, pieces)
-            else:
-                place.write(path, b"".join(pieces))
+            self._place.write_pieces(path, pieces)
 
     def create(self, path: str, data: bytes | pa.Buffer) -> bool:
         """Put a file in place where nothing stands, whole or not at all: of several that try, one does.

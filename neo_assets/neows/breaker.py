@@ -10,12 +10,14 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator
-from weakref import WeakKeyDictionary
 
 from neo_assets.neows.errors import NeoWsError, Outage
 
-FIRST_WAIT_S = 1.0
-"""Seconds of silence after a first failure."""
+FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
+"""Seconds of silence after a first failure, and at most."""
+
+TRIPS_AFTER = 5
+"""Failures in a row after which nothing more is asked."""
 
 _LONGEST_PAUSE_S = 900.0
 
@@ -47,7 +49,9 @@ class Turn:
 class Breaker:
     """Shared by all requests to one host, of one client or of several that follow one another."""
 
-    def __init__(self, first_wait_s: float = FIRST_WAIT_S, longest_wait_s: float = 60.0, trips_after: int = 5) -> None:
+    def __init__(
+        self, first_wait_s: float = FIRST_WAIT_S, longest_wait_s: float = LONGEST_WAIT_S, trips_after: int = TRIPS_AFTER
+    ) -> None:
         """
         Args:
             first_wait_s: seconds of silence after a failure; doubled, with jitter, after each further one in a row.
@@ -64,8 +68,8 @@ class Breaker:
         self._last_failure_at = 0.0
         self._resume_at = 0.0
         self._last_error: NeoWsError | None = None
-        # A lock belongs to the event loop that it is first waited for in, and each client may have its own.
-        self._feelers = WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]()
+        self._feeler = asyncio.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def is_feeling(self) -> bool:
@@ -95,8 +99,7 @@ class Breaker:
         async with contextlib.AsyncExitStack() as stack:
             feels = self.is_feeling
             if feels:
-                feeler = self._feelers.setdefault(asyncio.get_running_loop(), asyncio.Lock())
-                await stack.enter_async_context(feeler)
+                await stack.enter_async_context(self._feeler_here())
                 self._refuse_if_tripped()
                 await asyncio.sleep(max(0.0, self._resume_at - time.monotonic()))
             turn = Turn(self, feels)
@@ -111,6 +114,12 @@ class Breaker:
                     self._refuse_if_tripped()
                 raise
             self._all_is_well()
+
+    def _feeler_here(self) -> asyncio.Lock:
+        """The lock of the event loop that runs: it belongs to one, and each client may have its own."""
+        if self._loop is not (running := asyncio.get_running_loop()):
+            self._loop, self._feeler = running, asyncio.Lock()
+        return self._feeler
 
     def _all_is_well(self) -> None:
         self._failures = 0

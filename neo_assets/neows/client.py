@@ -16,7 +16,7 @@ from typing import Self, TypeVar
 import httpx
 import tenacity
 
-from neo_assets.neows.breaker import FIRST_WAIT_S, Breaker, TurnLost
+from neo_assets.neows.breaker import FIRST_WAIT_S, LONGEST_WAIT_S, TRIPS_AFTER, Breaker, TurnLost
 from neo_assets.neows.budget import Budget, Slot
 from neo_assets.neows.errors import (
     BadRequest,
@@ -56,9 +56,8 @@ _GATEWAY_CODES = (
 """What the gateway says in JSON or HTML (https://developer.nrel.gov/docs/errors); nothing else of an error is repeated,
 as it may hold the key."""
 
-_ATTEMPTS = 5
+_ATTEMPTS = TRIPS_AFTER
 _TIMEOUT = httpx.Timeout(60, connect=10)
-_LONGEST_BACKOFF_S = 60.0
 _PARK_S = 60.0  # a 429 without Retry-After
 _LEAST_PARK_S = 1.0
 _SAY_FROM_S = 5.0  # a shorter wait is not worth a word
@@ -90,14 +89,14 @@ class NeoWsClient:
             concurrency: requests under way at once.
             transport: carries the requests instead of the network.
             first_wait_s: seconds before the first retry; doubled, with jitter, before each further one.
-            breaker: knows how the host fared with clients before; None for a new one.
+            breaker: knows how the host fared with clients before, and has its own waits; None for a new one.
             rejected: keys that are not let through, of clients before too.
         """
         self._keys = tuple(dict.fromkeys(keys))
         self._budget = budget
         self._concurrency = concurrency
         self._backoff = tenacity.wait_exponential_jitter(
-            multiplier=first_wait_s, max=_LONGEST_BACKOFF_S, jitter=first_wait_s
+            multiplier=first_wait_s, max=LONGEST_WAIT_S, jitter=first_wait_s
         )
         self._breaker = breaker or Breaker(first_wait_s)
         self._stated_limits: dict[str, int] = {}
