@@ -50,11 +50,15 @@ class PagesMissing(Exception):
         return any(error.retryable for error in self.errors)
 
 
+class WrongConfig(Exception):
+    """What a run was told cannot be; the message names the field."""
+
+
 class NotComputed(Exception):
     """What landed is stored, and some of it could not be counted."""
 
 
-EXPECTED = (LakeError, BudgetError, NeoWsError, NotComputed, PagesMissing, StateUnwritable)
+EXPECTED = (LakeError, BudgetError, NeoWsError, NotComputed, PagesMissing, StateUnwritable, WrongConfig)
 """What can go wrong without anything being wrong with the program; the message alone tells enough."""
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
-from neo_assets.failures import NotComputed, PagesMissing, told_to_dagster
+from neo_assets.failures import NotComputed, PagesMissing, WrongConfig, told_to_dagster
 from neo_assets.lake.storage import LakeError, LakeUnreachable
 from neo_assets.neows.budget import BudgetError
 from neo_assets.neows.errors import KeyRejected, NeoWsError, NotAPage, NotFound, Outage, Unavailable
@@ -77,6 +77,7 @@ def run_of(raises: Exception, instance: dg.DagsterInstance) -> dg.ExecuteInProce
         (Unavailable("503"), True),
         (PagesMissing({0: MISSING}, 1), False),
         (PagesMissing({0: Unavailable("503")}, 1), True),
+        (WrongConfig("not_before: 'yesterday' is no time"), False),
         (NotComputed("could not be computed: totals"), False),
     ],
 )

@@ -8,7 +8,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from neo_assets.column_metadata import table_metadata
-from neo_assets.failures import told_to_dagster
+from neo_assets.failures import WrongConfig, told_to_dagster
 from neo_assets.io_managers import PageDelivery
 from neo_assets.lake import source
 from neo_assets.lake.storage import Storage
@@ -38,29 +38,25 @@ class RawPagesConfig(dg.Config):
         """Make sure that the pages to take again are some of these page sets.
 
         Raises:
-            dg.Failure: one is not.
+            WrongConfig: one is not.
         """
         if others := sorted(set(self.take_again) - {page for key in page_sets for page in pages_of(key)}):
-            raise dg.Failure(
-                f"take_again: page {some(others)} is in none of the page sets {some(list(page_sets))}",
-                allow_retries=False,
-            )
+            raise WrongConfig(f"take_again: page {some(others)} is in none of the page sets {some(list(page_sets))}")
 
     @property
     def since(self) -> datetime:
         """When what is to be taken again was fetched at the latest.
 
         Raises:
-            dg.Failure: `not_before` is no time.
+            WrongConfig: `not_before` is no time.
         """
         if not self.not_before:
             return datetime.max.replace(tzinfo=UTC)
         try:
             time = datetime.fromisoformat(self.not_before)
         except ValueError:
-            raise dg.Failure(
-                f"not_before: {self.not_before!r} is no time; give one such as 2026-03-01T06:00:00+00:00",
-                allow_retries=False,
+            raise WrongConfig(
+                f"not_before: {self.not_before!r} is no time; give one such as 2026-03-01T06:00:00+00:00"
             ) from None
         return time if time.tzinfo else time.replace(tzinfo=UTC)
 
@@ -87,10 +83,10 @@ def bronze_assets(page_sets: dg.PartitionsDefinition, settings: Settings) -> lis
         A stored page younger than NEO_RAW_MAX_AGE_HOURS is reused, so materializing again asks only for what is
         missing.
         """
-        since = config.since
-        config.check_pages(context.partition_keys)
         deliveries = {}
         with told_to_dagster():
+            since = config.since
+            config.check_pages(context.partition_keys)
             if neows.source:  # stored pages of another source are not reused
                 source.claim(lake, neows.source)
             for page_set in context.partition_keys:

@@ -89,15 +89,8 @@ class Budget:
         Raises:
             BudgetError: the ledger cannot be written.
         """
-        now = self._clock()
         with self._transaction() as db:
-            for key in self._hashes:
-                # What is past, and what a clock handed out that was far ahead.
-                longest_s = max(length_s for length_s, _ in self._windows(key, self._per_hour))
-                db.execute(
-                    "DELETE FROM requests WHERE key = ? AND NOT at BETWEEN ? AND ?",
-                    (self._hashes[key], now - longest_s, now + _FAR_AHEAD * longest_s),
-                )
+            self._forget(db)
             return self._take(db, without)
 
     def give_back(self, slot: Slot) -> None:
@@ -111,6 +104,7 @@ class Budget:
         with contextlib.closing(sqlite3.connect(":memory:")) as copy:  # so that nobody waits for the reckoning
             with self._plainly():
                 self._db.backup(copy)
+            self._forget(copy)
             for _ in range(requests):
                 at = self._take(copy, (), not_before=at).at
         return at
@@ -143,6 +137,12 @@ class Budget:
     def _window_s(self) -> float:
         return self._hour_s * (1 + _TRANSIT_SHARE)
 
+    def _forget(self, db: sqlite3.Connection) -> None:
+        """Forget, of whatever key of this host, what is past, and what a clock handed out that was far ahead."""
+        now = self._clock()
+        db.execute("DELETE FROM requests WHERE host = ? AND at < ?", (self._host, now - 25 * self._window_s))
+        db.execute("DELETE FROM requests WHERE host = ? AND at > ?", (self._host, now + _FAR_AHEAD * self._window_s))
+
     def _take(self, db: sqlite3.Connection, without: Collection[str], not_before: float = 0.0) -> Slot:
         earliest = max(self._clock(), not_before)
         at, _, key = min((*self._next_slot(db, key, earliest), key) for key in self._hashes if key not in without)
@@ -150,10 +150,13 @@ class Budget:
         return Slot(key, at)
 
     def _next_slot(self, db: sqlite3.Connection, key: str, earliest: float) -> tuple[float, int]:
-        """When the key's next slot is, and how many requests it has in the hour before."""
+        """When the key's next slot is, and how many requests it has from an hour before that on."""
         per_hour, parked_until = self._state(db, key)
+        windows = [(self._window_s, per_hour)]
+        if key == DEMO_KEY:
+            windows = [(self._window_s, min(per_hour, _DEMO_PER_HOUR)), (24 * self._window_s, _DEMO_PER_DAY)]
         at = max(earliest, parked_until)
-        for length_s, requests in self._windows(key, per_hour):
+        for length_s, requests in windows:
             # Whatever stands in the window, in whatever order it was handed out: after the last but so many it has
             # room.
             row = db.execute(
@@ -165,12 +168,6 @@ class Budget:
             "SELECT count(*) FROM requests WHERE key = ? AND at > ?", (self._hashes[key], at - self._window_s)
         ).fetchone()
         return self._spaced(db, at), used
-
-    def _windows(self, key: str, per_hour: int) -> list[tuple[float, int]]:
-        """The rolling windows that count for a key: how long, and how many requests."""
-        if key == DEMO_KEY:
-            return [(self._window_s, min(per_hour, _DEMO_PER_HOUR)), (24 * self._window_s, _DEMO_PER_DAY)]
-        return [(self._window_s, per_hour)]
 
     def _spaced(self, db: sqlite3.Connection, at: float) -> float:
         """The first time from `at` on that keeps its distance from every slot that was handed out, over all keys."""

@@ -235,6 +235,7 @@ def test_what_a_clock_far_ahead_has_spent_does_not_count_when_it_is_right_again(
     for _ in range(10):
         budget.reserve()
     clock.now = now
+    assert budget.forecast(1) == now
     assert budget.reserve().at == now
 
 
