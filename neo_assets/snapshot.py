@@ -100,7 +100,7 @@ class Snapshot:
 
     @property
     def catalogue_pages(self) -> int:
-        """Pages of the whole catalogue, by the page that came last."""
+        """Pages of the whole catalogue, by the page that was fetched last."""
         return ceil(self._size / NEOS_PER_PAGE)
 
     @property
@@ -138,7 +138,7 @@ class Snapshot:
 
     @cached_property
     def _size(self) -> int:
-        """NEOs in the catalogue, by the page that came last: of those that landed nobody knows how old they are."""
+        """NEOs in the catalogue, by the page that was fetched last: how old those are that landed nobody knows."""
         return self._sizes[-1] if self._sizes else 0
 
     @cached_property

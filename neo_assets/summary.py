@@ -32,7 +32,7 @@ class Summary:
     lake: str
     pages: int
     catalogue_pages: int
-    """Pages of the whole catalogue, by the page that came last."""
+    """Pages of the whole catalogue, by the page that was fetched last."""
     page_sets: int
     page_sets_expected: int
     neos: int

@@ -65,7 +65,7 @@ class RateLimited(NeoWsError):
 
 
 class Unavailable(NeoWsError):
-    """5xx, 408, 425: an outage or a maintenance window; the body is HTML. Retry with backoff, through the breaker."""
+    """5xx, 408, 425: an outage or a maintenance window, often with HTML. Retry with backoff, through the breaker."""
 
     retryable = True
     is_outage = True
