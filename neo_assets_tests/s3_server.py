@@ -5,6 +5,7 @@ assertions stand here.
 import contextlib
 import itertools
 import json
+import math
 import re
 import socket
 import socketserver
@@ -179,8 +180,12 @@ class Wire:
 
 
 @contextlib.contextmanager
-def counting(server: S3Server) -> Iterator[Wire]:
-    """Open a wire to a server. It works on TCP, so it counts whatever program asks, and signatures hold."""
+def counting(server: S3Server, most_puts: float = math.inf) -> Iterator[Wire]:
+    """Open a wire to a server. It works on TCP, so it counts whatever program asks, and signatures hold.
+
+    After `most_puts` it falls silent for good: who writes is not over before something was done to it.
+    """
+    over = threading.Event()
     port, connections = int(server.url.rpartition(":")[2]), set[socket.socket]()
 
     class Carrier(socketserver.StreamRequestHandler):
@@ -191,6 +196,9 @@ def counting(server: S3Server) -> Iterator[Wire]:
                 back.start()
                 with contextlib.suppress(ConnectionError):
                     while head := _head(self.rfile):
+                        if wire.kinds()["PUT"] >= most_puts:
+                            over.wait()
+                            break
                         if not re.search(rb"(?i)\r\namz-sdk-request: *attempt=[2-9]", head):
                             wire.requests.append(_named(head.split(b"\r\n", 1)[0].decode()))
                         _carry_request(head, self.rfile, there)
@@ -206,6 +214,7 @@ def counting(server: S3Server) -> Iterator[Wire]:
         try:
             yield wire
         finally:
+            over.set()
             listener.shutdown()
             thread.join()
             for connection in list(connections):

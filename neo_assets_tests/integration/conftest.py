@@ -20,7 +20,17 @@ from starlette.types import Receive, Scope, Send
 from neo_assets.simulator.app import PREFIX, create_app
 from neo_assets.simulator.catalogue import to_json
 from neo_assets_tests.conftest import HEAD_START
-from neo_assets_tests.integration.harness import KEY, PATIENCE_S, SIX_PAGES, Place, Started, free_port, place, serving
+from neo_assets_tests.integration.harness import (
+    KEY,
+    PATIENCE_S,
+    SIX_PAGES,
+    Place,
+    Started,
+    free_port,
+    nobody_at,
+    place,
+    serving,
+)
 
 ASSETS = ["raw_pages", "neo_records", "close_approaches", "near_miss_count", "yearly_approaches"]
 PAGE_SETS = ["00000-00001", "00002-00003", "00004-00005"]
@@ -71,13 +81,20 @@ class DagsterDev:
 def dagster_dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterDev]:
     """`dagster dev` (webserver, daemon, code server) on a free port over three page sets of the embedded simulator."""
     at = place(tmp_path_factory.mktemp("dev") / "here", "dagster.yaml", "workspace.yaml", NEO_PAGES=6)
-    port = free_port()
-    server = at.start("dagster", "dev", "-h", "127.0.0.1", "-p", port)
+
+    def start() -> tuple[Started, str]:
+        port = free_port()
+        return at.start("dagster", "dev", "-h", "127.0.0.1", "-p", port), f"http://127.0.0.1:{port}"
 
     def launch() -> str:
-        deadline = time.monotonic() + PATIENCE_S
+        deadline, starts = time.monotonic() + PATIENCE_S, 1
         while time.monotonic() < deadline:
-            assert server.process.poll() is None, "dagster dev ended"
+            assert dev.server.process.poll() is None, "dagster dev ended"
+            # Somebody took the port meanwhile: its webserver says so and ends, and the rest goes on.
+            if starts < 3 and "address already in use" in Path(dev.server.err.name).read_text():
+                dev.server.interrupt()  # which leaves no trace
+                dev.server, dev.url = start()
+                starts += 1
             with contextlib.suppress(httpx.TransportError):
                 if httpx.get(f"{dev.url}/server_info").status_code == 200:
                     break
@@ -90,10 +107,10 @@ def dagster_dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterDev
         return str(launched["backfillId"])
 
     with ThreadPoolExecutor(1) as pool:
-        dev = DagsterDev(at, server, f"http://127.0.0.1:{port}", Future())
+        dev = DagsterDev(at, *start(), Future())
         dev.backfill_id = pool.submit(launch)
         yield dev
-        server.kill()
+        dev.server.kill()
 
 
 @pytest.fixture(scope="session")
@@ -130,11 +147,10 @@ def doomed_runs(
 
     tmp = tmp_path_factory.mktemp("doomed")
     settings = gathered.settings | {"NEO_RAW_MAX_AGE_HOURS": 0, "NASA_API_KEYS": KEY}
-    with serving(no_neows) as url:
-        nobody = f"http://127.0.0.1:{free_port()}{PREFIX}"
+    with serving(no_neows) as url, nobody_at() as nobody:
         urls = {case: url.replace(PREFIX, f"/{case.replace(' ', '-')}{PREFIX}") for case in answers}
         runs = {}
-        for case, base_url in (urls | {"unreachable": nobody}).items():
+        for case, base_url in (urls | {"unreachable": f"http://{nobody}{PREFIX}"}).items():
             shutil.copytree(gathered.path, tmp / case / "here")
             at = Place(tmp / case / "here", settings | {"NEOWS_BASE_URL": base_url})
             runs[case] = at, at.start("neo", "run")

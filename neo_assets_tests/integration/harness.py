@@ -192,9 +192,17 @@ def listening() -> Iterator[socket.socket]:
         yield listener
 
 
+@contextlib.contextmanager
+def nobody_at() -> Iterator[str]:
+    """A host and port on loopback where nobody answers, nor can anybody begin to."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{taken.getsockname()[1]}"
+
+
 def free_port() -> int:
     """A loopback port that nobody has, nor is given by asking for any, as many processes do meanwhile: for servers that
-    only take a number, and where nobody is to answer.
+    only take a number. Somebody may have it when they start, so who asks tries again with another.
     """
     while True:
         port = secrets.choice(range(10_000, 30_000))  # no random number that Hypothesis seeds alike in every process

@@ -7,7 +7,7 @@ import re
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from neo_assets_tests.integration.harness import (
     Faulty,
     Place,
     counted,
-    free_port,
+    nobody_at,
     place,
     serving,
 )
@@ -224,10 +224,11 @@ def test_killed_runs_leave_no_half_object_and_no_upload_and_end_in_the_truth(
         neows = {"NEOWS_BASE_URL": url, "NASA_API_KEYS": KEY, "NEO_REQUESTS_PER_SECOND": 1_000}
         settings = {"NEO_PAGES": 40, "NEO_PAGES_PER_SET": 20, **neows}
         for written in (3, 30):
-            with counting(s3_server) as wire:
+            with counting(s3_server, most_puts=written + 10) as wire:
                 run = at.start("neo", "run", "--heal", **settings, AWS_ENDPOINT_URL=wire.url)
                 deadline = time.monotonic() + PATIENCE_S
-                while wire.kinds()["PUT"] < written and run.process.poll() is None:
+                while wire.kinds()["PUT"] < written:
+                    assert run.process.poll() is None, "the run was over before it could be killed"
                     assert time.monotonic() < deadline
                     time.sleep(0.002)
                 run.process.send_signal(signal.SIGKILL)
@@ -299,20 +300,24 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""},
         "no AWS credentials were found: set ",
     ),
-    "down": ({"AWS_ENDPOINT_URL": ""}, "does not answer: check AWS_ENDPOINT_URL and the network"),
+    "down": ({"AWS_ENDPOINT_URL": "http://{nobody}"}, "does not answer: check AWS_ENDPOINT_URL and the network"),
 }
+
+
+@pytest.fixture
+def nobody() -> Iterator[str]:
+    with nobody_at() as address:
+        yield address
 
 
 @pytest.mark.parametrize("why", REFUSED)
 def test_every_command_ends_with_one_line(
-    gathered_on_s3: Place, refused: Neo, s3_server: S3Server, why: str, monkeypatch: pytest.MonkeyPatch
+    gathered_on_s3: Place, refused: Neo, s3_server: S3Server, why: str, nobody: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changed, told = REFUSED[why]
-    if why == "down":
-        changed = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"}
     before = s3_server.keys(lake_of(gathered_on_s3))
     for name, value in changed.items():
-        monkeypatch.setenv(name, value)
+        monkeypatch.setenv(name, value.format(nobody=nobody))
     for command in ("run", "totals", "plan"):
         line = one_line(refused(command))
         assert line.startswith("Error: cannot "), command
@@ -337,18 +342,8 @@ def test_who_may_only_read_sees_the_totals_and_changes_nothing(
 
 
 def test_an_endpoint_that_falls_silent_during_a_run_ends_it_in_time(at: Place, s3_server: S3Server) -> None:
-    with counting(s3_server) as wire:
-        # More than can be done before the server is silenced.
-        settings = {"NEO_PAGES": 2_000, "NEO_PAGES_PER_SET": 500, "AWS_MAX_ATTEMPTS": 1}
-        run = at.start("neo", "run", **settings, AWS_ENDPOINT_URL=wire.url)
-        while wire.kinds()["PUT"] < 5:
-            assert run.process.poll() is None
-            time.sleep(0.002)
-        s3_server.process.send_signal(signal.SIGSTOP)
-        try:
-            ended = run.wait()
-        finally:
-            s3_server.process.send_signal(signal.SIGCONT)
+    with counting(s3_server, most_puts=5) as wire:
+        ended = at.neo("run", NEO_PAGES=20, NEO_PAGES_PER_SET=20, AWS_MAX_ATTEMPTS=1, AWS_ENDPOINT_URL=wire.url)
     assert "does not answer in time, or breaks off: check AWS_ENDPOINT_URL and the network" in one_line(ended)
 
 

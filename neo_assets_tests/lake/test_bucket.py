@@ -19,7 +19,7 @@ from neo_assets.lake import layout, tables
 from neo_assets.lake.bucket import Bucket
 from neo_assets.lake.storage import LakeError, LakeUnreachable, Storage
 from neo_assets.schema import CLOSE_APPROACHES, NEAR_MISS_COUNT
-from neo_assets_tests.integration.harness import free_port, listening
+from neo_assets_tests.integration.harness import listening, nobody_at
 from neo_assets_tests.s3_server import LAKES, S3Server, counting
 
 USES: dict[str, Callable[[Storage], object]] = {
@@ -234,7 +234,8 @@ def test_a_wrong_clock(settings: Callable[..., Storage], use: str, monkeypatch: 
 
 @EACH_USE
 def test_an_endpoint_that_is_down_is_told(settings: Callable[..., Storage], use: str) -> None:
-    error = refusal(settings(AWS_ENDPOINT_URL=f"http://127.0.0.1:{free_port()}"), use)
+    with nobody_at() as address:
+        error = refusal(settings(AWS_ENDPOINT_URL=f"http://{address}"), use)
     assert "does not answer: check AWS_ENDPOINT_URL and the network" in str(error)
     assert isinstance(error, LakeUnreachable)
     assert error.retryable

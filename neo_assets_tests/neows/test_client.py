@@ -24,7 +24,7 @@ from neo_assets.neows.client import NeoWsClient
 from neo_assets.neows.pages import CatalogueStats, Page
 from neo_assets.simulator.app import bind, create_app
 from neo_assets.simulator.catalogue import Catalogue
-from neo_assets_tests.integration.harness import free_port
+from neo_assets_tests.integration.harness import nobody_at
 from neo_assets_tests.neows.examples import body, neo
 from neo_assets_tests.neows.fetching import (
     KEY,
@@ -202,10 +202,10 @@ def test_retry_after_of_an_outage_is_heeded() -> None:
 
 
 def test_nobody_at_the_other_end() -> None:
-    port = free_port()
-    error = failure(None, url=f"http://127.0.0.1:{port}")
+    with nobody_at() as address:
+        error = failure(None, url=f"http://{address}")
     assert type(error) is errors.Unreachable
-    assert f"http://127.0.0.1:{port} cannot be reached (" in str(error)
+    assert f"http://{address} cannot be reached (" in str(error)
 
 
 def test_a_host_that_does_not_exist() -> None:
