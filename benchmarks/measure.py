@@ -71,8 +71,8 @@ def store_pages(directory: Path, pages: int) -> None:
     """Put simulated pages into a lake."""
     from neo_assets.lake.raw_pages import write_page
     from neo_assets.lake.storage import Storage
-    from neo_assets.neows.pages import Page
-    from neo_assets.simulator.catalogue import Catalogue, to_json
+    from neo_assets.schema.pages import Page
+    from neo_assets.sources.simulator.catalogue import Catalogue, to_json
 
     storage, catalogue = Storage(str(directory / "lake")), Catalogue()
     for number in range(pages):
@@ -82,17 +82,17 @@ def store_pages(directory: Path, pages: int) -> None:
 
 def compute_only(directory: Path, pages: int, pages_per_set: int) -> None:
     """The clock and the memory of `compute`."""
-    from neo_assets import schema
-    from neo_assets.assets.gold import sum_up
-    from neo_assets.io_managers import StoredPages
     from neo_assets.lake.storage import Storage
     from neo_assets.lake.tables import read_table, write_table
-    from neo_assets.metrics.engine import compute as count
-    from neo_assets.neows.parse import parse
-    from neo_assets.partitions import page_sets, pages_of
+    from neo_assets.orchestration.assets.gold import sum_up
+    from neo_assets.orchestration.io_managers import StoredPages
+    from neo_assets.pipeline.metrics.engine import compute as count
+    from neo_assets.schema import tables as schema
+    from neo_assets.schema.page_sets import page_set_keys, pages_of
+    from neo_assets.sources.neows.parse import parse
 
     storage = Storage(str(directory / "lake"))
-    keys = page_sets(pages, pages_per_set).get_partition_keys()
+    keys = page_set_keys(pages, pages_per_set)
     size = 0
     start = time.perf_counter()
     for key in keys:
@@ -142,8 +142,8 @@ def pace(
     """
     from neo_assets.lake.raw_pages import write_page
     from neo_assets.lake.storage import Storage
-    from neo_assets.neows.budget import Budget
-    from neo_assets.neows.client import NeoWsClient
+    from neo_assets.sources.neows.budget import Budget
+    from neo_assets.sources.neows.client import NeoWsClient
 
     for latency_ms in (0, 100, 500):
         place = directory / f"pace-{latency_ms}"

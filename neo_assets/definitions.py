@@ -4,16 +4,16 @@ from typing import Any
 
 import dagster as dg
 
-from neo_assets.assets.bronze import bronze_assets
-from neo_assets.assets.gold import gold_assets
-from neo_assets.assets.silver import silver_assets
-from neo_assets.automation import automation
-from neo_assets.checks import asset_checks
-from neo_assets.io_managers import ParquetIOManager, RawPagesIOManager
 from neo_assets.lake.storage import Storage
-from neo_assets.partitions import page_sets
-from neo_assets.resources import NeoWs
+from neo_assets.orchestration.assets.bronze import bronze_assets
+from neo_assets.orchestration.assets.gold import gold_assets
+from neo_assets.orchestration.assets.silver import silver_assets
+from neo_assets.orchestration.automation import automation
+from neo_assets.orchestration.checks.all import asset_checks
+from neo_assets.orchestration.io_managers import ParquetIOManager, RawPagesIOManager
+from neo_assets.orchestration.partitions import page_sets
 from neo_assets.settings import Settings
+from neo_assets.sources.neows.source import NeoWs
 
 
 def build_defs(settings: Settings, **overrides: Any) -> dg.Definitions:

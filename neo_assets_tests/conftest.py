@@ -19,10 +19,10 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from xdist.scheduler import LoadScopeScheduling
 
-from neo_assets import cli
+from neo_assets.cli import main as cli
 from neo_assets.lake.storage import Storage
-from neo_assets.simulator.app import PREFIX, bind, create_app, make_server
-from neo_assets.simulator.catalogue import Catalogue
+from neo_assets.sources.simulator.app import PREFIX, bind, create_app, make_server
+from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.integration.harness import Ended
 from neo_assets_tests.s3_server import VERSIONED, S3Server, serving_s3
 

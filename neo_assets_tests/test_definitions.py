@@ -6,9 +6,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from neo_assets import schema
 from neo_assets.definitions import build_defs
 from neo_assets.lake.storage import Storage
+from neo_assets.schema import tables as schema
 from neo_assets.settings import Settings
 
 DEPS = {

@@ -14,10 +14,10 @@ import click
 import dagster as dg
 import pytest
 
-from neo_assets.cli import neo
+from neo_assets.cli.main import neo
 from neo_assets.definitions import defs
 from neo_assets.lake import layout
-from neo_assets.schema import TABLES
+from neo_assets.schema.tables import TABLES
 from neo_assets.settings import ALLOWED, Settings
 
 CHECKOUT = Path(__file__).parents[1]

@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from neo_assets.schema import Table
+from neo_assets.schema.tables import Table
 
 RAW_PAGES = "bronze/raw_pages"
 """Where stored Browse pages lie."""

@@ -9,15 +9,15 @@ import hashlib
 import json
 import struct
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from typing import Protocol
 
 import pyarrow as pa
 
 from neo_assets.lake import layout, tables
 from neo_assets.lake.storage import LakeDamaged, LakeLacks, Storage, md5
-from neo_assets.schema import RAW_PAGE_INDEX
+from neo_assets.schema.pages import Page, PageFacts, StoredPage
+from neo_assets.schema.tables import RAW_PAGE_INDEX
 
 _CODEC = pa.Codec("zstd", compression_level=3)
 _FRAME_HEADER = struct.Struct("<II")
@@ -25,57 +25,7 @@ _SKIPPABLE_MAGIC = 0x184D2A5E
 _FACTS_BYTES = 504  # padded, so that the frame is found from the object's end
 
 
-class Fetched(Protocol):
-    """A page as its client hands it over."""
-
-    @property
-    def number(self) -> int: ...  # noqa: D102
-    @property
-    def body(self) -> bytes: ...  # noqa: D102
-    @property
-    def fetched_at(self) -> datetime: ...  # noqa: D102
-    @property
-    def source(self) -> str: ...  # noqa: D102
-    @property
-    def neos(self) -> int: ...  # noqa: D102
-    @property
-    def total_elements(self) -> int: ...  # noqa: D102
-
-
-@dataclass(frozen=True)
-class PageFacts:
-    """What is known of a stored page; a row of `raw_page_index`."""
-
-    page: int
-    fetched_at: datetime
-    source: str
-    sha256: str
-    bytes: int
-    neos: int
-    total_elements: int
-    md5: str
-    file: str | None = None
-
-
-@dataclass(frozen=True)
-class StoredPage:
-    """A page read back from the lake."""
-
-    facts: PageFacts
-    body: pa.Buffer
-
-    @property
-    def number(self) -> int:
-        """Number of the Browse page."""
-        return self.facts.page
-
-    @property
-    def fetched_at(self) -> datetime:
-        """When the response arrived."""
-        return self.facts.fetched_at
-
-
-def write_page(storage: Storage, page: Fetched, file: str | None = None) -> PageFacts:
+def write_page(storage: Storage, page: Page, file: str | None = None) -> PageFacts:
     """Store a page under its number; an older copy is replaced. `file` is the landed one that it came in."""
     facts = PageFacts(
         page=page.number,

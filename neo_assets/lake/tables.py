@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from neo_assets.lake import layout
 from neo_assets.lake.storage import LakeDamaged, LakeError, LakeLacks, LakeUnreachable, Storage, md5
-from neo_assets.schema import (
+from neo_assets.schema.tables import (
     NEAR_MISS_COUNT,
     NEO_SIGHTINGS,
     QUARANTINE,

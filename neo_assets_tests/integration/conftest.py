@@ -17,8 +17,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from neo_assets.simulator.app import PREFIX, create_app
-from neo_assets.simulator.catalogue import to_json
+from neo_assets.sources.simulator.app import PREFIX, create_app
+from neo_assets.sources.simulator.catalogue import to_json
 from neo_assets_tests.conftest import HEAD_START
 from neo_assets_tests.integration.harness import (
     KEY,

@@ -25,8 +25,8 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from neo_assets.lake.storage import Storage
-from neo_assets.simulator.app import PREFIX, create_app
-from neo_assets.simulator.catalogue import Catalogue
+from neo_assets.sources.simulator.app import PREFIX, create_app
+from neo_assets.sources.simulator.catalogue import Catalogue
 
 CHECKOUT = Path(__file__).parents[2]
 SIX_PAGES = Catalogue(neos=120)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from neo_assets.simulator.catalogue import Catalogue
-from neo_assets.summary import summarize
+from neo_assets.pipeline.totals import summarize
+from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.integration.harness import CHECKOUT, Place, changed, counted, fingerprints, place
 from neo_assets_tests.s3_server import VERSIONED
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from neo_assets.simulator.catalogue import Catalogue
+from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.integration.conftest import ASSETS, PAGE_SETS, DagsterDev
 from neo_assets_tests.integration.harness import PATIENCE_S, counted
 

@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import dataset, fs
 
-from neo_assets import schema
 from neo_assets.definitions import build_defs
 from neo_assets.lake.storage import Storage
+from neo_assets.schema import tables as schema
 from neo_assets.settings import Settings
-from neo_assets.simulator.catalogue import Catalogue
+from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.integration.harness import changed, fingerprints
 
 PAGE_SET, OTHER = "00000-00001", "00002-00003"

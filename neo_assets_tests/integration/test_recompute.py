@@ -3,16 +3,16 @@
 import pyarrow as pa
 import pytest
 
-from neo_assets.lake import raw_pages, source, tables
+from neo_assets.cli.runner import Runner
+from neo_assets.lake import owner, raw_pages, tables
 from neo_assets.lake.storage import Storage
-from neo_assets.partitions import page_sets
-from neo_assets.runner import Runner
-from neo_assets.schema import RAW_PAGE_INDEX
+from neo_assets.schema.page_sets import page_set_keys
+from neo_assets.schema.tables import RAW_PAGE_INDEX
 from neo_assets.settings import Settings
-from neo_assets.simulator.catalogue import Catalogue
-from neo_assets_tests.assets.by_hand import pages_from
+from neo_assets.sources.simulator.catalogue import Catalogue
+from neo_assets_tests.orchestration.assets.by_hand import pages_from
 
-SETS = page_sets(6, 2).get_partition_keys()
+SETS = page_set_keys(6, 2)
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def gathered(lake: Storage, monkeypatch: pytest.MonkeyPatch) -> Storage:
     """A lake with the pages of three sets, and every table that comes from them."""
     monkeypatch.setenv("NEO_LAKE", lake.root)
     monkeypatch.setenv("NEO_PAGES", "6")
-    source.claim(lake, "simulator")
+    owner.claim(lake, "simulator")
     for key in SETS:
         facts = [raw_pages.write_page(lake, page) for page in pages_from(Catalogue(), key)]
         tables.write_table(lake, RAW_PAGE_INDEX, raw_pages.index(facts), key)

@@ -17,7 +17,7 @@ import pytest
 from neo_assets.definitions import build_defs
 from neo_assets.lake.storage import Storage
 from neo_assets.settings import Settings
-from neo_assets.simulator.catalogue import Catalogue, to_json
+from neo_assets.sources.simulator.catalogue import Catalogue, to_json
 from neo_assets_tests.integration.harness import (
     CHECKOUT,
     KEY,
@@ -31,9 +31,9 @@ from neo_assets_tests.integration.harness import (
     serving,
 )
 from neo_assets_tests.integration.watched import watched
-from neo_assets_tests.neows import examples
 from neo_assets_tests.s3_server import LAKES, S3Server, counting
-from neo_assets_tests.simulator.asking import served
+from neo_assets_tests.sources.neows import examples
+from neo_assets_tests.sources.simulator.asking import served
 
 Neo = Callable[..., Ended]
 

@@ -17,12 +17,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from neo_assets.neows import client
-from neo_assets.neows.budget import Budget
-from neo_assets.simulator.profile import FAULTS
+from neo_assets.sources.neows import client
+from neo_assets.sources.neows.budget import Budget
+from neo_assets.sources.simulator.profile import FAULTS
 from neo_assets_tests.integration.harness import PATIENCE_S, Ended, Place, Started, counted, place, unpacked
 from neo_assets_tests.integration.watched import Watched, watched
-from neo_assets_tests.simulator.asking import served
+from neo_assets_tests.sources.simulator.asking import served
 
 KEYS = [f"Soak-Key-{name}_0123456789-abcdefghijklmnopqrstuvwxyz" for name in ("One", "Two", "Three")]
 DISABLED = "Disabled-Key_0123456789-abcdefghijklmnopqrstuvwxyz"

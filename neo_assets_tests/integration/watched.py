@@ -12,9 +12,9 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.types import Message, Receive, Scope, Send
 
-from neo_assets.simulator.app import create_app
-from neo_assets.simulator.catalogue import Catalogue
-from neo_assets.simulator.profile import Fault, PlannedDrift
+from neo_assets.sources.simulator.app import create_app
+from neo_assets.sources.simulator.catalogue import Catalogue
+from neo_assets.sources.simulator.profile import Fault, PlannedDrift
 
 NOT_A_PAGE = {"html", "empty", "truncated", "cut", "wrong-page"}
 """What is answered with 200 too."""

@@ -18,7 +18,7 @@ import pytest
 from neo_assets.lake import layout, tables
 from neo_assets.lake.bucket import Bucket
 from neo_assets.lake.storage import LakeError, LakeUnreachable, Storage
-from neo_assets.schema import CLOSE_APPROACHES, NEAR_MISS_COUNT
+from neo_assets.schema.tables import CLOSE_APPROACHES, NEAR_MISS_COUNT
 from neo_assets_tests.integration.harness import listening, nobody_at
 from neo_assets_tests.s3_server import LAKES, S3Server, counting
 

@@ -3,7 +3,7 @@
 import pytest
 
 from neo_assets.lake import layout
-from neo_assets.schema import TABLES
+from neo_assets.schema.tables import TABLES
 
 PAGE_SET = "00000-00001"
 

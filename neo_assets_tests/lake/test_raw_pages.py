@@ -16,10 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neo_assets.lake import layout, raw_pages, tables
-from neo_assets.lake.raw_pages import PageFacts
 from neo_assets.lake.storage import LakeError, Storage
-from neo_assets.neows.pages import Page
-from neo_assets.schema import RAW_PAGE_INDEX
+from neo_assets.schema.pages import Page, PageFacts
+from neo_assets.schema.tables import RAW_PAGE_INDEX
 from neo_assets_tests.conftest import Lakes
 from neo_assets_tests.s3_server import LAKES, S3Server, counting
 

@@ -10,7 +10,7 @@ import pytest
 
 from neo_assets.lake import layout, tables
 from neo_assets.lake.storage import LakeError, Storage
-from neo_assets.schema import NEAR_MISS_COUNT, QUARANTINE, TABLES, TOTAL_NEAR_MISSES, Table
+from neo_assets.schema.tables import NEAR_MISS_COUNT, QUARANTINE, TABLES, TOTAL_NEAR_MISSES, Table
 
 FIRST, SECOND, THIRD = "00000-00001", "00002-00003", "00004-00005"
 

@@ -1,0 +1,1 @@
+"""The `neo` command. What it does is done by `pipeline` and by the graph; here it is started and reported."""

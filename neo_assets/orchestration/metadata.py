@@ -1,0 +1,29 @@
+"""Tables described to Dagster: column schemas with units, from `schema`. Nothing is described here that is not
+there.
+"""
+
+from typing import Any
+
+import dagster as dg
+
+from neo_assets.schema.tables import Table
+
+
+def table_metadata(table: Table) -> dict[str, Any]:
+    """Definition metadata of a table's asset: its columns with type, description, unit and source."""
+    columns = [
+        dg.TableColumn(
+            column.name,
+            type=str(column.type),
+            description=" ".join(
+                filter(
+                    None,
+                    [column.description, column.unit and f"[{column.unit}]", column.source and f"({column.source})"],
+                )
+            ),
+            constraints=dg.TableColumnConstraints(nullable=column.nullable),
+            tags={"unit": column.unit} if column.unit else None,
+        )
+        for column in table.columns
+    ]
+    return {"dagster/column_schema": dg.TableSchema(columns)}

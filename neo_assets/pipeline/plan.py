@@ -1,0 +1,57 @@
+"""What a refresh would fetch, what it costs and when it would be done. Nothing is fetched or changed by looking."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from neo_assets.lake import owner
+from neo_assets.lake.storage import Storage
+from neo_assets.pipeline.consistency import Snapshot
+from neo_assets.pipeline.staleness import reusable_by_page_set
+from neo_assets.schema.page_sets import page_set_keys, pages_of
+from neo_assets.settings import Settings
+from neo_assets.sources.neows.source import NeoWs
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `neo run` would do now."""
+
+    source: str
+    pages: int
+    page_sets: int
+    pages_reused: int
+    pages_to_fetch: int
+    done_at: datetime
+    """When the request budget would let the last request out, at the earliest."""
+    verdict: str
+    reasons: list[str]
+    pages_to_heal: list[int]
+    """What `neo run --heal` would fetch again besides."""
+
+    @property
+    def takes_s(self) -> float:
+        """Seconds until `done_at`."""
+        return max(0.0, (self.done_at - datetime.now(UTC)).total_seconds())
+
+
+def make_plan(settings: Settings, lake: Storage, neows: NeoWs) -> Plan:
+    """Look at the lake and at the request budget."""
+    keys = page_set_keys(settings.pages, settings.pages_per_set)
+    if neows.source:
+        owner.check(lake, neows.source)
+    reusable = reusable_by_page_set(lake, keys, settings.raw_max_age_hours)
+    young = {facts.page for found in reusable.values() for facts in found}
+    reused = len(young)
+    to_fetch = sum(len(pages_of(key)) for key in keys) - reused
+    snapshot = Snapshot(lake, keys)
+    return Plan(
+        source=neows.where,
+        pages=settings.pages,
+        page_sets=len(keys),
+        pages_reused=reused,
+        pages_to_fetch=to_fetch,
+        done_at=datetime.fromtimestamp(neows.forecast(to_fetch), UTC),
+        verdict=snapshot.verdict,
+        reasons=[f"{finding.reason}: {finding.count}" for finding in snapshot.findings],
+        pages_to_heal=[page for page in snapshot.pages_to_heal() if page in young],
+    )

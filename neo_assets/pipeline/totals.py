@@ -1,0 +1,102 @@
+"""The totals in one object: what `neo run` ends with and `neo totals` prints. The counting is done in `metrics`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from neo_assets.lake import tables
+from neo_assets.lake.owner import source_of
+from neo_assets.lake.storage import Storage
+from neo_assets.orchestration.assets.gold import total_origin
+from neo_assets.pipeline.consistency import Snapshot
+from neo_assets.pipeline.metrics import engine
+from neo_assets.schema.page_sets import LANDED
+from neo_assets.schema.tables import (
+    NEAR_MISS_COUNT,
+    NEO_SIGHTINGS,
+    TOTAL_NEAR_MISSES,
+    TOTAL_YEARLY_APPROACHES,
+    YEARLY_APPROACHES,
+)
+
+EARTH = "Earth"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The totals of a lake, each NEO counted once. A near miss is an approach nearer than 0.2 au, strictly."""
+
+    source: str
+    lake: str
+    pages: int
+    catalogue_pages: int
+    """Pages of the whole catalogue, by the page that was fetched last."""
+    page_sets: int
+    page_sets_expected: int
+    neos: int
+    near_misses: int
+    near_misses_earth: int
+    approaches: int
+    approaches_earth: int
+    years: int
+    first_year: int | None
+    last_year: int | None
+    verdict: str
+    """`consistent`, `drifted` or `incomplete`: whether the lake holds one state of the catalogue."""
+    reasons: list[str]
+    up_to_date: bool
+    """Whether the totals were computed from the page sets' counts as they are now."""
+
+
+def summarize(lake: Storage, page_sets: Sequence[str]) -> Summary:
+    """The totals as they stand in the lake.
+
+    Args:
+        lake: the lake.
+        page_sets: the page sets that the settings ask for.
+
+    Raises:
+        LakeError: there are no totals yet.
+    """
+    near = tables.read_table(lake, TOTAL_NEAR_MISSES)
+    yearly = tables.read_table(lake, TOTAL_YEARLY_APPROACHES)
+    counted = tables.stored_page_sets(lake, YEARLY_APPROACHES, [*page_sets, LANDED])
+    sightings = tables.read_page_sets(lake, NEO_SIGHTINGS, counted)
+    snapshot = Snapshot(lake, page_sets)
+    years = pc.min_max(yearly["year"])
+    up_to_date = all(
+        tables.made_from(total) == total_origin(counted, tables.read_page_sets(lake, partial, counted), sightings)
+        for total, partial in ((near, NEAR_MISS_COUNT), (yearly, YEARLY_APPROACHES))
+    )
+    return Summary(
+        source=source_of(lake) or "unknown",
+        lake=lake.root,
+        pages=snapshot.pages,
+        catalogue_pages=snapshot.catalogue_pages,
+        page_sets=len(set(counted) - {LANDED}),
+        page_sets_expected=len(page_sets),
+        neos=pc.sum(sightings["is_counted"], min_count=0).as_py() - engine.superseded(sightings).num_rows,
+        near_misses=_sum(near, "near_misses"),
+        near_misses_earth=_sum(_earth(near), "near_misses"),
+        approaches=_sum(yearly, "approaches"),
+        approaches_earth=_sum(_earth(yearly), "approaches"),
+        years=pc.count_distinct(yearly["year"]).as_py(),
+        first_year=years["min"].as_py(),
+        last_year=years["max"].as_py(),
+        verdict=snapshot.verdict if up_to_date else "incomplete",
+        reasons=[
+            *([] if up_to_date else ["totals not computed for these page sets"]),
+            *(f"{finding.reason}: {finding.count}" for finding in snapshot.findings),
+        ],
+        up_to_date=up_to_date,
+    )
+
+
+def _earth(rows: pa.Table) -> pa.Table:
+    return rows.filter(pc.equal(rows["orbiting_body"], EARTH))
+
+
+def _sum(rows: pa.Table, column: str) -> int:
+    return pc.sum(rows[column], min_count=0).as_py() or 0

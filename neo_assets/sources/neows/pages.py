@@ -1,0 +1,110 @@
+"""A Browse page as it comes over the wire: what makes a response one, and what it says of itself. Its objects are read
+in `parse`.
+"""
+
+import io
+import json
+from dataclasses import dataclass
+from datetime import datetime
+
+import pyarrow as pa
+from pyarrow import json as arrow_json
+
+from neo_assets.schema.pages import CatalogueStats
+from neo_assets.sources.neows.errors import NotAPage, WrongPage
+
+_ENVELOPE = pa.schema(
+    [
+        ("page", pa.struct([(name, pa.int64()) for name in ("number", "size", "total_elements")])),
+        ("near_earth_objects", pa.list_(pa.struct([]))),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """What a Browse page says of itself; `size` is how many NEOs a full page has, and old pages may not say it."""
+
+    number: int
+    size: int | None
+    total_elements: int
+    neos: int
+
+
+def read_stats(body: bytes, fetched_at: datetime) -> CatalogueStats:
+    """Read a response of `/stats`.
+
+    Raises:
+        NotAPage: it is not one.
+    """
+    try:
+        stats = json.loads(body)
+        return CatalogueStats(fetched_at, int(stats["near_earth_object_count"]), int(stats["close_approach_count"]))
+    except (ValueError, TypeError, KeyError):
+        raise NotAPage("the response of /stats lacks near_earth_object_count or close_approach_count") from None
+
+
+def read_envelope(body: bytes, number: int) -> tuple[int, int]:
+    """Check that a body is Browse page `number`, whole.
+
+    Returns:
+        The NEOs on the page, and the NEOs in the catalogue (`page.total_elements`).
+
+    Raises:
+        NotAPage: the body is empty, HTML, cut short, or other JSON.
+        WrongPage: it is another page than the one asked for.
+    """
+    try:
+        envelope = envelope_of(body)
+    except NotAPage as error:
+        raise NotAPage(f"page {number}: the response {error}") from None
+    if envelope.number != number:
+        raise WrongPage(f"page {number} was asked for and page {envelope.number} came")
+    return envelope.neos, envelope.total_elements
+
+
+def envelope_of(body: bytes) -> Envelope:
+    """What a body says of itself, as whichever Browse page it is.
+
+    Raises:
+        NotAPage: it is none; the message begins with the verb.
+    """
+    if not body.strip():
+        raise NotAPage("is empty")
+    if body.lstrip()[:1] != b"{":
+        start = " ".join(body[:60].decode(errors="replace").rstrip("\ufffd").split())
+        is_text = start.isprintable() and "\ufffd" not in start
+        raise NotAPage(f"is not JSON: {start if is_text else 'binary data'}")
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise NotAPage(f"is not UTF-8 ({error})") from None
+    options = arrow_json.ParseOptions(
+        explicit_schema=_ENVELOPE, unexpected_field_behavior="ignore", newlines_in_values=True
+    )
+    try:
+        table = arrow_json.read_json(
+            io.BytesIO(body), arrow_json.ReadOptions(use_threads=False, block_size=len(body) + 1), options
+        )
+    except pa.ArrowInvalid as error:
+        if envelope := _with_odd_entries(body):
+            return envelope
+        raise NotAPage(f"is cut short or not a Browse page ({error})") from None
+    row = table.slice(0, 1).select(["page"]).to_pylist()[0]["page"]
+    objects = table.column("near_earth_objects")
+    if table.num_rows != 1 or not row or row["number"] is None or row["total_elements"] is None or objects.null_count:
+        raise NotAPage("is not a Browse page: it lacks page or near_earth_objects")
+    return Envelope(row["number"], row["size"], row["total_elements"], len(objects[0]))
+
+
+def _with_odd_entries(body: bytes) -> Envelope | None:
+    """The envelope of a page with entries that are no objects: those are for the quarantine, the page is one."""
+    try:
+        document = json.loads(body)
+        page, entries = document["page"], document["near_earth_objects"]
+        number, size, total_elements = page["number"], page.get("size"), page["total_elements"]
+        numbers = [number, total_elements, *([] if size is None else [size])]
+        whole = isinstance(entries, list) and all(type(one) is int for one in numbers)  # and not bool, which is an int
+        return Envelope(number, size, total_elements, len(entries)) if whole else None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None

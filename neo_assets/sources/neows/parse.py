@@ -1,0 +1,327 @@
+"""Objects of Browse pages read into tables: numbers as numbers, closest approaches found, unreadable objects put aside.
+
+Reads with pyarrow's JSON reader, many pages at a time. What makes a response a page is checked in `pages`.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import json as arrow_json
+
+from neo_assets.schema.pages import Page, StoredPage
+from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS, NEO_SIGHTINGS, QUARANTINE
+
+# Bodies are read together up to this size: enough for all cores, little enough to keep memory flat.
+_BATCH_BYTES = 16 << 20
+_BLOCK_BYTES = 2 << 20
+
+_TEXT = pa.string()
+_APPROACH = pa.struct(
+    {
+        "close_approach_date": _TEXT,
+        "epoch_date_close_approach": pa.int64(),
+        "relative_velocity": pa.struct({"kilometers_per_second": _TEXT}),
+        "miss_distance": pa.struct({"astronomical": _TEXT, "kilometers": _TEXT}),
+        "orbiting_body": _TEXT,
+    }
+)
+_DIAMETER = pa.struct({"estimated_diameter_min": pa.float64(), "estimated_diameter_max": pa.float64()})
+_NEO = pa.struct(
+    {
+        "id": _TEXT,
+        "neo_reference_id": _TEXT,
+        "name": _TEXT,
+        "name_limited": _TEXT,
+        "designation": _TEXT,
+        "nasa_jpl_url": _TEXT,
+        "absolute_magnitude_h": pa.float64(),
+        "estimated_diameter": pa.struct({"meters": _DIAMETER}),
+        "is_potentially_hazardous_asteroid": pa.bool_(),
+        "close_approach_data": pa.list_(_APPROACH),
+        "orbital_data": pa.struct(
+            {
+                "first_observation_date": _TEXT,
+                "last_observation_date": _TEXT,
+                "observations_used": pa.int64(),
+                "orbital_period": _TEXT,
+            }
+        ),
+    }
+)
+_PAGE = pa.schema({"near_earth_objects": pa.list_(_NEO)})
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """The tables that some pages give, in the order of pages and places on them.
+
+    Each object stands once in the first two; `neo_sightings` has its older copies too.
+    """
+
+    neo_records: pa.Table
+    close_approaches: pa.Table
+    neo_sightings: pa.Table
+    quarantine: pa.Table
+
+
+class _Unreadable(ValueError):
+    """Something in a batch cannot be read; which object it is in is not known yet."""
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """The objects of some pages; `neo` says for each approach which row of `records` it belongs to."""
+
+    records: pa.Table
+    approaches: pa.Table
+    neo: pa.Array
+    sightings: pa.Table
+
+
+def parse(pages: Iterable[Page | StoredPage]) -> Parsed:
+    """Read pages into tables.
+
+    An object that cannot be read goes to the quarantine, whole: with one approach unknown its closest approach would be
+    unknown too. Of an object that stands on several of the pages, the copy fetched last counts.
+
+    Raises:
+        ValueError: a body is not JSON at all; stored pages were checked when they were fetched, so this one is damaged.
+    """
+    batches: list[_Batch] = []
+    rejected: list[dict[str, Any]] = []
+    for chunk in _chunks(pages):
+        for part, bad in _read_or_split(chunk):
+            batches.extend(part)
+            rejected.extend(bad)
+    merged = _merge(batches)
+    return Parsed(
+        merged.records,
+        merged.approaches,
+        merged.sightings,
+        pa.Table.from_pylist(rejected, schema=QUARANTINE.schema),
+    )
+
+
+def _chunks(pages: Iterable[Page | StoredPage]) -> Iterator[list[Page | StoredPage]]:
+    chunk: list[Page | StoredPage] = []
+    size = 0
+    for page in pages:
+        chunk.append(page)
+        size += len(page.body)
+        if size >= _BATCH_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def _read_or_split(chunk: list[Page | StoredPage]) -> Iterator[tuple[list[_Batch], list[dict[str, Any]]]]:
+    """Read pages together; where something is unreadable, page by page; where it still is, object by object."""
+    try:
+        yield [_read([(page, page.body) for page in chunk])], []
+    except (_Unreadable, pa.ArrowInvalid):
+        if len(chunk) > 1:
+            for page in chunk:
+                yield from _read_or_split([page])
+        else:
+            yield _read_each_object(chunk[0])
+
+
+def _read_each_object(page: Page | StoredPage) -> tuple[list[_Batch], list[dict[str, Any]]]:
+    batches, rejected = [], []
+    for index, record in enumerate(json.loads(bytes(page.body))["near_earth_objects"]):
+        text = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+        text = text.encode(errors="backslashreplace").decode()  # half a surrogate pair stays the escape that it was
+        try:
+            if not isinstance(record, dict):
+                raise _Unreadable("not an object")
+            batches.append(_read([(page, b'{"near_earth_objects":[' + text.encode() + b"]}")]))
+        except (_Unreadable, pa.ArrowInvalid) as error:
+            rejected.append({"page": page.number, "index": index, "reason": str(error), "record": text})
+    return batches, rejected
+
+
+def _read(bodies: list[tuple[Page | StoredPage, bytes | pa.Buffer]]) -> _Batch:
+    # A line a page; a line feed inside a body can only be white space, as JSON strings have none.
+    lines = b"\n".join(bytes(body).replace(b"\n", b" ") for _, body in bodies)
+    longest = max(len(body) for _, body in bodies)
+    table = arrow_json.read_json(
+        pa.BufferReader(lines),
+        arrow_json.ReadOptions(block_size=max(_BLOCK_BYTES, 2 * longest)),
+        arrow_json.ParseOptions(explicit_schema=_PAGE, unexpected_field_behavior="ignore"),
+    )
+    if table.num_rows != len(bodies):
+        raise _Unreadable("not one JSON object")
+    per_page = table.column("near_earth_objects").combine_chunks()
+    neos = pc.list_flatten(per_page)
+    if neos.null_count:
+        raise _Unreadable("not an object")
+    page_of = pc.list_parent_indices(per_page)
+    neo_id = _required("id", pc.coalesce(_get(neos, "id"), _get(neos, "neo_reference_id")))
+    approaches, neo = _approaches(neos, neo_id)
+    return _Batch(_records(neos, neo_id, approaches, neo), approaches, neo, _sightings(neos, neo_id, page_of, bodies))
+
+
+def _approaches(neos: pa.StructArray, neo_id: pa.Array) -> tuple[pa.Table, pa.Array]:
+    """The approaches of all objects, and for each the row of its object."""
+    lists = _get(neos, "close_approach_data")
+    flat = pc.list_flatten(lists)
+    neo = pc.list_parent_indices(lists)
+    if flat.null_count:
+        raise _Unreadable("close_approach_data: not an object")
+
+    def number(*path: str) -> pa.Array:
+        name = ".".join(("close_approach_data", *path))
+        return _required(name, _cast(name, _get(flat, *path), pa.float64()))
+
+    def plain(name: str, to: pa.DataType) -> pa.Array:
+        full = f"close_approach_data.{name}"
+        return _required(full, _cast(full, _get(flat, name), to))
+
+    columns = [
+        neo_id.take(neo),
+        plain("epoch_date_close_approach", pa.timestamp("ms", "UTC")),
+        plain("close_approach_date", pa.date32()),
+        plain("orbiting_body", _TEXT),
+        number("miss_distance", "astronomical"),
+        number("miss_distance", "kilometers"),
+        number("relative_velocity", "kilometers_per_second"),
+    ]
+    return pa.Table.from_arrays(columns, schema=CLOSE_APPROACHES.schema), neo
+
+
+def _records(neos: pa.StructArray, neo_id: pa.Array, approaches: pa.Table, neo: pa.Array) -> pa.Table:
+    closest = _closest(approaches, neo, len(neos))
+
+    def text(name: str) -> pa.Array:
+        return _get(neos, name)
+
+    def diameter(name: str) -> pa.Array:
+        return _finite(f"estimated_diameter.meters.{name}", _get(neos, "estimated_diameter", "meters", name))
+
+    def orbital(name: str, to: pa.DataType) -> pa.Array:
+        return _cast(f"orbital_data.{name}", _get(neos, "orbital_data", name), to)
+
+    columns = [
+        neo_id,
+        _required("neo_reference_id", text("neo_reference_id")),
+        _required("name", text("name")),
+        text("name_limited"),
+        text("designation"),
+        text("nasa_jpl_url"),
+        _finite("absolute_magnitude_h", _get(neos, "absolute_magnitude_h")),
+        _get(neos, "is_potentially_hazardous_asteroid"),
+        diameter("estimated_diameter_min"),
+        diameter("estimated_diameter_max"),
+        closest["miss_distance_km"].combine_chunks(),
+        closest["close_approach_date"].combine_chunks(),
+        closest["relative_velocity_km_s"].combine_chunks(),
+        orbital("first_observation_date", pa.date32()),
+        orbital("last_observation_date", pa.date32()),
+        orbital("observations_used", pa.int64()),
+        orbital("orbital_period", pa.float64()),
+    ]
+    return pa.Table.from_arrays(columns, schema=NEO_RECORDS.schema)
+
+
+def _closest(approaches: pa.Table, neo: pa.Array, neos: int) -> pa.Table:
+    """For each object its approach of smallest miss distance, the earliest on a tie; a row of nulls where it has
+    none.
+    """
+    keyed = pa.table({"neo": neo, "km": approaches["miss_distance_km"], "at": approaches["close_approach_at"]})
+    order = pc.sort_indices(keyed, [("neo", "ascending"), ("km", "ascending"), ("at", "ascending")])
+    of = neo.take(order)
+    if not len(of):
+        return approaches.take(pa.nulls(neos, pa.int64()))
+    starts = pa.concat_arrays([pa.array([True]), pc.not_equal(of[1:], of[:-1])])
+    return approaches.take(order.filter(starts).take(pc.index_in(pa.array(range(neos), neo.type), of.filter(starts))))
+
+
+def _sightings(
+    neos: pa.StructArray, neo_id: pa.Array, page_of: pa.Array, bodies: list[tuple[Page | StoredPage, bytes | pa.Buffer]]
+) -> pa.Table:
+    found = pc.extract_regex(_get(neos, "name"), r"\((?P<designation>[^()]+)\)\s*$")
+    pages = pa.array([page.number for page, _ in bodies], pa.int32())
+    times = pa.array([page.fetched_at for page, _ in bodies], NEO_SIGHTINGS.schema.field("fetched_at").type)
+    counted = pa.repeat(True, len(neos))
+    columns = [
+        neo_id,
+        pc.coalesce(_get(found, "designation"), neo_id),
+        pages.take(page_of),
+        times.take(page_of),
+        counted,
+    ]
+    return pa.Table.from_arrays(columns, schema=NEO_SIGHTINGS.schema)
+
+
+def _merge(batches: list[_Batch]) -> _Batch:
+    """All batches as one, without the copies of objects that stand in them more than once."""
+    rows = 0
+    neo: list[pa.Array] = []
+    for batch in batches:
+        neo.append(pc.add(batch.neo, pa.scalar(rows, pa.int64())))
+        rows += batch.records.num_rows
+    merged = _Batch(
+        pa.concat_tables([NEO_RECORDS.schema.empty_table(), *(batch.records for batch in batches)]),
+        pa.concat_tables([CLOSE_APPROACHES.schema.empty_table(), *(batch.approaches for batch in batches)]),
+        pa.chunked_array(neo, pa.int64()),
+        pa.concat_tables([NEO_SIGHTINGS.schema.empty_table(), *(batch.sightings for batch in batches)]),
+    )
+    kept = _last_copies(merged.sightings)
+    if kept is None:
+        return merged
+    of_kept = kept.take(merged.neo)
+    counted = NEO_SIGHTINGS.schema.get_field_index("is_counted")
+    return _Batch(
+        merged.records.filter(kept),
+        merged.approaches.filter(of_kept),
+        merged.neo.filter(of_kept),
+        merged.sightings.set_column(counted, NEO_SIGHTINGS.schema.field(counted), kept),
+    )
+
+
+def _last_copies(sightings: pa.Table) -> pa.Array | None:
+    """Which rows to keep so that no id and no principal designation stands twice: those fetched last. None: all."""
+    if all(
+        pc.count_distinct(sightings[name]).as_py() == sightings.num_rows for name in ("neo_id", "principal_designation")
+    ):
+        return None
+    placed = sightings.append_column("row", pa.array(range(sightings.num_rows)))
+    order = pc.sort_indices(placed, [(name, "descending") for name in ("fetched_at", "page", "row")]).to_pylist()
+    ids = sightings["neo_id"].to_pylist()
+    designations = sightings["principal_designation"].to_pylist()
+    kept = [True] * len(ids)
+    seen: set[str] = set()
+    for row in order:
+        kept[row] = ids[row] not in seen and f"({designations[row]})" not in seen
+        seen.update((ids[row], f"({designations[row]})"))
+    return pa.array(kept)
+
+
+def _get(array: pa.StructArray, *path: str) -> pa.Array:
+    """A field of a struct array; null where any struct on the way is null."""
+    return pc.struct_field(array, list(path))
+
+
+def _cast(name: str, values: pa.Array, to: pa.DataType) -> pa.Array:
+    try:
+        cast = pc.cast(values, to)
+    except pa.ArrowInvalid as error:
+        raise _Unreadable(f"{name}: {error}") from None
+    return _finite(name, cast) if pa.types.is_floating(to) else cast
+
+
+def _finite(name: str, values: pa.Array) -> pa.Array:
+    if pc.all(pc.is_finite(values)).as_py() is False:
+        raise _Unreadable(f"{name}: not a finite number")
+    return values
+
+
+def _required(name: str, values: pa.Array) -> pa.Array:
+    if values.null_count:
+        raise _Unreadable(f"{name}: missing")
+    return values

@@ -1,0 +1,291 @@
+"""The `neo` command at its own seam: what it prints where, its exit codes, and what it says of wrong input."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from neo_assets.cli import main as cli
+from neo_assets.lake.storage import Storage
+from neo_assets.settings import ALLOWED
+from neo_assets.sources.simulator.catalogue import Catalogue
+from neo_assets_tests.integration.harness import (
+    PATIENCE_S,
+    Ended,
+    Place,
+    changed,
+    counted,
+    fingerprints,
+    listening,
+    place,
+)
+from neo_assets_tests.s3_server import VERSIONED
+
+Neo = Callable[..., Ended]
+
+TOTALS = {
+    *("source", "pages", "page_sets", "neos", "near_misses", "near_misses_earth", "approaches", "approaches_earth"),
+    "years",
+}
+
+
+@dataclass
+class Here:
+    """A directory where `neo` is run in this process."""
+
+    path: Path
+    neo: Neo
+    lake: Storage
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, neo: Neo) -> Here:
+    directory = tmp_path / "here"
+    directory.mkdir()
+    monkeypatch.chdir(directory)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+    return Here(directory, neo, Storage("data/lake"))
+
+
+@pytest.fixture(params=["disk", "s3"])
+def anywhere(request: pytest.FixtureRequest, here: Here, monkeypatch: pytest.MonkeyPatch) -> Here:
+    """Such a directory, its lake being where no setting says otherwise, and again on S3."""
+    if request.param == "s3":
+        here.lake = Storage(request.getfixturevalue("s3").new_lake(VERSIONED))
+        monkeypatch.setenv("NEO_LAKE", here.lake.root)
+    return here
+
+
+def one_line(ended: Ended) -> str:
+    """The one line that a command says that cannot do its work."""
+    assert ended.out == ""
+    assert "Traceback" not in ended.err
+    [line] = ended.err.splitlines()
+    return line
+
+
+class TestHelp:
+    """What a newcomer reads first."""
+
+    def test_it_names_every_command_and_every_setting_with_what_it_may_be(self, here: Here) -> None:
+        ended = here.neo("--help")
+        assert ended.code == 0
+        for command in ("run", "totals", "simulate"):
+            assert re.search(rf"^  {command} +\S", ended.out, re.MULTILINE)
+        for name, allowed in ALLOWED.items():
+            assert re.search(rf"^ +{name} +{re.escape(allowed)}", ended.out, re.MULTILINE)
+        assert "embedded simulator" in ended.out
+
+    def test_no_line_is_cut_off(self, here: Here) -> None:
+        for arguments in (["--help"], ["run", "--help"], ["totals", "--help"], ["simulate", "--help"]):
+            assert not re.search(r"\w\.\.\.$", here.neo(*arguments).out, re.MULTILINE)
+
+    def test_every_option_of_every_command_is_explained(self, here: Here) -> None:
+        for command in cli.neo.commands.values():
+            for parameter in command.params:
+                assert getattr(parameter, "help", None), f"{command.name} {parameter.name}"
+            assert command.help
+
+    def test_it_answers_without_dagster_pyarrow_or_duckdb(self) -> None:
+        script = (
+            "import sys; sys.argv = ['neo', '--help']\nfrom neo_assets.cli.main import main\n"
+            "try: main()\nexcept SystemExit: pass\n"
+            "print(sorted({'dagster', 'pyarrow', 'duckdb', 'httpx'} & sys.modules.keys()), file=sys.stderr)"
+        )
+        ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        assert ended.stdout.startswith("Usage: neo ")
+        assert ended.stderr.strip() == "[]"
+
+
+class TestRun:
+    """`neo run` on the embedded simulator."""
+
+    def test_only_the_table_goes_to_standard_output_and_progress_to_standard_error(self, anywhere: Here) -> None:
+        ended = anywhere.neo("run", NEO_PAGES=2, NEO_PAGES_PER_SET=1)
+        assert ended.code == 0
+        assert re.fullmatch(r"([A-Z][\w' ]+? {2,}\S.*\n)+", ended.out)
+        for name in (
+            "Source",
+            "Pages",
+            "NEOs",
+            "Near misses",
+            "Approaches",
+            "Snapshot",
+            "Years",
+            "Files",
+            "Dagster's UI",
+        ):
+            assert re.search(rf"^{name} ", ended.out, re.MULTILINE)
+        assert re.search(r"^Source +simulator", ended.out)
+        assert re.search(rf"^Files +{re.escape(anywhere.lake.root)}$", ended.out, re.MULTILINE)
+        first, *sets = ended.err.splitlines()
+        assert first.startswith("Gathering 2 pages in 2 page sets from the embedded simulator into ")
+        assert [line.split(":")[0] for line in sets] == [
+            "[1/2] page set 00000-00000",
+            "[2/2] page set 00001-00001",
+        ]
+        assert all("1 page fetched, 0 reused" in line for line in sets)
+
+    def test_the_second_run_fetches_and_writes_nothing_but_the_totals(self, anywhere: Here) -> None:
+        first = anywhere.neo("run", NEO_PAGES=2)
+        before = fingerprints(anywhere.lake)
+        second = anywhere.neo("run", NEO_PAGES=2)
+        assert (second.code, second.out) == (0, first.out)
+        assert anywhere.neo("totals", NEO_PAGES=2).out == first.out
+        assert "page set 00000-00001: up to date" in second.err
+        after = fingerprints(anywhere.lake)
+        assert [name for name in changed(before, after) if "page_set=" in name or "raw_pages" in name] == []
+        assert {name: digest for name, (digest, _) in before.items()} == {n: d for n, (d, _) in after.items()}
+
+    def test_nothing_is_left_outside_data_and_the_ledger_of_requests(self, here: Here, tmp_path: Path) -> None:
+        """Without a `dagster.yaml` too, where Dagster would write telemetry to the user's home."""
+        here.neo("run", NEO_PAGES=1)
+        assert [path.name for path in tmp_path.iterdir()] == ["here"]
+        assert [path.name for path in here.path.iterdir()] == ["data"]
+        assert {path.name for path in (here.path / "data").iterdir()} == {"dagster", "lake"}
+
+    def test_settings_are_read_from_a_file_beside_and_the_lake_is_where_they_say(self, here: Here) -> None:
+        (here.path / ".env").write_text("NEO_PAGES=1\nNEO_LAKE=from-file/lake\n")
+        assert "1 in 1 of 1 page sets" in here.neo("run").out
+        assert (here.path / "from-file/lake/gold/total_near_misses/data.parquet").is_file()
+        assert not (here.path / "data/lake").exists()
+
+
+class TestTotals:
+    """`neo totals`."""
+
+    def test_they_are_one_json_object_that_agrees_with_the_objects(self, anywhere: Here) -> None:
+        anywhere.neo("run", NEO_PAGES=2)
+        ended = anywhere.neo("totals", "--json", NEO_PAGES=2)
+        assert ended.code == 0
+        assert ended.err == ""
+        assert ended.out.count("\n") == 1
+        totals = json.loads(ended.out)
+        assert totals.keys() >= TOTALS
+        expected = {"source": "simulator", "pages": 2, "page_sets": 1} | counted(Catalogue(), 40)
+        assert totals.items() >= expected.items()
+        assert "2 in 1 of 2 page sets" in anywhere.neo("totals", NEO_PAGES=4).out, "less than is asked for is said"
+
+    def test_before_any_run_they_are_missing_in_one_line(self, anywhere: Here) -> None:
+        ended = anywhere.neo("totals")
+        assert ended.code == 1
+        assert re.match(r"Error: .*run `neo run`", one_line(ended))
+        assert list(anywhere.path.iterdir()) == []
+        assert anywhere.lake.files("") == []
+
+
+class TestWrongSettings:
+    """One line that names variable, value and what is allowed, before anything runs."""
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("NEO_PAGES", "0"),
+            ("NEO_PAGES", "many"),
+            ("NEO_PAGES_PER_SET", "-1"),
+            ("NEO_LAKE", "ftp://somewhere"),
+            ("NEOWS_BASE_URL", "api.nasa.gov"),
+            ("NEO_REQUESTS_PER_HOUR", "0"),
+            ("NEO_REQUESTS_PER_SECOND", "nan"),
+            ("NEO_RAW_MAX_AGE_HOURS", "-1"),
+            ("NEO_ENGINE", "abacus"),
+        ],
+    )
+    @pytest.mark.parametrize("command", ["run", "totals"])
+    def test_a_wrong_value_is_told(self, here: Here, command: str, name: str, value: str) -> None:
+        ended = here.neo(command, **{name: value})
+        assert ended.code == 2
+        assert one_line(ended) == f"Error: {name}={value} is not allowed: give {ALLOWED[name]}"
+        assert list(here.path.iterdir()) == []
+
+    def test_a_home_of_dagster_that_cannot_be_is_told(self, here: Here) -> None:
+        (here.path / "file").write_text("mine")
+        ended = here.neo("run", DAGSTER_HOME=here.path / "file/home")
+        assert ended.code == 1
+        assert re.match(
+            rf"Error: Dagster's state in {here.path}/file/home cannot be read or written \(Not a directory\): .*"
+            "set DAGSTER_HOME to another place$",
+            one_line(ended),
+        )
+
+    def test_a_wrong_key_is_not_repeated(self, here: Here) -> None:
+        ended = here.neo("run", NASA_API_KEYS="not a key")
+        assert ended.code == 2
+        assert "not a key" not in one_line(ended)
+
+    def test_another_server_needs_a_key(self, here: Here) -> None:
+        ended = here.neo("run", NEOWS_BASE_URL="http://127.0.0.1:9/neo/rest/v1")
+        assert ended.code == 2
+        assert "set NASA_API_KEYS too" in one_line(ended)
+
+    def test_an_unknown_command_or_option_is_told(self, here: Here) -> None:
+        assert here.neo("rnu").code == 2
+        ended = here.neo("run", "--fast")
+        assert ended.code == 2
+        assert "Traceback" not in ended.err
+
+
+class TestSimulate:
+    """`neo simulate`, as a process of its own, and `neo run` against it."""
+
+    def test_what_it_serves_is_gathered_like_nasas(self, tmp_path: Path, here: Here) -> None:
+        at: Place = place(tmp_path / "simulator")
+        server = at.start("neo", "simulate", "--port", 0, "--neos", 50)
+        try:
+            deadline = time.monotonic() + PATIENCE_S
+            while not (url := re.search(r"http://127\.0\.0\.1:\d+/neo/rest/v1", server.said())):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            assert "50 NEOs" in server.said()
+            browsed = httpx.get(f"{url[0]}/neo/browse", headers={"X-Api-Key": "any"}, timeout=60).json()
+            assert browsed["page"]["total_elements"] == 50
+            ended = here.neo(
+                "run", NEOWS_BASE_URL=url[0], NASA_API_KEYS="any-key-will-do", NEO_PAGES=3, NEO_REQUESTS_PER_SECOND=100
+            )
+            assert ended.code == 0
+            assert f"from {url[0]}" in ended.err
+            assert re.search(r"^Source +simulator", ended.out)
+            settings = {"NEO_PAGES": 3, "NASA_API_KEYS": "any-key-will-do", "NEOWS_BASE_URL": url[0]}
+            totals = json.loads(here.neo("totals", "--json", **settings).out)
+            assert totals.items() >= counted(Catalogue(neos=50), 50).items()
+        finally:
+            ended = server.interrupt()
+        assert ended.code == 0
+        assert ended.err == ""
+        assert list(at.path.iterdir()) == []
+
+    def test_a_busy_port_is_refused_in_one_line(self, here: Here) -> None:
+        with listening() as busy:
+            port = busy.getsockname()[1]
+            ended = here.neo("simulate", "--port", str(port))
+        assert ended.code == 1
+        assert re.match(rf"Error: cannot listen on 127\.0\.0\.1.{port}: .*give another --port", one_line(ended))
+
+
+def test_ctrl_c_is_not_lost_where_python_drops_exceptions(
+    neo: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Thing:
+        pass
+
+    def lose() -> None:
+        thing = Thing()
+        _ = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGINT))
+        del thing
+        time.sleep(30)
+        raise AssertionError("it waited to the end")
+
+    monkeypatch.setattr(cli.Settings, "load", lose)
+    ended = neo("totals")
+    assert ended.code == 130
+    assert ended.err.strip() == "Stopped. What was stored is kept; the same command goes on from there."

@@ -1,0 +1,357 @@
+"""`neo run` from within: what is fetched, kept and skipped when page sets fail, and when a run is stopped or
+repeated.
+"""
+
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.instance import InstanceRef
+from dagster._core.utils import make_new_run_id
+from starlette.responses import JSONResponse, Response
+
+from neo_assets.cli.runner import Runner
+from neo_assets.lake import layout, raw_pages
+from neo_assets.lake.storage import LakeError, LakeLacks, Storage
+from neo_assets.pipeline import totals as summary
+from neo_assets.pipeline.staleness import up_to_date
+from neo_assets.schema.page_sets import page_set_keys, pages_of
+from neo_assets.schema.tables import CLOSE_APPROACHES, RAW_PAGE_INDEX, TABLES, YEARLY_APPROACHES, Table
+from neo_assets.settings import Settings
+from neo_assets.sources.neows.errors import PagesMissing
+from neo_assets.sources.simulator.catalogue import to_json
+from neo_assets_tests.integration.harness import (
+    KEY,
+    PATIENCE_S,
+    SIX_PAGES,
+    Faulty,
+    changed,
+    copy,
+    counted,
+    fingerprints,
+    no_answer,
+    place,
+    serving,
+)
+
+SETS = ["00000-00001", "00002-00003"]
+STARTED = dg.DagsterRunStatus.STARTED
+
+Run = Callable[..., dict[str, Exception]]
+
+
+@pytest.fixture
+def lake(lake: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Storage:
+    monkeypatch.chdir(place(tmp_path / "here", "dagster.yaml").path)
+    return lake
+
+
+@pytest.fixture(scope="module")
+def everything_gathered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A place with everything in its lake, not to be changed."""
+    at = place(tmp_path_factory.mktemp("gathered") / "here", "dagster.yaml", NEO_PAGES=4)
+    with serving(Faulty()) as url:
+        ended = at.neo("run", NEOWS_BASE_URL=url, NASA_API_KEYS=KEY, NEO_REQUESTS_PER_SECOND=1000)
+    assert ended.code == 0, ended.err
+    return at.path
+
+
+@pytest.fixture
+def gathered(everything_gathered: Path, lake: Storage) -> Storage:
+    """A lake with everything in it."""
+    shutil.copytree(everything_gathered / "data/dagster", Path.cwd() / "data/dagster")
+    return copy(Storage(str(everything_gathered / "data/lake")), lake)
+
+
+@pytest.fixture
+def neows() -> Faulty:
+    return Faulty()
+
+
+@pytest.fixture
+def settings(lake: Storage, neows: Faulty) -> Iterator[Callable[..., Settings]]:
+    with serving(neows) as url:
+
+        def settings(**values: Any) -> Settings:
+            values = {"pages": 4, "nasa_api_keys": KEY, "base_url": url, "requests_per_second": 1000} | values
+            return Settings(_env_file=None, lake=lake.root, **values)  # type: ignore[call-arg]
+
+        yield settings
+
+
+@pytest.fixture
+def run(settings: Callable[..., Settings]) -> Run:
+    return lambda **values: everything(settings(**values))
+
+
+def everything(settings: Settings) -> list[str]:
+    """What `neo run` does; returns the page sets that failed."""
+    with Runner(settings) as runner:
+        failed = runner.refresh()
+        runner.total()
+    return failed
+
+
+def gone() -> Response:
+    return JSONResponse({"code": 404, "http_error": "NOT_FOUND", "error_message": "gone"}, status_code=404)
+
+
+def totals(lake: Storage, pages: int = 4) -> dict[str, Any]:
+    return vars(summary.summarize(lake, page_set_keys(pages, 2)))
+
+
+def test_every_page_is_asked_for_once_and_the_totals_agree(lake: Storage, neows: Faulty, run: Run) -> None:
+    assert run() == {}
+    assert sorted(neows.asked) == list(range(4))
+    assert totals(lake).items() >= counted(SIX_PAGES, 80).items()
+
+
+def test_a_page_set_that_fails_holds_up_no_other(
+    lake: Storage, neows: Faulty, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    neows.answers[1] = gone
+    assert list(run()) == [SETS[0]]
+    assert re.search(r"\[1/2\] page set 00000-00001: .*FAILED: 1 of 2 pages could not be had", capsys.readouterr().err)
+    assert totals(lake)["page_sets"] == 1
+    assert totals(lake)["neos"] == 40
+
+
+def test_the_next_run_asks_for_what_is_missing_only(lake: Storage, neows: Faulty, run: Run) -> None:
+    neows.answers[3] = gone
+    run()
+    before = fingerprints(lake)
+    neows.mend()
+    assert run() == {}
+    assert neows.asked == [3]
+    assert not [name for name in changed(before, fingerprints(lake)) if SETS[0] in name]
+    assert totals(lake).items() >= counted(SIX_PAGES, 80).items()
+
+
+def test_page_sets_that_are_up_to_date_are_skipped(
+    gathered: Storage, neows: Faulty, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run() == {}
+    assert neows.asked == []
+    assert capsys.readouterr().err.count(": up to date") == 2
+
+
+class Overtaken(Storage):
+    """A lake in which, once, another process does something when this one is about to write a file."""
+
+    def __init__(self, root: str, before: str, other: Callable[[], object]) -> None:
+        super().__init__(root)
+        self.before, self.other = before, [other]
+
+    def write(self, path: str, data: Any) -> str:
+        if self.other and path == self.before:
+            self.other.pop()()
+        return super().write(path, data)
+
+
+@pytest.mark.parametrize("table", [RAW_PAGE_INDEX, CLOSE_APPROACHES, YEARLY_APPROACHES], ids=lambda table: table.name)
+def test_two_runs_on_one_set_end_with_one_consistent_set_wherever_one_overtakes_the_other(
+    gathered: Storage, neows: Faulty, settings: Callable[..., Settings], table: Table
+) -> None:
+    """The catalogue moves between the two, so that what they write differs."""
+
+    def other_run() -> None:
+        neows.catalogue = SIX_PAGES.inserted(7)
+        neows.app = neows.knowing([KEY])
+        everything(again)
+
+    again = settings(raw_max_age_hours=0)
+    lake = Overtaken(gathered.root, layout.table_file(table, SETS[0]), other_run)
+    with Runner(again, lake) as runner:
+        assert runner.refresh() == {}
+        runner.total()
+    assert lake.other == []
+    facts = raw_pages.known_facts(gathered, {key: pages_of(key) for key in SETS})
+    assert up_to_date(gathered, facts) == set(SETS)
+    assert totals(gathered)["up_to_date"]
+
+
+def test_a_page_that_is_damaged_is_asked_for_again(
+    gathered: Storage, neows: Faulty, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = "bronze/raw_pages/page-00003.json.zst"
+    whole = gathered.read(page).to_pybytes()
+    gathered.write(page, whole[:1000] + bytes([whole[1000] ^ 1]) + whole[1001:])
+    assert run() == {}
+    assert neows.asked == [3]
+    assert capsys.readouterr().err.count("page 3 is damaged in the lake and is fetched again") == 1
+    assert totals(gathered).items() >= counted(SIX_PAGES, 80).items()
+
+
+@pytest.mark.parametrize("table", [table for table in TABLES.values() if table.partitioned], ids=lambda one: one.name)
+def test_tables_that_are_lost_are_made_again_without_asking(
+    gathered: Storage, neows: Faulty, run: Run, table: Table
+) -> None:
+    lost = layout.table_file(table, SETS[1])
+    content = gathered.read(lost)
+    gathered.delete(lost)
+    assert run() == {}
+    assert neows.asked == []
+    assert gathered.read(lost) == content
+
+
+def test_landed_objects_are_made_again_where_they_are_not_up_to_date(
+    gathered: Storage, neows: Faulty, run: Run, settings: Callable[..., Settings], capsys: pytest.CaptureFixture[str]
+) -> None:
+    gathered.write("landing/a.ndjson", to_json(SIX_PAGES.neo(100)))
+    with Runner(settings()) as runner:
+        assert runner.land().failed == []
+    lost = "gold/near_miss_count/page_set=landed/data.parquet"
+    content = gathered.read(lost)
+    gathered.delete(lost)
+    capsys.readouterr()
+    assert run() == {}
+    assert capsys.readouterr().err.count("landed objects: computed") == 1
+    assert gathered.read(lost) == content
+    assert run() == {}
+    assert "landed objects" not in capsys.readouterr().err
+    assert neows.asked == []
+
+
+def test_page_sets_of_another_size_reuse_the_pages(gathered: Storage, neows: Faulty, run: Run) -> None:
+    assert run(pages_per_set=3) == {}
+    assert neows.asked == []
+
+
+def test_pages_that_are_too_old_are_asked_for_again(gathered: Storage, neows: Faulty, run: Run) -> None:
+    assert run(raw_max_age_hours=0) == {}
+    assert sorted(neows.asked) == list(range(4))
+
+
+def test_a_key_that_is_not_accepted_ends_the_run_at_once(lake: Storage, neows: Faulty, run: Run) -> None:
+    with pytest.raises(PagesMissing, match=r"403 API_KEY_INVALID: the API key is not accepted; check NASA_API_KEYS"):
+        run(nasa_api_keys="another-key-altogether")
+    assert len(neows.asked) <= 2
+    assert fingerprints(lake) == {}
+
+
+def test_page_sets_whose_pages_are_there_go_on_when_no_more_is_to_be_had(
+    gathered: Storage, neows: Faulty, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lost = layout.table_file(YEARLY_APPROACHES, SETS[1])
+    content = gathered.read(lost)
+    for file in (lost, layout.raw_page(0)):
+        gathered.delete(file)
+    assert list(run(pages=6, nasa_api_keys="another-key-altogether")) == [SETS[0], "00004-00005"]
+    assert len(neows.asked) == 1
+    assert gathered.read(lost) == content
+    said = capsys.readouterr().err
+    assert "[2/3] page set 00002-00003: 0 pages fetched, 2 reused" in said
+    assert "[3/3] page set 00004-00005: not asked for" in said
+
+
+def test_a_page_that_is_lost_stops_no_other_page_set_from_being_computed_again(
+    gathered: Storage, settings: Callable[..., Settings]
+) -> None:
+    lost = layout.table_file(YEARLY_APPROACHES, SETS[1])
+    gathered.delete(lost)
+    gathered.delete(layout.raw_page(0))
+    with Runner(settings()) as runner:
+        failed = runner.recompute(SETS)
+    assert {key: type(error) for key, error in failed.items()} == {SETS[0]: LakeLacks}
+    assert gathered.info(lost).is_file
+
+
+def test_nobody_waits_for_the_catalogues_own_count(
+    lake: Storage, neows: Faulty, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(requests_per_hour=4) == {}
+    assert totals(lake).items() >= counted(SIX_PAGES, 80).items()
+    assert "the catalogue's own count is not asked for and not compared" in capsys.readouterr().err
+
+
+def test_a_key_over_its_limit_is_told_apart_from_a_wrong_one(
+    lake: Storage, neows: Faulty, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    limits = iter([lambda: Response("OVER_RATE_LIMIT", status_code=429, headers={"Retry-After": "1"})])
+
+    def over_once() -> Response:
+        answer = next(limits, None)
+        return answer() if answer else Response(status_code=418)
+
+    neows.answers[0] = over_once
+    with pytest.raises(PagesMissing, match="418"):
+        run(pages=2)
+    assert "429 OVER_RATE_LIMIT: over the rate limit" in caplog.text
+    assert "not accepted; check NASA_API_KEYS" not in caplog.text
+
+
+def test_a_run_that_was_killed_is_told_to_dagster_by_the_next(
+    tmp_path: Path, neows: Faulty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would hold a place in Dagster's queue for ever."""
+    at = place(tmp_path / "here", "dagster.yaml", NEO_PAGES=4, NASA_API_KEYS=KEY)
+    neows.answers[3] = lambda: no_answer
+    with serving(neows) as url:
+        killed = at.start("neo", "run", NEOWS_BASE_URL=url, NEO_REQUESTS_PER_SECOND=1)
+        deadline = time.monotonic() + PATIENCE_S
+        while not neows.asked:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        killed.kill()
+        neows.mend()
+        monkeypatch.chdir(at.path)
+        with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(at.path))) as instance:
+            [dead] = instance.get_runs(dg.RunsFilter(statuses=[STARTED]))
+            # As Dagster makes it of the dead one by its run retries: elsewhere, and alive.
+            again = instance.add_run(dg.DagsterRun("page_set", make_new_run_id(), status=STARTED, tags=dead.tags))
+            assert at.neo("run", NEOWS_BASE_URL=url, NEO_REQUESTS_PER_SECOND=100).code == 0
+            statuses = {run.run_id: run.status for run in instance.get_runs()}
+    assert statuses[dead.run_id] == dg.DagsterRunStatus.FAILURE
+    assert [run_id for run_id, status in statuses.items() if status == STARTED] == [again.run_id]
+    assert list(statuses.values()).count(dg.DagsterRunStatus.FAILURE) == 1
+
+
+def test_a_good_lake_survives_a_source_that_breaks_down(gathered: Storage, neows: Faulty, run: Run) -> None:
+    before = fingerprints(gathered)
+    neows.break_down(gone)
+    with pytest.raises(PagesMissing):
+        run(raw_max_age_hours=0)
+    assert fingerprints(gathered) == before
+
+
+def test_a_lake_of_the_other_source_is_refused_and_left_alone(lake: Storage, neows: Faulty, run: Run) -> None:
+    lake.write("lake.json", b'{"source": "nasa"}')
+    with pytest.raises(LakeError, match="holds data from nasa, and simulator is the source now; they do not mix"):
+        run()
+    assert fingerprints(lake).keys() == {"lake.json"}
+
+
+def test_a_key_of_nasa_is_not_spent_on_a_lake_of_the_simulator(lake: Storage) -> None:
+    lake.write("lake.json", b'{"source": "simulator"}')
+    nasas = Settings(_env_file=None, lake=lake.root, nasa_api_keys=KEY)  # type: ignore[call-arg]
+    with pytest.raises(LakeError, match="holds data from simulator, and nasa is the source now"):
+        everything(nasas)
+
+
+def test_ctrl_c_stops_it_in_one_line_and_the_next_run_goes_on(tmp_path: Path, neows: Faulty) -> None:
+    at = place(tmp_path / "here", "dagster.yaml", NEO_PAGES=4, NASA_API_KEYS=KEY)
+
+    def stored() -> set[int]:
+        return {int(path.name[5:10]) for path in at.lake.glob("bronze/raw_pages/page-*.json.zst")}
+
+    neows.answers[3] = lambda: no_answer
+    with serving(neows) as url:
+        run = at.start("neo", "run", NEOWS_BASE_URL=url, NEO_REQUESTS_PER_SECOND=1)
+        deadline = time.monotonic() + PATIENCE_S
+        while 2 not in neows.asked or not stored() >= {0, 1}:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        ended = run.interrupt()
+        kept = stored()
+        neows.mend()
+        again = at.neo("run", NEOWS_BASE_URL=url, NEO_REQUESTS_PER_SECOND=100)
+    assert again.code == 0
+    assert sorted(neows.asked) == sorted(set(range(4)) - kept)
+    assert ended.code == 130
+    assert ended.err.splitlines()[-1] == "Stopped. What was stored is kept; the same command goes on from there."
+    assert "Traceback" not in ended.err

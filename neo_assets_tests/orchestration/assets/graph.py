@@ -1,0 +1,78 @@
+"""The asset graph over a lake and a served simulator, run by Dagster in this process. No assertions here."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+
+from neo_assets.lake.storage import Storage
+from neo_assets.orchestration.assets.bronze import bronze_assets
+from neo_assets.orchestration.assets.gold import gold_assets
+from neo_assets.orchestration.assets.silver import silver_assets
+from neo_assets.orchestration.io_managers import ParquetIOManager, RawPagesIOManager
+from neo_assets.orchestration.partitions import page_sets
+from neo_assets.settings import Settings
+from neo_assets.sources.neows.source import NeoWs
+from neo_assets_tests.conftest import Served
+
+KEY = "a-key-for-the-served-simulator"
+FIRST, SECOND = "00000-00001", "00002-00003"
+
+
+def at(served: Served, **values: Any) -> Settings:
+    """Settings for a served simulator: four pages, two in a set, no pauses between requests."""
+    whole = {"pages": 4, "nasa_api_keys": KEY, "base_url": served.url, "requests_per_second": 1e6} | values
+    return Settings(_env_file=None, **whole)
+
+
+@dataclass
+class Graph:
+    """Every asset over a lake."""
+
+    lake: Storage
+    settings: Settings
+    instance: dg.DagsterInstance = field(default_factory=dg.DagsterInstance.ephemeral)
+
+    def run(
+        self, select: str, first: str | None = None, last: str | None = None, config: dict[str, Any] | None = None
+    ) -> dg.ExecuteInProcessResult:
+        """Materialize assets (names with commas between): of one page set, of a range of them, or of the whole lake.
+
+        `config` is that of `raw_pages`.
+        """
+        sets = page_sets(self.settings.pages, self.settings.pages_per_set)
+        tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
+        return dg.materialize(
+            [*bronze_assets(sets, self.settings), *silver_assets(sets), *gold_assets(sets)],
+            selection=select.split(","),
+            partition_key=None if last else first,
+            tags={name: key for name, key in tags.items() if key} if last else None,
+            run_config={"ops": {"raw_pages": {"config": config}}} if config else None,
+            instance=self.instance,
+            raise_on_error=False,
+            resources={
+                "lake": self.lake,
+                "neows": NeoWs(self.settings),
+                "raw_pages_io": RawPagesIOManager(self.lake),
+                "parquet_io": ParquetIOManager(self.lake),
+            },
+        )
+
+
+def failure(result: dg.ExecuteInProcessResult) -> str:
+    """What the failed step of a run says, without a traceback."""
+    assert not result.success
+    (event,) = result.get_step_failure_events()
+    told = event.step_failure_data.user_failure_data
+    assert told is not None, event.step_failure_data.error
+    return told.description or ""
+
+
+def metadata(result: dg.ExecuteInProcessResult) -> dict[tuple[str, str | None], dict[str, Any]]:
+    """The metadata of each materialization of a run, by asset and page set."""
+    found = {}
+    for event in result.get_asset_materialization_events():
+        one = event.step_materialization_data.materialization
+        values = {name: value.value for name, value in one.metadata.items()}
+        found[one.asset_key.to_user_string(), one.partition] = values
+    return found

@@ -1,0 +1,212 @@
+"""Asset checks: they pass on what the graph makes, and each one notices the damage that it is for."""
+
+from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+import pytest
+
+from neo_assets.definitions import build_defs
+from neo_assets.lake import layout, tables
+from neo_assets.lake.storage import Storage
+from neo_assets.schema.tables import (
+    CLOSE_APPROACHES,
+    NEAR_MISS_COUNT,
+    NEO_RECORDS,
+    QUARANTINE,
+    RAW_PAGE_INDEX,
+    TOTAL_NEAR_MISSES,
+    TOTAL_YEARLY_APPROACHES,
+    YEARLY_APPROACHES,
+    Table,
+)
+from neo_assets.settings import Settings
+from neo_assets.sources.simulator.catalogue import Catalogue
+from neo_assets_tests.integration.harness import copy
+from neo_assets_tests.orchestration.assets.by_hand import gather, pages_from
+
+PAGE_SETS = ["00000-00001", "00002-00003"]
+FIRST = PAGE_SETS[0]
+OF_A_PAGE_SET = {
+    "every_page_is_whole",
+    "catalogue_stood_still",
+    "every_neo_is_read_once",
+    "nothing_is_in_quarantine",
+    "approaches_are_possible",
+    "near_misses_add_up",
+    "years_add_up",
+}
+OF_TOTALS = {"each_neo_counts_once", "every_page_set_is_counted"}
+
+Verdicts = dict[str, bool]
+
+
+class Graph:
+    """A gathered lake, and the checks alone on it."""
+
+    def __init__(self, lake: Storage) -> None:
+        self.lake = lake
+        values: dict[str, Any] = {"lake": lake.root, "pages": 4, "pages_per_set": 2}
+        self.defs = build_defs(Settings(_env_file=None, **values))
+        self.graph = self.defs.resolve_asset_graph()
+
+    def materialize(self, job: str, page_set: str | None = None) -> dg.ExecuteInProcessResult:
+        return self.defs.resolve_job_def(job).execute_in_process(partition_key=page_set)
+
+    def check(self, names: set[str], page_set: str | None = None) -> Verdicts:
+        """Run checks without materializing anything; gives those of one name as one."""
+        keys = [key for key in self.graph.asset_check_keys if key.name in names]
+        job = self.defs.resolve_implicit_global_asset_job_def()
+        alone = job.get_subset(asset_selection=set(), asset_check_selection=set(keys))
+        result = alone.execute_in_process(tags={"dagster/partition": page_set} if page_set else None)
+        verdicts: Verdicts = {}
+        for check in result.get_asset_check_evaluations():
+            verdicts[check.check_name] = verdicts.get(check.check_name, True) and check.passed
+        return verdicts
+
+    def change(self, table: Table, change: Callable[[pa.Table], pa.Table], page_set: str | None = FIRST) -> None:
+        rows = tables.read_table(self.lake, table, page_set)
+        changed = change(rows).cast(table.schema)
+        tables.write_table(self.lake, table, tables.with_origin(changed, tables.made_from(rows)), page_set)
+
+
+@pytest.fixture(scope="module")
+def gathered(tmp_path_factory: pytest.TempPathFactory) -> Storage:
+    """A lake with everything in it, not to be changed."""
+    lake = Storage(str(tmp_path_factory.mktemp("gathered") / "lake"))
+    graph = Graph(lake)
+    for page_set in PAGE_SETS:
+        graph.materialize("page_set", page_set)
+    graph.materialize("totals")
+    return lake
+
+
+@pytest.fixture
+def graph(gathered: Storage, lake: Storage) -> Graph:
+    return Graph(copy(gathered, lake))
+
+
+def replaced(column: str, value: Any) -> Callable[[pa.Table], pa.Table]:
+    """Put a value in a column's first row."""
+
+    def change(rows: pa.Table) -> pa.Table:
+        place = rows.schema.get_field_index(column)
+        values = [value, *rows[column].to_pylist()[1:]]
+        return rows.set_column(place, rows.schema.field(column), pa.array(values, rows.schema.field(column).type))
+
+    return change
+
+
+def nothing_of(rows: pa.Table) -> pa.Table:
+    """The first row once more, with a count of nothing."""
+    return replaced("approaches", 0)(rows.slice(0, 1))
+
+
+def without_the_last(rows: pa.Table) -> pa.Table:
+    return rows.slice(0, rows.num_rows - 1)
+
+
+def test_all_pass_on_what_the_graph_makes_and_run_with_it(lake: Storage) -> None:
+    graph = Graph(lake)
+    for page_set in PAGE_SETS:
+        evaluated = graph.materialize("page_set", page_set).get_asset_check_evaluations()
+        assert {check.check_name: check.passed for check in evaluated} == dict.fromkeys(OF_A_PAGE_SET, True)
+        assert {check.partition for check in evaluated} == {page_set}
+    evaluated = graph.materialize("totals").get_asset_check_evaluations()
+    assert {check.check_name: check.passed for check in evaluated} == dict.fromkeys(
+        [*OF_TOTALS, "snapshot_is_consistent"], True
+    )
+    assert len(evaluated) == 5
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "noticed_by"),
+    [
+        (RAW_PAGE_INDEX, without_the_last, {"every_page_is_whole"}),
+        (RAW_PAGE_INDEX, replaced("neos", 19), {"every_page_is_whole"}),
+        (RAW_PAGE_INDEX, replaced("total_elements", 41_838), {"catalogue_stood_still"}),
+        (NEO_RECORDS, lambda rows: pa.concat_tables([rows, rows.slice(0, 1)]), {"every_neo_is_read_once"}),
+        (NEO_RECORDS, without_the_last, {"every_neo_is_read_once"}),
+        (CLOSE_APPROACHES, replaced("miss_distance_au", -0.1), {"approaches_are_possible"}),
+        (CLOSE_APPROACHES, replaced("miss_distance_km", 1.0), {"approaches_are_possible"}),
+        (CLOSE_APPROACHES, replaced("relative_velocity_km_s", 0.0), {"approaches_are_possible"}),
+        (CLOSE_APPROACHES, replaced("neo_id", "nobody"), {"approaches_are_possible"}),
+        (CLOSE_APPROACHES, without_the_last, {"years_add_up"}),
+        (NEAR_MISS_COUNT, replaced("near_misses", 10_000), {"near_misses_add_up"}),
+        (NEAR_MISS_COUNT, without_the_last, {"near_misses_add_up"}),
+        (YEARLY_APPROACHES, replaced("approaches", 10_000), {"years_add_up"}),
+        (YEARLY_APPROACHES, replaced("orbiting_body", "Pluto"), {"years_add_up"}),
+        (YEARLY_APPROACHES, lambda rows: pa.concat_tables([rows, nothing_of(rows)]), {"years_add_up"}),
+    ],
+)
+def test_damage_to_a_table_of_a_page_set_is_noticed(
+    graph: Graph, table: Table, change: Callable[[pa.Table], pa.Table], noticed_by: set[str]
+) -> None:
+    graph.change(table, change)
+    verdicts = graph.check(OF_A_PAGE_SET, FIRST)
+    assert verdicts.keys() == OF_A_PAGE_SET
+    assert {name for name, passed in verdicts.items() if not passed} >= noticed_by
+    assert all(graph.check(OF_A_PAGE_SET, PAGE_SETS[1]).values()), "another page set is not concerned"
+
+
+def test_a_record_in_quarantine_is_noticed(graph: Graph) -> None:
+    record = {"page": 0, "index": 3, "reason": "miss_distance: not a number", "record": "{}"}
+    wanted = {name: record.get(name) for name in QUARANTINE.schema.names}
+    graph.change(QUARANTINE, lambda rows: pa.Table.from_pylist([wanted], schema=QUARANTINE.schema))
+    assert graph.check({"nothing_is_in_quarantine"}, FIRST) == {"nothing_is_in_quarantine": False}
+
+
+def test_a_page_set_that_is_not_counted_is_noticed(graph: Graph) -> None:
+    graph.lake.delete(layout.table_file(NEAR_MISS_COUNT, FIRST))
+    assert graph.check({"every_page_set_is_counted"}) == {"every_page_set_is_counted": False}
+
+
+def test_totals_that_are_not_of_the_counts_as_they_are_now_are_noticed(graph: Graph) -> None:
+    graph.change(TOTAL_NEAR_MISSES, replaced("near_misses", 1), page_set=None)
+    assert graph.check({"each_neo_counts_once"}) == {"each_neo_counts_once": False}
+
+
+@pytest.fixture
+def moved(graph: Graph) -> Graph:
+    """The catalogue moved between two page sets, so that the second has thirty objects of the first again."""
+    catalogue = Catalogue(40)
+    for hours, page_set, there in ((0, FIRST, catalogue), (1, PAGE_SETS[1], catalogue.inserted(30))):
+        gather(graph.lake, page_set, pages_from(there, page_set, hours))
+    graph.materialize("totals")
+    return graph
+
+
+def test_older_copies_of_objects_are_left_out_of_the_total_to_the_last_approach(moved: Graph) -> None:
+    assert moved.check({"each_neo_counts_once"}) == {"each_neo_counts_once": True}
+
+
+@pytest.mark.parametrize("table", [TOTAL_NEAR_MISSES, TOTAL_YEARLY_APPROACHES], ids=lambda table: table.name)
+@pytest.mark.parametrize("by", [1, -1])
+def test_a_total_that_is_off_by_one_is_noticed_where_objects_stand_twice(moved: Graph, table: Table, by: int) -> None:
+    count = table.columns[-1].name
+
+    def change(rows: pa.Table) -> pa.Table:
+        return replaced(count, rows[count][0].as_py() + by)(rows)
+
+    moved.change(table, change, page_set=None)
+    assert moved.check({"each_neo_counts_once"}) == {"each_neo_counts_once": False}
+
+
+def test_one_check_can_be_run_alone(graph: Graph) -> None:
+    assert graph.check({"years_add_up"}, FIRST) == {"years_add_up": True}
+
+
+def test_what_may_happen_with_good_data_only_warns(graph: Graph) -> None:
+    """Objects come to the catalogue while pages are fetched, and page sets may be gathered later."""
+    graph.change(RAW_PAGE_INDEX, replaced("total_elements", 41_838))
+    result = graph.materialize("recompute", FIRST)
+    assert result.success
+    severities = {
+        check.check_name: check.severity
+        for check in [*result.get_asset_check_evaluations(), *graph.materialize("totals").get_asset_check_evaluations()]
+    }
+    for name in {"nothing_is_in_quarantine", "every_page_set_is_counted"} & severities.keys():
+        assert severities[name] is dg.AssetCheckSeverity.WARN
+    for name in {"approaches_are_possible", "near_misses_add_up", "years_add_up"} & severities.keys():
+        assert severities[name] is dg.AssetCheckSeverity.ERROR

@@ -1,0 +1,137 @@
+"""Values to and from the lake: what is told of each page set, and what stands in the lake when a run dies."""
+
+from collections.abc import Callable, Sequence
+
+import dagster as dg
+import pyarrow as pa
+
+from neo_assets.lake import layout, raw_pages, tables
+from neo_assets.lake.storage import Storage
+from neo_assets.orchestration.io_managers import PageDelivery, ParquetIOManager, RawPagesIOManager
+from neo_assets.orchestration.partitions import page_sets
+from neo_assets.schema.pages import Page
+from neo_assets.schema.tables import NEAR_MISS_COUNT, NEO_RECORDS, RAW_PAGE_INDEX, TOTAL_NEAR_MISSES
+from neo_assets_tests.orchestration.assets.graph import FIRST, SECOND, failure, metadata
+from neo_assets_tests.sources.neows.examples import neo, page
+
+SETS = page_sets(4, 2)
+ROWS = pa.Table.from_pylist([{"orbiting_body": "Earth", "near_misses": 3}], schema=NEAR_MISS_COUNT.schema)
+
+
+def run(lake: Storage, *assets: dg.AssetsDefinition, select: str = "*", **options: object) -> dg.ExecuteInProcessResult:
+    """Materialize assets that use our managers."""
+    managers = {"parquet_io": ParquetIOManager(lake), "raw_pages_io": RawPagesIOManager(lake)}
+    with dg.DagsterInstance.ephemeral() as instance:
+        return dg.materialize(
+            assets, selection=select, resources=managers, instance=instance, raise_on_error=False, **options
+        )
+
+
+@dg.asset(partitions_def=SETS, io_manager_key="parquet_io")
+def near_miss_count(context: dg.AssetExecutionContext) -> dict[str, pa.Table]:
+    return dict.fromkeys(context.partition_keys, ROWS)
+
+
+@dg.asset(io_manager_key="parquet_io")
+def total_near_misses() -> pa.Table:
+    return ROWS
+
+
+def test_a_table_of_a_page_set_is_written_and_told(lake: Storage) -> None:
+    told = metadata(run(lake, near_miss_count, partition_key=FIRST))["near_miss_count", FIRST]
+    location = f"{lake.root}/gold/near_miss_count/page_set={FIRST}/data.parquet"
+    assert tables.read_table(lake, NEAR_MISS_COUNT, FIRST).equals(ROWS)
+    assert told["dagster/row_count"] == 1
+    assert told["dagster/uri"] == told["file"] == location
+    assert told["bytes"] == lake.read(layout.table_file(NEAR_MISS_COUNT, FIRST)).size
+
+
+def test_each_set_of_a_range_has_a_file_and_metadata_of_its_own(lake: Storage) -> None:
+    tags = {"dagster/asset_partition_range_start": FIRST, "dagster/asset_partition_range_end": SECOND}
+    told = metadata(run(lake, near_miss_count, tags=tags))
+    assert set(told) == {("near_miss_count", FIRST), ("near_miss_count", SECOND)}
+    for (_, key), values in told.items():
+        assert values["dagster/uri"] == f"{lake.root}/gold/near_miss_count/page_set={key}/data.parquet"
+
+
+def test_a_table_without_page_sets_is_written_whole(lake: Storage) -> None:
+    told = metadata(run(lake, total_near_misses))["total_near_misses", None]
+    assert told["dagster/uri"] == f"{lake.root}/gold/total_near_misses/data.parquet"
+    assert tables.read_table(lake, TOTAL_NEAR_MISSES).equals(ROWS)
+
+
+def test_tables_are_read_by_page_set(lake: Storage) -> None:
+    read = {}
+
+    @dg.asset(partitions_def=SETS)
+    def user(near_miss_count: dict) -> None:  # type: ignore[type-arg]
+        read.update(near_miss_count)
+
+    for key in (FIRST, SECOND):
+        tables.write_table(lake, NEAR_MISS_COUNT, ROWS, key)
+    tags = {"dagster/asset_partition_range_start": FIRST, "dagster/asset_partition_range_end": SECOND}
+    assert run(lake, near_miss_count, user, select="user", tags=tags).success
+    assert set(read) == {FIRST, SECOND}
+    assert all(rows.equals(ROWS) for rows in read.values())
+
+
+def test_a_table_that_is_not_there_is_told(lake: Storage) -> None:
+    @dg.asset(partitions_def=SETS)
+    def user(near_miss_count: dict) -> None:  # type: ignore[type-arg]
+        raise AssertionError("there is nothing to use")
+
+    message = failure(run(lake, near_miss_count, user, select="user", partition_key=FIRST))
+    assert f"run `neo run`, or materialize near_miss_count for page set {FIRST}" in message
+
+
+def test_rows_of_another_schema_are_an_error_in_the_program(lake: Storage) -> None:
+    @dg.asset(partitions_def=SETS, io_manager_key="parquet_io")
+    def neo_records() -> dict[str, pa.Table]:
+        return {FIRST: ROWS}
+
+    result = run(lake, neo_records, partition_key=FIRST)
+    assert not result.success
+    assert tables.stored_page_sets(lake, NEO_RECORDS, [FIRST]) == []
+
+
+# --- raw pages
+
+Fetch = Callable[[Sequence[int], Callable[[Page], None]], None]
+
+
+def deliver(lake: Storage, fetch: Fetch, *reused: raw_pages.PageFacts) -> dg.ExecuteInProcessResult:
+    """Materialize a `raw_pages` that has some pages and gets the others from `fetch`."""
+
+    @dg.asset(partitions_def=SETS, io_manager_key="raw_pages_io", name="raw_pages")
+    def asset() -> dict[str, PageDelivery]:
+        missing = sorted({0, 1} - {facts.page for facts in reused})
+        return {FIRST: PageDelivery(None, reused, missing, fetch)}
+
+    return run(lake, asset, partition_key=FIRST)
+
+
+def test_pages_are_stored_one_by_one_as_they_come(lake: Storage) -> None:
+    def fetch(numbers: Sequence[int], store: Callable[[Page], None]) -> None:
+        for number in numbers:
+            store(page(neo(str(number)), number=number))
+            assert raw_pages.read_facts(lake, number)
+
+    assert deliver(lake, fetch).success
+
+
+def test_a_run_that_dies_keeps_the_pages_that_came(lake: Storage) -> None:
+    def fetch(numbers: Sequence[int], store: Callable[[Page], None]) -> None:
+        store(page(neo("1"), number=1))
+        raise RuntimeError("the power is gone")
+
+    assert not deliver(lake, fetch).success
+    assert raw_pages.read_facts(lake, 1)
+    assert tables.stored_page_sets(lake, RAW_PAGE_INDEX, [FIRST]) == []
+
+
+def test_the_index_has_reused_and_fetched_pages_in_order(lake: Storage) -> None:
+    reused = raw_pages.write_page(lake, page(neo("1"), number=1))
+    result = deliver(lake, lambda numbers, store: store(page(neo("0"), neo("2"), number=0)), reused)
+    assert tables.read_table(lake, RAW_PAGE_INDEX, FIRST)["page"].to_pylist() == [0, 1]
+    told = metadata(result)["raw_pages", FIRST]
+    assert (told["dagster/row_count"], told["pages fetched"], told["pages reused"]) == (3, 1, 1)

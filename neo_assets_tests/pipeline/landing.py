@@ -1,0 +1,116 @@
+"""A lake to drop files into, and a plain count of what they hold. No assertions about the landing zone here."""
+
+import gzip
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+
+from neo_assets.definitions import build_defs
+from neo_assets.lake import owner, raw_pages
+from neo_assets.lake.storage import Storage
+from neo_assets.orchestration.automation import QUIET
+from neo_assets.pipeline.land import Landing, Report
+from neo_assets.pipeline.totals import Summary, summarize
+from neo_assets.schema.page_sets import page_set_keys
+from neo_assets.schema.pages import Page
+from neo_assets.settings import Settings
+from neo_assets_tests.sources.neows.examples import NOON, approach, body, neo
+
+KEY = "Key-that-must-not-be-kept-0123456789"
+
+COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    ".gz": gzip.compress,
+    ".zst": lambda data: pa.compress(data, "zstd", asbytes=True),
+}
+
+
+class Zone:
+    """A lake of two page sets of two pages, and what is dropped into it."""
+
+    def __init__(self, lake: Storage, home: Path, **settings: Any) -> None:
+        values: dict[str, Any] = {"lake": lake.root, "pages": 4, "pages_per_set": 2} | settings
+        self.settings = Settings(_env_file=None, **values)  # type: ignore[call-arg]
+        self.lake = lake
+        self.keys = page_set_keys(self.settings.pages, self.settings.pages_per_set)
+        self.defs = build_defs(self.settings)
+        self.instance = dg.DagsterInstance.ephemeral(str(home))
+        self.ran: list[tuple[str, str | None]] = []
+
+    def drop(self, name: str, content: bytes) -> Path:
+        self.lake.write(path := f"landing/{name}", content)
+        return Path(self.lake.location(path))
+
+    def execute(self, job: str, page_set: str | None) -> None:
+        self.ran.append((job, page_set))
+        self.defs.resolve_job_def(job).execute_in_process(QUIET, self.instance, page_set)
+
+    def land(self, settled_s: float = 0) -> Report:
+        return Landing(self.lake, self.settings, self.instance, self.execute).take_in(settled_s)
+
+    def fetched(self, number: int, *neos: dict[str, Any]) -> None:
+        """A page that came over the network some time ago."""
+        content = body(*neos, number=number, total=80)
+        lake_source = owner.source_of(self.lake) or "simulator"
+        owner.claim(self.lake, lake_source)
+        raw_pages.write_page(self.lake, Page(number, content, NOON, lake_source, len(neos), 80))
+
+    def below(self, place: str) -> dict[str, bytes]:
+        """What lies there, by name; of the archive without the day."""
+        paths = [info.path for info in self.lake.files(place) if info.extension != "parquet"]
+        return {
+            "/".join(path.removeprefix(f"{place}/").split("/")[self._days(place) :]): self.lake.read(path).to_pybytes()
+            for path in paths
+        }
+
+    @staticmethod
+    def _days(place: str) -> int:
+        return 3 if place == "archive" else 0
+
+    def total(self) -> Summary:
+        return summarize(self.lake, self.keys)
+
+
+def lines(*neos: Any) -> bytes:
+    return b"".join(json.dumps(one, ensure_ascii=False).encode() + b"\n" for one in neos)
+
+
+def neos(first: int, count: int = 20, bodies: Iterable[str] = ("Earth", "Venus")) -> list[dict[str, Any]]:
+    """Objects that differ in their approaches, some nearer than 0.2 au."""
+    return [
+        neo(
+            str(3_000_000 + one),
+            *(approach(au=f"0.{1 + one % 4}", km=str(149597870 * (1 + one % 4) / 10), body=name) for name in bodies),
+        )
+        for one in range(first, first + count)
+    ]
+
+
+def counted(objects: Iterable[dict[str, Any]]) -> tuple[int, int, int, int]:
+    """NEOs, near misses, near misses to Earth, approaches: the last copy of each object, counted one by one."""
+    last = {one["id"]: one for one in objects}
+    near: Counter[str] = Counter()
+    approaches = 0
+    for one in last.values():
+        for passage in one["close_approach_data"]:
+            approaches += 1
+            near[passage["orbiting_body"]] += float(passage["miss_distance"]["astronomical"]) < 0.2
+    return len(last), sum(near.values()), near["Earth"], approaches
+
+
+def totals(zone: Zone) -> tuple[int, int, int, int]:
+    total = zone.total()
+    assert total.up_to_date
+    return total.neos, total.near_misses, total.near_misses_earth, total.approaches
+
+
+def age(path: Path) -> None:
+    """Make a file on disk look as if it was written an hour ago."""
+    at = path.stat().st_mtime - 3_600
+    os.utime(path, (at, at))

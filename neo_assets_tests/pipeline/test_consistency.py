@@ -1,0 +1,197 @@
+"""What a catalogue that moves leaves in the lake: every drift is found, and healing takes the right pages again."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neo_assets.lake import tables
+from neo_assets.lake.raw_pages import read_facts, write_page
+from neo_assets.lake.storage import LakeUnreachable, Storage
+from neo_assets.orchestration.assets.gold import count
+from neo_assets.orchestration.assets.silver import read_pages
+from neo_assets.orchestration.io_managers import StoredPages
+from neo_assets.pipeline.consistency import Snapshot
+from neo_assets.schema.page_sets import page_set_keys, pages_of
+from neo_assets.schema.pages import Page, PageFacts
+from neo_assets.schema.tables import CATALOGUE_STATS, NEAR_MISS_COUNT, RAW_PAGE_INDEX, YEARLY_APPROACHES
+from neo_assets.sources.simulator.catalogue import Catalogue, to_json
+from neo_assets_tests.conftest import Lakes
+
+SETS = page_set_keys(6, 2)
+CATALOGUE = Catalogue(neos=120)
+START = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def fetch(
+    lake: Storage, pages: Sequence[int], catalogue: Catalogue, at: datetime, landed_file: str | None = None
+) -> None:
+    """Store pages as they are in a catalogue, a second apart."""
+    for seconds, number in enumerate(pages):
+        envelope = catalogue.page(number)
+        arrived = at + timedelta(seconds=seconds)
+        neos, size = len(envelope["near_earth_objects"]), envelope["page"]["total_elements"]
+        write_page(lake, Page(number, to_json(envelope), arrived, "simulator", neos, size), landed_file)
+
+
+def compute(lake: Storage, keys: Sequence[str] = SETS) -> Snapshot:
+    """Make the tables of page sets from the stored pages."""
+    for key in keys:
+        facts = [read_facts(lake, number) for number in pages_of(key)]
+        rows = [vars(one) for one in facts if isinstance(one, PageFacts)]
+        tables.write_table(lake, RAW_PAGE_INDEX, pa.Table.from_pylist(rows, schema=RAW_PAGE_INDEX.schema), key)
+        found = read_pages(lake, key, StoredPages(lake, pages_of(key)))
+        for table in (NEAR_MISS_COUNT, YEARLY_APPROACHES):
+            tables.write_table(lake, table, count(table, found.close_approaches), key)
+    return Snapshot(lake, SETS)
+
+
+def reasons(snapshot: Snapshot) -> dict[str, int]:
+    return {finding.reason: finding.count for finding in snapshot.findings}
+
+
+def test_pages_of_one_catalogue_are_consistent(lake: Storage) -> None:
+    fetch(lake, range(6), CATALOGUE, START)
+    snapshot = compute(lake)
+    assert (snapshot.verdict, snapshot.findings, snapshot.pages_to_heal()) == ("consistent", [], [])
+    assert snapshot.neos == 120
+    assert snapshot.table().to_pylist() == [{"verdict": "consistent", "reason": "", "count": 0, "detail": ""}]
+
+
+def test_an_empty_lake_is_incomplete_and_all_its_pages_are_to_be_fetched(lake: Storage) -> None:
+    snapshot = Snapshot(lake, SETS)
+    assert (snapshot.verdict, snapshot.pages_to_heal()) == ("incomplete", list(range(6)))
+    assert reasons(snapshot) == {"page sets missing": 3}
+
+
+def test_a_missing_page_set_makes_it_incomplete(lake: Storage) -> None:
+    fetch(lake, range(4), CATALOGUE, START)
+    snapshot = compute(lake, SETS[:2])
+    assert reasons(snapshot) == {"page sets missing": 1}
+    assert (snapshot.verdict, snapshot.pages_to_heal()) == ("incomplete", [4, 5])
+
+
+def test_pages_that_are_newer_than_what_was_counted_are_told(lake: Storage) -> None:
+    fetch(lake, range(6), CATALOGUE, START)
+    compute(lake)
+    fetch(lake, [0], CATALOGUE.reordered(5), START + timedelta(hours=1))
+    facts = [facts for number in pages_of(SETS[0]) if (facts := read_facts(lake, number))]
+    rows = pa.Table.from_pylist([vars(one) for one in facts], schema=RAW_PAGE_INDEX.schema)
+    tables.write_table(lake, RAW_PAGE_INDEX, rows, SETS[0])
+    assert reasons(Snapshot(lake, SETS)) == {"page sets not computed": 1}
+
+
+def test_growth_beyond_the_pages_asked_for_makes_it_incomplete(lake: Storage) -> None:
+    fetch(lake, range(6), CATALOGUE.grown(1), START)
+    snapshot = compute(lake)
+    assert reasons(snapshot) == {"pages beyond NEO_PAGES": 1}
+    assert "NEO_PAGES=7" in snapshot.findings[0].detail
+
+
+def test_who_asks_for_a_small_part_of_the_catalogue_has_chosen_so(lake: Storage) -> None:
+    fetch(lake, range(6), Catalogue(neos=1000), START)
+    assert compute(lake).verdict == "consistent"
+
+
+def test_growth_at_the_end_alone_is_harmless_and_costs_the_last_page(lake: Storage) -> None:
+    fetch(lake, range(6), Catalogue(neos=110), START)
+    fetch(lake, [0], Catalogue(neos=110).grown(7), START + timedelta(hours=1))
+    assert compute(lake).pages_to_heal() == [5]
+    fetch(lake, [5], Catalogue(neos=110).grown(7), START + timedelta(hours=2))
+    snapshot = compute(lake)
+    assert (snapshot.verdict, snapshot.pages_to_heal()) == ("consistent", [])
+    assert reasons(snapshot) == {"catalogue size moved": 7}
+
+
+def test_a_catalogue_that_shrank_is_suspect(lake: Storage) -> None:
+    fetch(lake, range(3), Catalogue(neos=120), START)
+    fetch(lake, range(3, 6), Catalogue(neos=119), START + timedelta(hours=1))
+    snapshot = compute(lake)
+    assert (snapshot.verdict, snapshot.pages_to_heal()) == ("drifted", [0, 1, 2])
+
+
+def test_a_page_that_landed_from_an_older_catalogue_is_the_one_to_heal(lake: Storage) -> None:
+    older = Catalogue(neos=100)
+    fetch(lake, [0, 2], older.grown(10), START)
+    fetch(lake, [1, 3, 4, 5], older.grown(20), START + timedelta(hours=1))
+    assert compute(lake).verdict == "consistent", "it only grew at its end"
+    fetch(lake, [1], older, START + timedelta(hours=2), "old.json")
+    snapshot = compute(lake)
+    assert (snapshot.catalogue_pages, snapshot.verdict, snapshot.pages_to_heal()) == (6, "drifted", [1])
+
+
+def test_of_pages_that_landed_all_the_last_one_tells_the_size(lake: Storage) -> None:
+    fetch(lake, range(6), CATALOGUE, START, "all.json")
+    snapshot = compute(lake)
+    assert (snapshot.catalogue_pages, snapshot.verdict) == (6, "consistent")
+
+
+def test_a_re_ordering_shows_as_neos_seen_twice_and_others_not_seen(lake: Storage) -> None:
+    fetch(lake, range(3), CATALOGUE, START)
+    fetch(lake, range(3, 6), CATALOGUE.reordered(5), START + timedelta(hours=1))
+    snapshot = compute(lake)
+    found = reasons(snapshot)
+    assert snapshot.verdict == "drifted"
+    assert found["NEOs seen twice"] == found["NEOs not seen"] > 0
+    assert set(snapshot.pages_to_heal()) <= {0, 1, 2}
+
+
+def test_neos_seen_twice_within_a_page_set_are_found_too(lake: Storage) -> None:
+    fetch(lake, [0], CATALOGUE, START)
+    fetch(lake, range(1, 6), CATALOGUE.inserted(3), START + timedelta(hours=1))
+    assert reasons(compute(lake))["NEOs seen twice"] == 3
+
+
+def test_the_services_own_count_is_compared(lake: Storage) -> None:
+    fetch(lake, range(6), CATALOGUE, START)
+    stats = {"fetched_at": START + timedelta(hours=1), "near_earth_object_count": 123, "close_approach_count": 1}
+    tables.write_table(lake, CATALOGUE_STATS, pa.Table.from_pylist([stats], schema=CATALOGUE_STATS.schema))
+    assert reasons(compute(lake)) == {"/stats differs": 3}
+
+
+def test_a_lake_that_does_not_answer_makes_no_better_verdict(lake: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetch(lake, range(6), CATALOGUE, START)
+    compute(lake)
+    read = Storage.read
+
+    def silent(self: Storage, path: str) -> pa.Buffer:
+        if "catalogue_stats" in path:
+            raise LakeUnreachable("no answer")
+        return read(self, path)
+
+    monkeypatch.setattr(Storage, "read", silent)
+    with pytest.raises(LakeUnreachable):
+        Snapshot(lake, SETS)
+
+
+_DRIFTS = st.sampled_from(
+    [
+        lambda catalogue: catalogue.reordered(3),
+        lambda catalogue: catalogue.inserted(7),
+        lambda catalogue: catalogue.numbered(0.4),
+        lambda catalogue: catalogue.inserted(7).reordered(2).numbered(0.2),
+    ]
+)
+
+
+def test_taking_pages_again_until_there_are_none_ends_in_a_consistent_snapshot(lakes: Lakes) -> None:
+    @settings(max_examples=lakes.examples(20))
+    @given(moment=st.integers(1, 5), drift=_DRIFTS)
+    def it_does(moment: int, drift: Callable[[Catalogue], Catalogue]) -> None:
+        lake = lakes.new()
+        moved = drift(CATALOGUE)
+        fetch(lake, range(moment), CATALOGUE, START)
+        fetch(lake, range(moment, 6), moved, START + timedelta(hours=1))
+        snapshot = compute(lake)
+        for hour in (2, 3, 4):
+            pages = snapshot.pages_to_heal()
+            fetch(lake, pages, moved, START + timedelta(hours=hour))
+            snapshot = compute(lake, [key for key in SETS if not set(pages).isdisjoint(pages_of(key))])
+        assert snapshot.verdict == "consistent" or reasons(snapshot).keys() == {"pages beyond NEO_PAGES"}
+        there = [neo["id"] for page in range(6) for neo in moved.page(page)["near_earth_objects"]]
+        assert snapshot.neos == len(there)
+
+    it_does()

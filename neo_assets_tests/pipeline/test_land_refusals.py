@@ -1,0 +1,239 @@
+"""What the landing zone does not take in or must not keep: unreadable files, API keys, files it could not finish."""
+
+import gzip
+import os
+from pathlib import Path
+
+import dagster as dg
+import pyarrow as pa
+import pytest
+
+from neo_assets.lake import landing_zone, owner, raw_pages
+from neo_assets.lake.landing_zone import Content, LandedFile
+from neo_assets.lake.storage import LakeError, LakeUnreachable, Storage
+from neo_assets.pipeline.land import Landing
+from neo_assets_tests.pipeline.landing import COMPRESSIONS, KEY, Zone, counted, lines, neos, totals
+from neo_assets_tests.sources.neows.examples import approach, body, neo
+
+
+@pytest.fixture
+def zone(lake: Storage, tmp_path: Path) -> Zone:
+    return Zone(lake, tmp_path)
+
+
+BAD_FILES = {
+    "a.txt": (b"{}", "its name ends in none of .json, .json.gz"),
+    "a.json.bz2": (b"{}", "its name ends in none of"),
+    "json": (b"{}", "its name ends in none of"),
+    "empty.json": (b"", "it is empty"),
+    "empty.json.gz": (gzip.compress(b""), "it is empty"),
+    "empty.ndjson": (b"\n \n", "it is empty"),
+    "page.html.json": (b"<html><body>Service Unavailable</body></html>", "it is not JSON: <html>"),
+    "cut.json": (body(*neos(0))[:-20], "it is cut short"),
+    "cut.json.gz": (gzip.compress(body(*neos(0)))[:-9], "it cannot be decompressed: "),
+    "cut.ndjson.gz": (gzip.compress(lines(*neos(0, 900)))[:-9], "it cannot be decompressed: "),
+    "cut.ndjson.zst": (pa.compress(lines(*neos(0, 900)), "zstd", asbytes=True)[:-9], "it cannot be decompressed: "),
+    "keys-cut.ndjson.gz": (
+        gzip.compress(
+            b"".join(
+                b'{"see": "?api_key=%d", "noise": "%s"}\n' % (n, os.urandom(50).hex().encode()) for n in range(900)
+            )
+        )[:-9],
+        "it cannot be decompressed: ",
+    ),
+    "plain.json.zst": (body(*neos(0)), "it cannot be decompressed: "),
+    "packed.json": (gzip.compress(body(*neos(0))), "it is not JSON: binary data"),
+    "feed.json": (b'{"links":{},"element_count":1,"near_earth_objects":{"2026-02-01":[]}}', "it is"),
+    "object.json": (lines(*neos(0, 1)), "it is not a Browse page"),
+    "size-5.json": (
+        body(*neos(0, 5), number=1).replace(b'"size":20', b'"size":5'),
+        "it is cut into pages of 5 NEOs and not of 20, so its number says nothing: give its objects as .ndjson",
+    ),
+    "many.json": (body(*neos(0, 21)).replace(b'"size":20,', b""), "it is cut into pages of 21 NEOs"),
+    "negative.json": (body(*neos(0), number=-1), "it is page -1, and there are pages 0 to 99999"),
+    "beyond.json": (body(*neos(0), number=100_000), "it is page 100000"),
+    "latin-1.json": (body(neo(name="\xe9")).decode().encode("latin-1"), "it is not UTF-8"),
+    "deep.json": (body(*neos(0))[:-1] + b',"deep":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "it is not JSON: "),
+    "array.ndjson": (b"[1,\n2,\n3]", "none of its 3 lines is a JSON object"),
+    "sub/dir/a.csv": (b"a,b", "its name ends in none of"),
+}
+
+
+@pytest.mark.usefixtures("no_finalizers")
+class TestWhatCannotBeRead:
+    @pytest.mark.parametrize("name", BAD_FILES)
+    def test_it_is_set_aside_with_the_reason(self, zone: Zone, name: str) -> None:
+        content, reason = BAD_FILES[name]
+        zone.drop(name, content)
+        report = zone.land()
+        assert report.set_aside == [name]
+        aside = zone.below("quarantine/landing")
+        assert set(aside) == {name, f"{name}.reason.txt"}
+        assert aside[name] == content
+        said = aside[f"{name}.reason.txt"].decode()
+        assert said.startswith(reason)
+        assert said.count("\n") == 1
+        assert report.files[name] == f"SET ASIDE: {said.rstrip()}"
+        assert zone.below("landing") == {}
+        assert raw_pages.stored_numbers(zone.lake) == []
+        assert owner.source_of(zone.lake) is None
+        assert zone.ran == []
+
+    def test_the_other_files_are_taken_in(self, zone: Zone) -> None:
+        zone.drop("a.json", b"nonsense")
+        zone.drop("b.ndjson", lines(*neos(0, 3)))
+        report = zone.land()
+        assert report.set_aside == ["a.json"]
+        assert totals(zone) == counted(neos(0, 3))
+
+    def test_a_second_of_the_same_name_does_not_replace_the_first(self, zone: Zone) -> None:
+        for content in (b"one", b"two", b"three"):
+            zone.drop("a.b.json.gz", content)
+            zone.land()
+        aside = zone.below("quarantine/landing")
+        assert {aside["a.b.json.gz"], aside["a-2.b.json.gz"], aside["a-3.b.json.gz"]} == {b"one", b"two", b"three"}
+        assert len(aside) == 6
+
+    def test_files_put_back_with_their_reasons_are_looked_at_again(self, zone: Zone) -> None:
+        zone.drop("a.json", b"nonsense")
+        zone.land()
+        for name in zone.below("quarantine/landing"):
+            zone.lake.move(f"quarantine/landing/{name}", f"landing/{name}")
+        zone.drop("a.json", body(*neos(0), number=9))
+        assert list(zone.land().files) == ["a.json"]
+        assert list(zone.below("archive")) == ["a.json"]
+
+    def test_a_page_set_that_cannot_be_computed_does_not_stop_the_rest(self, zone: Zone) -> None:
+        for number in (0, 1, 2):
+            zone.fetched(number, *neos(20 * number))
+        page = "bronze/raw_pages/page-00001.json.zst"
+        zone.lake.write(page, b"damaged" + zone.lake.read(page).to_pybytes()[7:])
+        zone.drop("0.json", body(*neos(0), number=0))
+        zone.drop("3.json", body(*neos(60), number=3))
+        report = zone.land()
+        assert report.failed == ["page set 00000-00001"]
+        assert report.counted["page set 00000-00001"] == "FAILED: page 1 is damaged: `neo run` fetches it again"
+        assert totals(zone) == counted(neos(40, 40))
+        assert set(zone.below("archive")) == {"0.json", "3.json"}
+
+
+class TestKeys:
+    @pytest.mark.parametrize("compression", COMPRESSIONS)
+    @pytest.mark.parametrize("kind", ["json", "ndjson"])
+    def test_no_key_is_kept_anywhere(self, lake: Storage, tmp_path: Path, kind: str, compression: str) -> None:
+        zone = Zone(lake, tmp_path, nasa_api_keys=KEY)
+        named = neo("3000001", links={"self": "http://api.nasa.gov/neo/rest/v1/neo/3000001?api_key=Somebody-elses"})
+        by_value = neo("3000002", approach(), nasa_jpl_url=f"https://example.org/{KEY}")
+        content = body(named, by_value, number=7) if kind == "json" else lines(named, by_value)
+        name = f"{KEY}.{kind}{compression}"
+        zone.drop(name, COMPRESSIONS[compression](content))
+        zone.land()
+        archived = zone.below("archive")
+        assert list(archived) == [name.replace(KEY, "REDACTED")]
+        kept = next(iter(archived.values()))
+        if compression:
+            codec = {".gz": "gzip", ".zst": "zstd"}[compression]
+            kept = pa.CompressedInputStream(pa.BufferReader(kept), codec).read()
+        assert kept == content.replace(KEY.encode(), b"REDACTED").replace(b"Somebody-elses", b"REDACTED")
+        number = raw_pages.stored_numbers(zone.lake)[0]
+        stored = bytes(raw_pages.read_page(zone.lake, number).body)
+        assert b"REDACTED" in stored
+        for secret in (KEY.encode(), b"Somebody-elses"):
+            assert secret not in stored
+            assert not [info.path for info in lake.files("") if secret in lake.read(info.path).to_pybytes()]
+
+    def test_not_in_what_is_set_aside_or_said_either(self, lake: Storage, tmp_path: Path) -> None:
+        zone = Zone(lake, tmp_path, nasa_api_keys=KEY)
+        zone.drop(f"browse?api_key={KEY}", f"see http://api.nasa.gov/?api_key={KEY}".encode())
+        zone.drop("b.json", f"api_key={KEY}".encode())
+        zone.drop("c.json.gz", gzip.compress(f'{{"see": "{KEY}"}}'.encode()))
+        said = "\n".join(zone.land().lines)
+        aside = zone.below("quarantine/landing")
+        assert gzip.decompress(aside.pop("c.json.gz")) == b'{"see": "REDACTED"}'
+        assert KEY not in said + str(aside)
+        assert len(aside) == 5
+
+
+class TestWhatIsInterrupted:
+    @pytest.mark.parametrize("when", ["stored", "counted"])
+    def test_it_is_taken_in_again_with_the_same_result(
+        self, zone: Zone, monkeypatch: pytest.MonkeyPatch, when: str
+    ) -> None:
+        class Killed(BaseException):
+            pass
+
+        def killed(*_: object) -> None:
+            raise Killed
+
+        zone.fetched(1, *neos(20))
+        zone.drop("0.json", body(*neos(0), number=0))
+        zone.drop("a.ndjson.gz", gzip.compress(lines(*neos(10, 450))))
+        with monkeypatch.context() as patch:
+            patch.setattr(zone if when == "stored" else Storage, "execute" if when == "stored" else "move", killed)
+            with pytest.raises(Killed):
+                zone.land()
+        assert set(zone.below("landing")) == {"0.json", "a.ndjson.gz"}
+        assert zone.below("archive") == {}
+        before = raw_pages.stored_numbers(zone.lake)
+        zone.land()
+        assert raw_pages.stored_numbers(zone.lake) == before
+        assert zone.below("landing") == {}
+        assert set(zone.below("archive")) == {"0.json", "a.ndjson.gz"}
+        assert totals(zone) == counted([*neos(0, 40), *neos(10, 450)])
+
+    def test_a_place_that_cannot_be_written_leaves_the_files(self, disk_lake: Storage, tmp_path: Path) -> None:
+        zone = Zone(disk_lake, tmp_path)
+        zone.drop("a.ndjson", lines(*neos(0, 1)))
+        zone.lake.write("bronze", b"a file in the place of a directory")
+        with pytest.raises(LakeError, match="a file stands where a directory is needed"):
+            zone.land()
+        assert list(zone.below("landing")) == ["a.ndjson"]
+
+    def test_a_file_that_changes_under_way_is_left_and_taken_in_next_time(
+        self, zone: Zone, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        zone.drop("a.ndjson", lines(*neos(0, 1)))
+        later = lines(*neos(0, 3))
+        with monkeypatch.context() as patch:
+            patch.setattr(zone, "execute", lambda job, key: zone.drop("a.ndjson", later))
+            assert zone.land().files == {"a.ndjson": "1 object, left, as it has changed since"}
+        zone.land()
+        assert totals(zone) == counted(neos(0, 3))
+        assert zone.below("archive") == {"a.ndjson": later}
+
+
+@pytest.mark.parametrize(("content", "what"), [(lines(*neos(0, 1)), "1 object"), (b"nonsense", "none of its 1 lines")])
+def test_a_file_that_another_process_puts_away_is_said_to_be(
+    zone: Zone, monkeypatch: pytest.MonkeyPatch, content: bytes, what: str
+) -> None:
+    zone.drop("a.ndjson", content)
+    look, elsewhere = landing_zone.read, "archive/elsewhere"
+
+    def and_away(lake: Storage, file: LandedFile) -> Content:
+        found = look(lake, file)
+        lake.move(file.path, elsewhere)
+        return found
+
+    monkeypatch.setattr(landing_zone, "read", and_away)
+    report = zone.land()
+    assert report.set_aside == []
+    assert report.files["a.ndjson"].startswith(what)
+    assert report.files["a.ndjson"].endswith(", put away by another process meanwhile")
+    assert zone.lake.read(elsewhere).to_pybytes() == content
+
+
+def test_a_lake_that_does_not_answer_while_counting_leaves_the_files_for_the_next_look(
+    zone: Zone,
+) -> None:
+    zone.fetched(1, *neos(20))
+    zone.drop("0.json", body(*neos(0), number=0))
+
+    def no_answer(job: str, page_set: str | None) -> None:
+        raise dg.Failure("...", allow_retries=True) from LakeUnreachable("S3 does not answer")
+
+    with pytest.raises(LakeUnreachable, match="S3 does not answer"):
+        Landing(zone.lake, zone.settings, zone.instance, no_answer).take_in()
+    assert list(zone.below("landing")) == ["0.json"]
+    assert zone.land().failed == []
+    assert totals(zone) == counted(neos(0, 40))
+    assert list(zone.below("archive")) == ["0.json"]

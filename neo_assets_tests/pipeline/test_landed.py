@@ -1,0 +1,83 @@
+"""The landed objects' tables: made again where they are not those of the stored pages, by whichever command looks."""
+
+from pathlib import Path
+
+import pytest
+
+from neo_assets.lake import layout, raw_pages, tables
+from neo_assets.lake.storage import LakeDamaged, Storage
+from neo_assets.pipeline import landed
+from neo_assets.pipeline.consistency import Snapshot
+from neo_assets.schema.page_sets import LANDED
+from neo_assets.schema.tables import NEAR_MISS_COUNT, NEO_RECORDS, TABLES
+from neo_assets_tests.pipeline.landing import Zone, counted, lines, neos, totals
+
+
+@pytest.fixture
+def zone(lake: Storage, tmp_path: Path) -> Zone:
+    """A lake into which 450 objects have landed."""
+    zone = Zone(lake, tmp_path)
+    zone.drop("a.ndjson", lines(*neos(0, 450)))
+    zone.land()
+    return zone
+
+
+def files(lake: Storage) -> dict[str, bytes]:
+    paths = [layout.table_file(table, LANDED) for table in TABLES.values() if table.partitioned]
+    return {path: lake.read(path).to_pybytes() for path in paths}
+
+
+def damage(lake: Storage, number: int) -> None:
+    whole = lake.read(path := layout.raw_page(number)).to_pybytes()
+    lake.write(path, whole[:100] + bytes([whole[100] ^ 1]) + whole[101:])
+
+
+def test_a_lake_without_any_has_nothing_to_compute(lake: Storage) -> None:
+    assert not landed.compute_outdated(lake)
+    assert lake.files("") == []
+
+
+def test_what_is_up_to_date_is_left(zone: Zone) -> None:
+    assert not landed.compute_outdated(zone.lake)
+
+
+@pytest.mark.parametrize("table", ["neo_records", "near_miss_count", "neo_sightings"])
+def test_a_table_that_is_lost_is_made_again_from_the_stored_pages_with_the_same_bytes(zone: Zone, table: str) -> None:
+    before = files(zone.lake)
+    zone.lake.delete(layout.table_file(TABLES[table], LANDED))
+    assert landed.compute_outdated(zone.lake)
+    assert files(zone.lake) == before
+
+
+def test_landing_computes_them_again_though_no_file_waits(zone: Zone) -> None:
+    zone.lake.delete(layout.table_file(NEO_RECORDS, LANDED))
+    assert zone.land().lines == ["landed objects: computed", "totals: computed"]
+    assert totals(zone) == counted(neos(0, 450))
+    assert zone.land().lines == []
+
+
+def test_counts_that_are_not_those_of_the_pages_are_told_by_the_snapshot(zone: Zone) -> None:
+    rows = tables.read_table(zone.lake, NEAR_MISS_COUNT, LANDED)
+    tables.write_table(zone.lake, NEAR_MISS_COUNT, tables.with_origin(rows, "other pages"), LANDED)
+    found = {finding.reason: finding.detail for finding in Snapshot(zone.lake, zone.keys).findings}
+    assert found["page sets not computed"] == LANDED
+    landed.compute(zone.lake)
+    assert "page sets not computed" not in {one.reason for one in Snapshot(zone.lake, zone.keys).findings}
+
+
+def test_a_damaged_page_of_theirs_is_told_and_mended_by_dropping_its_file_again(zone: Zone) -> None:
+    damage(zone.lake, raw_pages.stored_numbers(zone.lake)[1])
+    with pytest.raises(LakeDamaged, match=r"is damaged: drop the file that it came in \(a.ndjson\), which is in the"):
+        landed.compute_outdated(zone.lake)
+    assert zone.land().failed == ["landed objects"]
+    zone.drop("a.ndjson", lines(*neos(0, 450)))
+    assert zone.land().failed == []
+    assert totals(zone) == counted(neos(0, 450))
+
+
+def test_objects_whose_pages_were_deleted_are_not_counted(zone: Zone) -> None:
+    for number in raw_pages.stored_numbers(zone.lake):
+        zone.lake.delete(layout.raw_page(number))
+    assert zone.land().lines == ["landed objects: computed", "totals: computed"]
+    assert totals(zone) == (0, 0, 0, 0)
+    assert zone.land().lines == []

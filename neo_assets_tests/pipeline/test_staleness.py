@@ -1,0 +1,142 @@
+"""What is done is told from the lake: pages young enough, and every table made from just these pages."""
+
+import dataclasses
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from neo_assets.lake import layout, raw_pages, tables
+from neo_assets.lake.storage import Storage
+from neo_assets.pipeline.staleness import page_index, reusable_by_page_set, reusable_pages, up_to_date
+from neo_assets.schema.pages import Page
+from neo_assets.schema.tables import RAW_PAGE_INDEX, TABLES
+from neo_assets_tests.orchestration.assets.by_hand import compute, gather
+from neo_assets_tests.sources.neows.examples import approach, body, neo
+
+PAGE_SET = "00000-00001"
+DAY_H = 24
+EACH_TABLE = pytest.mark.parametrize("table", [table.name for table in TABLES.values() if table.partitioned])
+
+
+def pages(*, hours_old: float = 1, approaches: int = 1) -> list[Page]:
+    at = datetime.now(UTC) - timedelta(hours=hours_old)
+    entries = [approach()] * approaches
+    return [Page(i, body(neo(str(i), *entries), number=i), at, "simulator", 1, 40_000) for i in range(2)]
+
+
+def file_of(table: str) -> str:
+    return layout.table_file(TABLES[table], PAGE_SET)
+
+
+def done(lake: Storage, max_age_hours: float = DAY_H) -> bool:
+    return up_to_date(lake, reusable_by_page_set(lake, [PAGE_SET], max_age_hours)) == {PAGE_SET}
+
+
+def test_a_set_is_done_when_all_is_there(lake: Storage) -> None:
+    assert not done(lake)
+    gather(lake, PAGE_SET, pages())
+    assert done(lake)
+
+
+def test_what_stands_in_the_lake_is_enough_to_tell(disk_lake: Storage, tmp_path: Path) -> None:
+    gather(disk_lake, PAGE_SET, pages())
+    Path(disk_lake.root).rename(tmp_path / "moved")
+    assert done(Storage(str(tmp_path / "moved")))
+
+
+def test_a_missing_page_is_not_done(lake: Storage) -> None:
+    gather(lake, PAGE_SET, pages())
+    lake.delete(layout.raw_page(1))
+    assert not done(lake)
+
+
+@pytest.mark.parametrize(("max_age_hours", "expected"), [(0, False), (0.5, False), (2, True), (1e12, True)])
+def test_a_page_may_be_too_old(lake: Storage, max_age_hours: float, expected: bool) -> None:
+    gather(lake, PAGE_SET, pages(hours_old=1))
+    assert done(lake, max_age_hours) is expected
+    assert len(reusable_pages(lake, PAGE_SET, max_age_hours)) == (2 if expected else 0)
+
+
+@EACH_TABLE
+def test_every_table_is_needed_and_whole(lake: Storage, table: str) -> None:
+    gather(lake, PAGE_SET, pages())
+    file = file_of(table)
+    whole = lake.read(file)
+    lake.write(file, whole[:-10])
+    assert not done(lake)
+    lake.delete(file)
+    assert not done(lake)
+    lake.write(file, whole)
+    assert done(lake)
+
+
+@EACH_TABLE
+def test_a_flipped_byte_among_the_rows_is_noticed_on_disk(disk_lake: Storage, table: str) -> None:
+    at = datetime.now(UTC)
+    entries = [neo("1", approach()), "not an object, so the quarantine has a row"]
+    gather(disk_lake, PAGE_SET, [Page(i, body(*entries, number=i), at, "simulator", 2, 40_000) for i in range(2)])
+    assert done(disk_lake)
+    file = file_of(table)
+    whole = disk_lake.read(file).to_pybytes()
+    first = pq.ParquetFile(pa.BufferReader(whole)).metadata.row_group(0).column(0)
+    disk_lake.write(file, damaged(whole, first.file_offset + first.total_compressed_size - 1))
+    assert not done(disk_lake)
+
+
+@EACH_TABLE
+def test_a_table_of_other_pages_is_not_done(lake: Storage, table: str) -> None:
+    gather(lake, PAGE_SET, pages(approaches=2))
+    stale = lake.read(file_of(table))
+    gather(lake, PAGE_SET, pages())
+    assert done(lake)
+    lake.write(file_of(table), stale)
+    assert not done(lake)
+
+
+@pytest.mark.parametrize("approaches", [1, 2], ids=["same content", "other content"])
+def test_pages_fetched_again_are_to_be_read_again(lake: Storage, approaches: int) -> None:
+    gather(lake, PAGE_SET, pages(hours_old=2))
+    facts = [raw_pages.write_page(lake, page) for page in pages(hours_old=1, approaches=approaches)]
+    assert not done(lake)
+    compute(lake, PAGE_SET)
+    assert not done(lake), "the index is that of the pages before"
+    tables.write_table(lake, RAW_PAGE_INDEX, page_index(facts), PAGE_SET)
+    assert done(lake)
+
+
+def test_an_index_that_knows_other_objects_is_made_anew(lake: Storage) -> None:
+    """As in a bucket that was copied to one which gives other ETags: else every page would be read in every run."""
+    gather(lake, PAGE_SET, pages())
+    facts = [facts for number in range(2) if (facts := raw_pages.read_facts(lake, number))]
+    others = [dataclasses.replace(one, md5="another") for one in facts]
+    tables.write_table(lake, RAW_PAGE_INDEX, page_index(others), PAGE_SET)
+    assert not done(lake)
+
+
+def test_a_table_without_origin_is_not_done(lake: Storage) -> None:
+    gather(lake, PAGE_SET, pages())
+    rows = tables.read_table(lake, TABLES["neo_records"], PAGE_SET).replace_schema_metadata()
+    tables.write_table(lake, TABLES["neo_records"], rows, PAGE_SET)
+    assert not done(lake)
+
+
+def damaged(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+@pytest.mark.parametrize("at", [100, -1], ids=["in the body", "in the facts"])
+@pytest.mark.parametrize("indexed", [True, False])
+def test_a_damaged_page_is_not_reused_but_told(
+    lake: Storage, at: int, indexed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    gather(lake, PAGE_SET, pages())
+    file = layout.raw_page(1)
+    lake.write(file, damaged(lake.read(file).to_pybytes(), at))
+    if not indexed:
+        lake.delete(file_of("raw_page_index"))
+    assert [facts.page for facts in reusable_pages(lake, PAGE_SET, DAY_H)] == [0]
+    assert caplog.messages == ["page 1 is damaged in the lake and is fetched again"]
+    assert not done(lake)

@@ -1,0 +1,73 @@
+"""The totals in one object: sums over all bodies, Earth beside them, and whether they are up to date."""
+
+import pytest
+
+from neo_assets.lake import owner
+from neo_assets.lake.storage import LakeError, Storage
+from neo_assets.pipeline.totals import summarize
+from neo_assets_tests.orchestration.assets.by_hand import gather, total
+from neo_assets_tests.sources.neows.examples import approach, neo, page
+
+FIRST, SECOND, THIRD = KEYS = ["00000-00000", "00001-00001", "00002-00002"]
+
+
+@pytest.fixture
+def filled(lake: Storage) -> Storage:
+    """Two page sets of three: an object that stands in both, and approaches to several bodies."""
+    owner.claim(lake, "simulator")
+    moved = neo("1", approach(day="1900-01-01"), approach(day="1950-01-01", body="Venus"))
+    gather(lake, FIRST, [page(moved, neo("2", approach("0.2", day="2200-12-31")))])
+    gather(lake, SECOND, [page(moved, neo("3"), number=1, hours=1)])
+    total(lake, [FIRST, SECOND])
+    return lake
+
+
+def test_the_totals(filled: Storage) -> None:
+    summary = summarize(filled, KEYS)
+    assert (summary.source, summary.lake) == ("simulator", filled.root)
+    assert (summary.pages, summary.page_sets, summary.page_sets_expected) == (2, 2, 3)
+    assert summary.neos == 3
+    assert (summary.near_misses, summary.near_misses_earth) == (2, 1)
+    assert (summary.approaches, summary.approaches_earth) == (3, 2)
+    assert (summary.years, summary.first_year, summary.last_year) == (3, 1900, 2200)
+
+
+def test_totals_are_up_to_date_until_a_set_is_counted_again(filled: Storage) -> None:
+    assert summarize(filled, KEYS).up_to_date
+    gather(filled, THIRD, [page(neo("4", approach()), number=2)])
+    assert not summarize(filled, KEYS).up_to_date
+    total(filled, KEYS)
+    assert summarize(filled, KEYS).up_to_date
+    gather(filled, FIRST, [page(neo("5", approach()))])
+    assert not summarize(filled, KEYS).up_to_date
+
+
+def test_totals_of_other_page_sets_are_never_called_consistent(lake: Storage) -> None:
+    gather(lake, FIRST, [page(*(neo(str(number)) for number in range(20)))])
+    total(lake, [FIRST])
+    assert summarize(lake, [FIRST]).verdict == "consistent"
+    gather(lake, SECOND, [page(*(neo(str(number)) for number in range(20, 40)), number=1, hours=1)])
+    summary = summarize(lake, [FIRST, SECOND])
+    assert (summary.verdict, summary.reasons) == ("incomplete", ["totals not computed for these page sets"])
+
+
+def test_without_totals_the_way_to_them_is_told(lake: Storage) -> None:
+    with pytest.raises(
+        LakeError, match=r"total_near_misses/data\.parquet is missing: run `neo run`, or materialize total_near"
+    ):
+        summarize(lake, KEYS)
+
+
+def test_page_sets_of_another_size_are_told_apart_from_the_totals(filled: Storage) -> None:
+    summary = summarize(filled, ["00000-00001", "00002-00002"])
+    assert (summary.page_sets, summary.page_sets_expected) == (0, 2)
+    assert not summary.up_to_date
+
+
+def test_a_catalogue_without_approaches(lake: Storage) -> None:
+    gather(lake, FIRST, [page(neo("1"))])
+    total(lake, [FIRST])
+    summary = summarize(lake, [FIRST])
+    assert (summary.near_misses, summary.approaches, summary.years) == (0, 0, 0)
+    assert (summary.first_year, summary.last_year) == (None, None)
+    assert summary.source == "simulator"

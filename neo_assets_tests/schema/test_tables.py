@@ -1,0 +1,137 @@
+"""The tables' columns are an interface: names, order, types and nulls, written out here once more."""
+
+import pyarrow as pa
+import pytest
+
+from neo_assets.schema import tables as schema
+
+COLUMNS = {
+    "raw_page_index": """
+        page int32
+        fetched_at timestamp[us, tz=UTC]
+        source string
+        sha256 string
+        bytes int64
+        neos int32
+        total_elements int64
+        md5 string
+        file string?
+    """,
+    "catalogue_stats": """
+        fetched_at timestamp[us, tz=UTC]
+        near_earth_object_count int64
+        close_approach_count int64
+    """,
+    "neo_records": """
+        id string
+        neo_reference_id string
+        name string
+        name_limited string?
+        designation string?
+        nasa_jpl_url string?
+        absolute_magnitude_h double?
+        is_potentially_hazardous_asteroid bool?
+        estimated_diameter_min_m double?
+        estimated_diameter_max_m double?
+        closest_approach_miss_distance_km double?
+        closest_approach_date date32[day]?
+        closest_approach_relative_velocity_km_s double?
+        first_observation_date date32[day]?
+        last_observation_date date32[day]?
+        observations_used int64?
+        orbital_period_days double?
+    """,
+    "close_approaches": """
+        neo_id string
+        close_approach_at timestamp[ms, tz=UTC]
+        close_approach_date date32[day]
+        orbiting_body string
+        miss_distance_au double
+        miss_distance_km double
+        relative_velocity_km_s double
+    """,
+    "neo_sightings": """
+        neo_id string
+        principal_designation string
+        page int32
+        fetched_at timestamp[us, tz=UTC]
+        is_counted bool
+    """,
+    "quarantine": """
+        page int32
+        index int32
+        reason string
+        record string
+    """,
+    "near_miss_count": """
+        orbiting_body string
+        near_misses int64
+    """,
+    "total_near_misses": """
+        orbiting_body string
+        near_misses int64
+    """,
+    "yearly_approaches": """
+        year int32
+        orbiting_body string
+        approaches int64
+    """,
+    "total_yearly_approaches": """
+        year int32
+        orbiting_body string
+        approaches int64
+    """,
+    "snapshot": """
+        verdict string
+        reason string
+        count int64
+        detail string
+    """,
+}
+
+
+def test_no_table_but_these() -> None:
+    assert set(schema.TABLES) == set(COLUMNS)
+    assert all(name == table.name for name, table in schema.TABLES.items())
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_columns_stand_in_their_order_with_their_types(name: str) -> None:
+    expected = [tuple(line.strip().split(" ", 1)) for line in COLUMNS[name].strip().splitlines()]
+    fields = schema.TABLES[name].schema
+    assert [(one.name, f"{one.type}{'?' * one.nullable}") for one in fields] == expected
+
+
+def test_neo_records_has_exactly_17_columns() -> None:
+    assert len(schema.NEO_RECORDS.schema) == 17
+
+
+@pytest.mark.parametrize("table", schema.TABLES.values(), ids=lambda table: table.name)
+def test_every_field_says_what_it_is(table: schema.Table) -> None:
+    assert table.description
+    for one in table.schema:
+        assert set(one.metadata) == {b"description", b"unit", b"source"}
+        assert one.metadata[b"description"]
+
+
+@pytest.mark.parametrize("table", schema.TABLES.values(), ids=lambda table: table.name)
+def test_every_quantity_has_a_unit(table: schema.Table) -> None:
+    timely_or_real = [one for one in table.schema if pa.types.is_floating(one.type) or pa.types.is_temporal(one.type)]
+    assert all(one.metadata[b"unit"] for one in timely_or_real)
+
+
+@pytest.mark.parametrize(
+    ("total", "partial"),
+    [
+        (schema.TOTAL_NEAR_MISSES, schema.NEAR_MISS_COUNT),
+        (schema.TOTAL_YEARLY_APPROACHES, schema.YEARLY_APPROACHES),
+    ],
+)
+def test_a_total_has_the_columns_of_what_it_sums(total: schema.Table, partial: schema.Table) -> None:
+    assert total.schema.equals(partial.schema, check_metadata=True)
+    assert (partial.partitioned, total.partitioned) == (True, False)
+
+
+def test_what_is_of_the_whole_lake_is_one_file() -> None:
+    whole = {name for name, table in schema.TABLES.items() if not table.partitioned}
+    assert whole == {"total_near_misses", "total_yearly_approaches", "catalogue_stats", "snapshot"}

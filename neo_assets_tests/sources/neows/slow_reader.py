@@ -1,0 +1,114 @@
+"""A second reader of Browse pages: plain Python, object by object, slow and obvious. What `parse` is held against."""
+
+import json
+import math
+import re
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from neo_assets.schema.pages import Page
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Row = dict[str, Any]
+
+
+class Unreadable(Exception):
+    """An object has something that is no value of its column."""
+
+
+def read(pages: Iterable[Page]) -> tuple[list[Row], list[Row]]:
+    """Rows of `neo_records` and of `close_approaches`, in the order of pages; each object once, as fetched last."""
+    copies: list[tuple[tuple[Any, ...], Row, list[Row], set[str]]] = []
+    for page in pages:
+        for place, neo in enumerate(json.loads(page.body)["near_earth_objects"]):
+            try:
+                record, approaches = read_neo(neo)
+            except Unreadable:
+                continue
+            copies.append(((page.fetched_at, page.number, place), record, approaches, identities(record)))
+    kept = [
+        copy
+        for copy in copies
+        if not any(other[0] > copy[0] and other[3] & copy[3] for other in copies)  # a later copy of the same object
+    ]
+    return [record for _, record, _, _ in kept], [row for _, _, rows, _ in kept for row in rows]
+
+
+def identities(record: Row) -> set[str]:
+    """What an object is told by: its id, and the designation that it keeps when it is numbered."""
+    return {record["id"], *re.findall(r"\([^()]+\)$", record["name"].rstrip())}
+
+
+def read_neo(neo: Row) -> tuple[Row, list[Row]]:
+    """One object's record and approaches."""
+    if not isinstance(neo, dict):
+        raise Unreadable
+    spk_id = neo.get("id") or neo.get("neo_reference_id")
+    approaches = [read_approach(spk_id, entry) for entry in neo.get("close_approach_data") or []]
+    closest = min(approaches, key=lambda row: (row["miss_distance_km"], row["close_approach_at"]), default={})
+    orbit = neo.get("orbital_data") or {}
+    meters = (neo.get("estimated_diameter") or {}).get("meters") or {}
+    record = {
+        "id": spk_id,
+        "neo_reference_id": neo.get("neo_reference_id"),
+        "name": neo.get("name"),
+        "name_limited": neo.get("name_limited"),
+        "designation": neo.get("designation"),
+        "nasa_jpl_url": neo.get("nasa_jpl_url"),
+        "absolute_magnitude_h": neo.get("absolute_magnitude_h"),
+        "is_potentially_hazardous_asteroid": neo.get("is_potentially_hazardous_asteroid"),
+        "estimated_diameter_min_m": meters.get("estimated_diameter_min"),
+        "estimated_diameter_max_m": meters.get("estimated_diameter_max"),
+        "closest_approach_miss_distance_km": closest.get("miss_distance_km"),
+        "closest_approach_date": closest.get("close_approach_date"),
+        "closest_approach_relative_velocity_km_s": closest.get("relative_velocity_km_s"),
+        "first_observation_date": day(orbit.get("first_observation_date")),
+        "last_observation_date": day(orbit.get("last_observation_date")),
+        "observations_used": orbit.get("observations_used"),
+        "orbital_period_days": number(orbit.get("orbital_period")),
+    }
+    if None in (record["id"], record["neo_reference_id"], record["name"]):
+        raise Unreadable
+    return record, approaches
+
+
+def read_approach(spk_id: str, entry: Row) -> Row:
+    """One approach, of which nothing may be missing."""
+    try:
+        row = {
+            "neo_id": spk_id,
+            "close_approach_at": EPOCH + timedelta(milliseconds=entry["epoch_date_close_approach"]),
+            "close_approach_date": day(entry["close_approach_date"]),
+            "orbiting_body": entry["orbiting_body"],
+            "miss_distance_au": number(entry["miss_distance"]["astronomical"]),
+            "miss_distance_km": number(entry["miss_distance"]["kilometers"]),
+            "relative_velocity_km_s": number(entry["relative_velocity"]["kilometers_per_second"]),
+        }
+    except (KeyError, TypeError):
+        raise Unreadable from None
+    if None in row.values():
+        raise Unreadable
+    return row
+
+
+def number(text: str | None) -> float | None:
+    """A number as NeoWs writes it in a string."""
+    if text is None:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        raise Unreadable from None
+    if not math.isfinite(value):
+        raise Unreadable
+    return value
+
+
+def day(text: str | None) -> date | None:
+    """A day as NeoWs writes it."""
+    try:
+        return text and date.fromisoformat(text)  # type: ignore[return-value]
+    except ValueError:
+        raise Unreadable from None

@@ -1,0 +1,319 @@
+"""Pages over HTTP, from a simulator or from a server that misbehaves as NASA's has: keys, retries, verdicts, pace."""
+
+import asyncio
+import contextlib
+import logging
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from neo_assets.lake.storage import LakeError
+from neo_assets.schema.pages import CatalogueStats, Page
+from neo_assets.sources.neows import errors
+from neo_assets.sources.neows.client import NeoWsClient
+from neo_assets.sources.simulator.app import bind, create_app
+from neo_assets.sources.simulator.catalogue import Catalogue
+from neo_assets_tests.integration.harness import nobody_at
+from neo_assets_tests.sources.neows.examples import body, neo
+from neo_assets_tests.sources.neows.fetching import (
+    KEY,
+    OTHER_KEY,
+    OVER_LIMIT,
+    URL,
+    Server,
+    failure,
+    fetch,
+    gateway,
+    page_asked,
+    whole,
+)
+
+
+def test_a_page_and_what_is_known_of_it() -> None:
+    server = Server()
+    before = datetime.now(UTC)
+    pages, failed = fetch(server, [7])
+    assert failed == {}
+    page = pages[7]
+    assert (page.number, page.body, page.neos, page.total_elements) == (7, body(neo(), number=7), 1, 40_000)
+    assert before <= page.fetched_at <= datetime.now(UTC)
+    assert page.source == "nasa"
+    (request,) = server.requests
+    assert request.url == f"{URL}/neo/browse?page=7&size=20"
+
+
+def test_the_simulators_pages_are_never_taken_for_nasas() -> None:
+    catalogue = Catalogue(neos=45)
+    pages, failed = fetch(httpx.ASGITransport(create_app(catalogue)), range(3))
+    assert failed == {}
+    assert [(page.source, page.neos, page.total_elements) for _, page in sorted(pages.items())] == [
+        ("simulator", 20, 45),
+        ("simulator", 20, 45),
+        ("simulator", 5, 45),
+    ]
+
+
+def test_what_the_catalogue_says_of_itself_is_asked_for_once() -> None:
+    async def ask(app: httpx.AsyncBaseTransport) -> CatalogueStats:
+        async with NeoWsClient(URL, [KEY], None, transport=app, first_wait_s=0.001) as client:
+            return await client.fetch_stats()
+
+    catalogue = Catalogue(neos=45)
+    stats = asyncio.run(ask(httpx.ASGITransport(create_app(catalogue))))
+    assert (stats.near_earth_object_count, stats.close_approach_count) == (45, catalogue.close_approach_count)
+    server = Server(httpx.Response(503))
+    with pytest.raises(errors.Unavailable):
+        asyncio.run(ask(httpx.MockTransport(server)))
+    assert len(server.requests) == 1
+
+
+# --- keys
+
+
+def test_the_key_travels_in_its_header_and_nowhere_else() -> None:
+    server = Server()
+    fetch(server, range(3))
+    for request in server.requests:
+        assert request.headers["X-Api-Key"] == KEY
+        elsewhere = [str(request.url), *(value for name, value in request.headers.items() if name != "x-api-key")]
+        assert all(KEY not in text for text in elsewhere)
+
+
+def test_a_key_that_is_echoed_is_not_kept() -> None:
+    pages, _ = fetch(httpx.ASGITransport(create_app(Catalogue(neos=20))), keys=[KEY, OTHER_KEY])
+    assert KEY.encode() not in pages[0].body
+    assert b"api_key=REDACTED" in pages[0].body
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(503, text=f"<html>{KEY}</html>"),
+        httpx.Response(403, json={"error": {"code": f"NO_{KEY}", "message": KEY}}),
+        httpx.Response(200, text=f"{KEY}?"),
+        httpx.Response(302, headers={"Location": f"http://elsewhere/?api_key={KEY}"}),
+        httpx.ConnectError(f"no way to http://neows.example/?api_key={KEY}"),
+    ],
+)
+def test_no_key_in_errors_and_logs(answer: httpx.Response | Exception, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    error = failure(Server(*[answer] * 5))
+    assert KEY not in f"{error!r} {caplog.text}"
+
+
+def test_a_key_turned_away_is_the_end_without_a_budget() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert len(server.requests) < 10, "it is asked for ever"
+        return gateway(403, "API_KEY_DISABLED")
+
+    server = Server(then=answer)
+    assert type(failure(server, keys=[KEY, OTHER_KEY])) is errors.KeyRejected
+
+
+# --- what goes wrong, and how often it is tried
+
+HTML = "<!DOCTYPE html><html><h1>Application Error</h1></html>"
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "says"),
+    [
+        (gateway(403, "API_KEY_MISSING"), errors.KeyRejected, "403 API_KEY_MISSING: .* check NASA_API_KEYS"),
+        (gateway(403, "API_KEY_INVALID"), errors.KeyRejected, "403 API_KEY_INVALID: .* check NASA_API_KEYS"),
+        (httpx.Response(403, html="<h1>Blocked</h1>"), errors.Refused, "403 without a code .* the network's proxy"),
+        (httpx.Response(401, text=HTML), errors.KeyRejected, "401: .* check NASA_API_KEYS"),
+        (gateway(404, "NOT_FOUND"), errors.NotFound, "404 NOT_FOUND: .* check NEOWS_BASE_URL"),
+        (httpx.Response(404, text=HTML), errors.NotFound, "404: .* check NEOWS_BASE_URL"),
+        (gateway(400, "HTTPS_REQUIRED"), errors.BadRequest, "400 HTTPS_REQUIRED: .* check NEOWS_BASE_URL"),
+        (httpx.Response(302, headers={"Location": "https://elsewhere/"}), errors.BadRequest, "302: "),
+        (httpx.Response(204), errors.BadRequest, "204: "),
+    ],
+)
+def test_what_is_permanent_is_tried_once(answer: httpx.Response, kind: type[errors.NeoWsError], says: str) -> None:
+    server = Server(then=lambda request: answer)
+    with pytest.raises(kind, match=f"^neows.example answered {says}"):
+        raise failure(server)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (httpx.Response(503, text=HTML), errors.Unavailable),
+        (httpx.Response(500, text=HTML), errors.Unavailable),
+        (httpx.Response(502, text="upstream connect error"), errors.Unavailable),
+        (httpx.Response(408), errors.Unavailable),
+        (httpx.Response(425), errors.Unavailable),
+        (httpx.Response(429, text=OVER_LIMIT), errors.RateLimited),
+        (gateway(429, "OVER_RATE_LIMIT"), errors.RateLimited),
+        (httpx.Response(200, text=HTML), errors.NotAPage),
+        (httpx.Response(200), errors.NotAPage),
+        (httpx.Response(200, content=body(neo(), number=0)[:200]), errors.NotAPage),
+        (httpx.Response(200, content=body(neo(), number=5)), errors.WrongPage),
+        (httpx.ConnectError("refused"), errors.Unreachable),
+        (httpx.ReadTimeout(""), errors.Unreachable),
+        (httpx.RemoteProtocolError("peer closed connection"), errors.Unreachable),
+    ],
+)
+class TestTransient:
+    """What may go away: an outage, a limit, an answer that was lost on the way."""
+
+    def test_it_is_tried_five_times(self, answer: Any, kind: type[errors.NeoWsError]) -> None:
+        server = Server(*[answer] * 9)
+        error = failure(server)
+        assert type(error) is kind
+        assert "\n" not in str(error)
+        assert len(server.requests) == 5
+
+    def test_it_is_forgotten_when_it_goes_away(self, answer: Any, kind: type[errors.NeoWsError]) -> None:
+        server = Server(answer, answer)
+        pages, failed = fetch(server)
+        assert (list(pages), failed) == ([0], {})
+        assert len(server.requests) == 3
+
+
+class Garbled(httpx.AsyncByteStream):
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b"this is not gzip"
+
+
+def test_a_garbled_answer_is_one_that_was_lost_on_the_way() -> None:
+    server = Server(then=lambda request: httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=Garbled()))
+    assert failure(server).retryable
+    assert len(server.requests) == 5
+
+
+def test_retry_after_of_an_outage_is_heeded() -> None:
+    server = Server(httpx.Response(503, headers={"Retry-After": "1"}))
+    started = time.monotonic()
+    assert fetch(server)[1] == {}
+    assert time.monotonic() - started >= 1
+
+
+def test_nobody_at_the_other_end() -> None:
+    with nobody_at() as address:
+        error = failure(None, url=f"http://{address}")
+    assert type(error) is errors.Unreachable
+    assert f"http://{address} cannot be reached (" in str(error)
+
+
+def test_a_host_that_does_not_exist() -> None:
+    assert type(failure(None, url="http://neows.invalid")) is errors.Unreachable
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="the openssl command is not installed")
+def test_a_certificate_that_is_not_trusted_is_permanent(tmp_path: Path) -> None:
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key -out cert -subj /CN=x"
+    subprocess.run(command.split(), cwd=tmp_path, capture_output=True, check=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert", tmp_path / "key")
+    connections = 0
+
+    def answer(listener: socket.socket) -> None:
+        nonlocal connections
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                connections += 1
+                with connection, contextlib.suppress(OSError):
+                    context.wrap_socket(connection, server_side=True)
+
+    with bind("127.0.0.1", 0) as listener:
+        threading.Thread(target=answer, args=[listener], daemon=True).start()
+        error = failure(None, url=f"https://127.0.0.1:{listener.getsockname()[1]}")
+        listener.shutdown(socket.SHUT_RDWR)
+    assert type(error) is errors.CertificateRejected
+    assert "is not trusted (self-signed certificate); check NEOWS_BASE_URL" in str(error)
+    assert connections == 1
+
+
+def test_redirects_are_not_followed() -> None:
+    server = Server(httpx.Response(302, headers={"Location": "https://elsewhere.example/neo/browse"}))
+    fetch(server)
+    assert [request.url.host for request in server.requests] == ["neows.example"]
+
+
+# --- many pages
+
+
+def test_every_page_is_fetched_once() -> None:
+    server = Server()
+    pages, failed = fetch(server, range(30))
+    assert failed == {}
+    assert sorted(pages) == list(range(30))
+    assert server.asked == Counter(range(30))
+
+
+@pytest.mark.parametrize("numbers", [[], range(0)])
+def test_no_pages_are_no_work(numbers: Iterable[int]) -> None:
+    assert fetch(Server(), numbers) == ({}, {})
+
+
+def test_a_page_that_cannot_be_had_stops_no_other() -> None:
+    server = Server(then=lambda request: httpx.Response(404) if page_asked(request) in (3, 11) else whole(request))
+    pages, failed = fetch(server, range(15))
+    assert sorted(pages) == sorted(set(range(15)) - {3, 11})
+    assert {number: type(error) for number, error in failed.items()} == {3: errors.NotFound, 11: errors.NotFound}
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "attempts"),
+    [
+        (gateway(403, "API_KEY_INVALID"), errors.KeyRejected, [1]),
+        (httpx.Response(429, text=OVER_LIMIT), errors.RateLimited, [5]),
+        (httpx.Response(503, text=HTML), errors.Outage, [5, 1]),
+    ],
+)
+def test_what_concerns_all_pages_ends_it(
+    answer: httpx.Response, kind: type[errors.NeoWsError], attempts: list[int]
+) -> None:
+    server = Server(then=lambda request: whole(request) if page_asked(request) < 2 else answer)
+    pages, failed = fetch(server, range(20), concurrency=1)
+    assert sorted(pages) == [0, 1]
+    assert list(failed) == list(range(2, 20))
+    assert type(failed[19]) is kind
+    assert server.asked == Counter(dict(enumerate([1, 1, *attempts])))
+
+
+def test_only_so_many_requests_are_under_way_at_once() -> None:
+    under_way = most = 0
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.002)
+        under_way -= 1
+        return whole(request)
+
+    pages, _ = fetch(answer, range(20), concurrency=3)
+    assert len(pages) == 20
+    assert most == 3
+
+
+def test_pages_are_handed_over_as_they_come() -> None:
+    server = Server()
+    asked_when_stored = []
+    fetch(server, range(10), concurrency=1, store=lambda page: asked_when_stored.append(len(server.requests)))
+    assert asked_when_stored == list(range(1, 11))
+
+
+def test_a_page_that_cannot_be_stored_ends_it_with_that_error() -> None:
+    def store(page: Page) -> None:
+        raise LakeError("the disk is full")
+
+    server = Server()
+    with pytest.raises(LakeError, match=r"^the disk is full$"):
+        fetch(server, range(50), store=store)
+    assert len(server.requests) < 50

@@ -1,0 +1,187 @@
+"""A client under a budget: which key is asked with, what is done with one that is not let through, and the pace."""
+
+import asyncio
+import itertools
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from neo_assets.sources.neows import errors
+from neo_assets.sources.neows.budget import Budget, Slot
+from neo_assets.sources.neows.client import NeoWsClient
+from neo_assets_tests.sources.neows.examples import body
+from neo_assets_tests.sources.neows.fetching import (
+    KEY,
+    OTHER_KEY,
+    OVER_LIMIT,
+    Server,
+    failure,
+    fetch,
+    gateway,
+    page_asked,
+    whole,
+)
+
+
+class NotedBudget(Budget):
+    """Keeps the slots that it handed out: when a request comes is up to the machine, when it may come is not."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.handed_out: list[Slot] = []
+
+    def reserve(self, without: Collection[str] = ()) -> Slot:
+        self.handed_out.append(slot := super().reserve(without))
+        return slot
+
+    def times(self) -> list[float]:
+        return sorted(slot.at for slot in self.handed_out)
+
+
+@pytest.fixture
+def budget(tmp_path: Path) -> Iterator[Callable[..., NotedBudget]]:
+    made: list[NotedBudget] = []
+
+    def budget(*keys: str, per_hour: int = 1000, per_second: float = 1e6, **options: Any) -> NotedBudget:
+        made.append(NotedBudget(tmp_path / "ledger", "neows.example", keys, per_hour, per_second, **options))
+        return made[-1]
+
+    yield budget
+    for one in made:
+        one.close()
+
+
+# --- a page
+
+
+def test_a_key_that_is_turned_away_leaves_the_work_to_the_others(budget: Callable[..., NotedBudget]) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return gateway(403, "API_KEY_DISABLED") if request.headers["X-Api-Key"] == KEY else whole(request)
+
+    server = Server(then=answer)
+    keys = [KEY, OTHER_KEY]
+    pages, failed = fetch(server, range(10), keys=keys, budget=budget(*keys), concurrency=1)
+    assert failed == {}
+    assert len(pages) == 10
+    assert Counter(request.headers["X-Api-Key"] for request in server.requests)[KEY] <= 1
+
+
+def test_all_keys_turned_away_is_the_end(budget: Callable[..., NotedBudget]) -> None:
+    server = Server(then=lambda request: gateway(403, "API_KEY_DISABLED"))
+    keys = [KEY, OTHER_KEY]
+    assert type(failure(server, keys=keys, budget=budget(*keys))) is errors.KeyRejected
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("keys", [(KEY,), (KEY, OTHER_KEY)], ids=["one key", "two keys"])
+def test_all_keys_turned_away_while_others_wait_for_the_budget_is_the_end(
+    budget: Callable[..., NotedBudget], keys: tuple[str, ...]
+) -> None:
+    server = Server(then=lambda request: gateway(403, "API_KEY_INVALID"))
+    # Few and far between, as what is due at once goes out at once.
+    pages, failed = fetch(server, range(20), keys=keys, budget=budget(*keys, per_second=4), concurrency=2)
+    assert pages == {}
+    assert failed.keys() == set(range(20))
+    assert {type(error) for error in failed.values()} == {errors.KeyRejected}
+    assert len(server.requests) <= len(keys)
+
+
+def test_a_key_over_its_limit_is_left_alone_and_another_goes_on(
+    budget: Callable[..., NotedBudget], caplog: pytest.LogCaptureFixture
+) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.headers["X-Api-Key"] == KEY:
+            return httpx.Response(429, text=OVER_LIMIT, headers={"Retry-After": "2870"})
+        return whole(request)
+
+    server = Server(then=answer)
+    ledger = budget(KEY, OTHER_KEY)
+    pages, failed = fetch(server, range(10), keys=[KEY, OTHER_KEY], budget=ledger, concurrency=1)
+    assert failed == {}
+    assert len(pages) == 10
+    assert Counter(request.headers["X-Api-Key"] for request in server.requests) == {KEY: 1, OTHER_KEY: 10}
+    assert KEY in ledger.parked()
+    assert "this key is left alone until" in caplog.text
+    assert KEY not in caplog.text
+
+
+def test_a_key_that_may_be_used_at_once_is_used_soon(budget: Callable[..., NotedBudget]) -> None:
+    server = Server(httpx.Response(429, headers={"Retry-After": "0"}))
+    ledger = budget(KEY)
+    pages, failed = fetch(server, budget=ledger)
+    assert (list(pages), failed) == ([0], {})
+    first, second = ledger.times()
+    assert 1 <= second - first < 30, "a key is left alone for a minute if the host does not say for how long"
+
+
+def assert_none_came_early(came: list[float], ledger: NotedBudget) -> None:
+    """Each request came in its slot or after it; two clocks run, so a hundredth of a second is nothing."""
+    assert len(came) <= len(ledger.handed_out)
+    assert all(at >= slot - 0.01 for at, slot in zip(sorted(came), ledger.times(), strict=False))
+
+
+def test_a_stated_limit_is_kept(budget: Callable[..., NotedBudget]) -> None:
+    came = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        came.append(time.time())
+        return httpx.Response(200, content=body(number=page_asked(request)), headers={"X-RateLimit-Limit": "3"})
+
+    ledger = budget(KEY, hour_s=0.4)
+    pages, _ = fetch(Server(then=answer), range(7), budget=ledger, concurrency=1)
+    assert len(pages) == 7
+    assert all(later - earlier > 0.4 for earlier, later in zip(ledger.times(), ledger.times()[3:], strict=False))
+    assert_none_came_early(came, ledger)
+
+
+def test_a_key_with_nothing_left_pauses(budget: Callable[..., NotedBudget]) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, content=body(number=page_asked(request)), headers={"X-RateLimit-Remaining": "0"})
+
+    ledger = budget(KEY)
+    fetch(Server(then=answer), budget=ledger)
+    assert ledger.parked() == {KEY}
+
+
+def test_retries_are_paid_from_the_budget_too(budget: Callable[..., NotedBudget]) -> None:
+    server = Server(*[httpx.Response(503)] * 3)
+    ledger = budget(KEY, per_hour=4, hour_s=1000)
+    fetch(server, budget=ledger)
+    assert len(server.requests) == 4
+    assert ledger.reserve().at > time.time() + 900
+
+
+def test_requests_of_all_workers_keep_their_distance(budget: Callable[..., NotedBudget]) -> None:
+    came = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        came.append(time.time())
+        return whole(request)
+
+    ledger = budget(KEY, per_second=25)
+    fetch(Server(then=answer), range(8), budget=ledger)
+    assert len(came) == 8
+    assert all(later - earlier > 0.039 for earlier, later in itertools.pairwise(ledger.times()))
+    assert_none_came_early(came, ledger)
+
+
+def test_who_waits_for_the_budget_and_is_stopped_gives_the_slot_back(budget: Callable[..., NotedBudget]) -> None:
+    ledger = budget(KEY, per_second=0.01)
+    taken = ledger.reserve()
+
+    async def stopped() -> None:
+        async with NeoWsClient("http://neows.example", [KEY], ledger) as client:
+            waiting = asyncio.create_task(client.fetch_page(0))
+            while len(ledger.handed_out) < 2:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.2)  # until it has heard of its slot
+            waiting.cancel()
+            await asyncio.wait([waiting])
+
+    asyncio.run(stopped())
+    assert ledger.reserve().at == pytest.approx(taken.at + 100)

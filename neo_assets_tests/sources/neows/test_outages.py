@@ -1,0 +1,54 @@
+"""Outages met by a client that paces itself: a short one is waited out, a silence that is asked for is kept."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+
+from neo_assets.sources.neows.budget import Budget
+from neo_assets.sources.neows.client import NeoWsClient
+from neo_assets.sources.neows.errors import NeoWsError
+from neo_assets_tests.sources.neows.examples import body, neo
+
+URL = "http://neows.example/neo/rest/v1"
+KEY = "Zk3fQ9xP-the_secret-0123456789"
+
+
+def crawl(ledger: Path, answer: Callable[[int], httpx.Response | None]) -> tuple[list[float], dict[int, NeoWsError]]:
+    """Fetch 24 pages at 20 a second. `answer` may give another response than the page, by the number of the request,
+    which is 0 for the first. How long nobody asked after each request, and what failed.
+    """
+    came: list[float] = []
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        came.append(time.monotonic())
+        page = httpx.Response(200, content=body(neo(), number=int(request.url.params["page"])))
+        return answer(len(came) - 1) or page
+
+    async def fetch() -> dict[int, NeoWsError]:
+        budget = Budget(ledger, "neows.example", [KEY], per_hour=10**6, per_second=20)
+        async with NeoWsClient(URL, [KEY], budget, transport=httpx.MockTransport(serve), first_wait_s=0.2) as client:
+            return await client.fetch_pages(range(24), lambda page: None)
+
+    failed = asyncio.run(fetch())
+    return [later - earlier for earlier, later in itertools.pairwise(came)], failed
+
+
+def test_a_short_outage_costs_no_page_and_few_requests(tmp_path: Path) -> None:
+    silences, failed = crawl(tmp_path / "ledger", lambda number: httpx.Response(503) if number in (4, 5, 6) else None)
+    assert failed == {}
+    assert len(silences) + 1 == 24 + 3
+    # A single failure is left to whom it struck; after a second one in a row nobody asks, and then for longer.
+    assert silences[5] >= 0.4
+    assert silences[6] >= 0.8
+
+
+def test_a_silence_that_is_asked_for_is_kept(tmp_path: Path) -> None:
+    asks_for_it = httpx.Response(503, headers={"Retry-After": "1"})
+    silences, failed = crawl(tmp_path / "ledger", lambda number: asks_for_it if number == 4 else None)
+    assert failed == {}
+    assert len(silences) + 1 == 24 + 1
+    assert silences[4] >= 1

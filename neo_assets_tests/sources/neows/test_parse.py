@@ -1,0 +1,469 @@
+"""Pages read into tables: by hand-written examples, against a slow reader, and over simulated and real pages."""
+
+import dataclasses
+import json
+import math
+import re
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neo_assets.schema.pages import Page
+from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS, NEO_SIGHTINGS, QUARANTINE
+from neo_assets.sources.neows.parse import Parsed, parse
+from neo_assets.sources.simulator.catalogue import Catalogue, to_json
+from neo_assets_tests.sources.neows import slow_reader
+from neo_assets_tests.sources.neows.examples import (
+    CAPTURES,
+    NEEDS_CAPTURES,
+    NOON,
+    approach,
+    body,
+    captured_pages,
+    neo,
+    page,
+    wrapped,
+)
+
+
+def the_record(*neos: dict[str, Any]) -> dict[str, Any]:
+    """The only row of `neo_records` that a page with these objects gives."""
+    (record,) = parse([page(*neos)]).neo_records.to_pylist()
+    return record
+
+
+def ids(parsed: Parsed) -> list[str]:
+    counted = [row["neo_id"] for row in parsed.neo_sightings.to_pylist() if row["is_counted"]]
+    assert parsed.neo_records["id"].to_pylist() == counted
+    return counted
+
+
+def assert_as_read_slowly(parsed: Parsed, pages: list[Page]) -> None:
+    records, approaches = slow_reader.read(pages)
+    assert parsed.neo_records.to_pylist() == records
+    assert parsed.close_approaches.to_pylist() == approaches
+
+
+# --- one object
+
+
+def test_an_object_and_its_approaches() -> None:
+    parsed = parse([page(neo("3000001", approach("0.05", "7479893.5", "1969-07-20", "Moon")))])
+    assert parsed.neo_records.to_pylist() == [
+        {
+            "id": "3000001",
+            "neo_reference_id": "3000001",
+            "name": "(3000001 XY)",
+            "name_limited": None,
+            "designation": "3000001 XY",
+            "nasa_jpl_url": "https://ssd.jpl.nasa.gov/tools/sbdb_lookup.html#/?sstr=3000001",
+            "absolute_magnitude_h": 20.5,
+            "is_potentially_hazardous_asteroid": False,
+            "estimated_diameter_min_m": 211.1324448,
+            "estimated_diameter_max_m": 472.1064988,
+            "closest_approach_miss_distance_km": 7479893.5,
+            "closest_approach_date": date(1969, 7, 20),
+            "closest_approach_relative_velocity_km_s": 12.5,
+            "first_observation_date": date(1999, 1, 2),
+            "last_observation_date": date(2025, 12, 31),
+            "observations_used": 321,
+            "orbital_period_days": 400.25,
+        }
+    ]
+    assert parsed.close_approaches.to_pylist() == [
+        {
+            "neo_id": "3000001",
+            "close_approach_at": datetime(1969, 7, 20, tzinfo=UTC),
+            "close_approach_date": date(1969, 7, 20),
+            "orbiting_body": "Moon",
+            "miss_distance_au": 0.05,
+            "miss_distance_km": 7479893.5,
+            "relative_velocity_km_s": 12.5,
+        }
+    ]
+    assert parsed.neo_sightings.to_pylist() == [
+        {"neo_id": "3000001", "principal_designation": "3000001 XY", "page": 0, "fetched_at": NOON, "is_counted": True}
+    ]
+    assert parsed.quarantine.num_rows == 0
+
+
+@pytest.mark.parametrize(
+    "missing", [{"close_approach_data": []}, {"close_approach_data": ...}], ids=["empty", "absent"]
+)
+def test_without_approaches_nothing_is_closest(missing: dict[str, Any]) -> None:
+    record = the_record(neo(**missing))
+    assert [record[name] for name in record if name.startswith("closest_approach")] == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("missing", "columns"),
+    [
+        ("name_limited", ["name_limited"]),
+        ("designation", ["designation"]),
+        ("nasa_jpl_url", ["nasa_jpl_url"]),
+        ("absolute_magnitude_h", ["absolute_magnitude_h"]),
+        ("is_potentially_hazardous_asteroid", ["is_potentially_hazardous_asteroid"]),
+        ("estimated_diameter", ["estimated_diameter_min_m", "estimated_diameter_max_m"]),
+        (
+            "orbital_data",
+            ["first_observation_date", "last_observation_date", "observations_used", "orbital_period_days"],
+        ),
+    ],
+)
+@pytest.mark.parametrize("value", [..., None], ids=["absent", "null"])
+def test_what_is_missing_is_null_and_no_more_than_that(missing: str, columns: list[str], value: Any) -> None:
+    whole = neo("3000001", approach(), name_limited="Eros")
+    expected = the_record(whole) | dict.fromkeys(columns)
+    assert the_record(neo("3000001", approach(), **{"name_limited": "Eros", missing: value})) == expected
+
+
+def test_id_falls_back_to_the_reference_id() -> None:
+    parsed = parse([page(neo("3000001", approach(), id=...))])
+    assert ids(parsed) == ["3000001"]
+    assert parsed.close_approaches["neo_id"].to_pylist() == ["3000001"]
+
+
+def test_unknown_keys_are_ignored() -> None:
+    entry = approach() | {"new": {"nested": [1]}}
+    assert the_record(neo("1", entry, brand_new=[{"x": None}])) == the_record(neo("1", approach()))
+
+
+def test_non_ascii_text_survives() -> None:
+    assert the_record(neo(name="ʻOumuamua’s twin 李 (2017 U1)"))["name"] == "ʻOumuamua’s twin 李 (2017 U1)"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("2.65565E-5", 2.65565e-5), (".4", 0.4), ("3", 3.0), ("0.499257206", 0.499257206), ("1e3", 1000.0)],
+)
+def test_numbers_are_read_however_they_are_written(text: str, value: float) -> None:
+    parsed = parse([page(neo("1", approach(au=text, km="1"), orbital_data={"orbital_period": text}))])
+    assert parsed.close_approaches["miss_distance_au"].to_pylist() == [value]
+    assert parsed.neo_records["orbital_period_days"].to_pylist() == [value]
+
+
+@pytest.mark.parametrize(
+    ("designation", "name"),
+    [
+        ("2010 PK9", "(2010 PK9)"),
+        ("2007 WU4", "453100 (2007 WU4)"),
+        ("A898 PA", "433 Eros (A898 PA)"),
+        ("6344 P-L", "(6344 P-L) "),
+        ("3000001", "a name without any"),
+    ],
+)
+def test_the_principal_designation_is_the_one_in_parentheses(designation: str, name: str) -> None:
+    assert parse([page(neo("3000001", name=name))]).neo_sightings["principal_designation"].to_pylist() == [designation]
+
+
+# --- the closest approach
+
+
+def test_distances_are_compared_as_numbers() -> None:
+    record = the_record(neo("1", approach(km="10.1", day="2001-01-01"), approach(km="9.5", day="2002-02-02")))
+    assert record["closest_approach_miss_distance_km"] == 9.5
+    assert record["closest_approach_date"] == date(2002, 2, 2)
+
+
+def test_the_closest_is_over_all_bodies() -> None:
+    record = the_record(neo("1", approach(km="10.1", body="Earth"), approach(km="9.5", body="Juptr")))
+    assert record["closest_approach_miss_distance_km"] == 9.5
+
+
+def test_the_earliest_counts_on_a_tie() -> None:
+    days = ["2030-01-01", "1950-06-01", "2001-01-01"]
+    record = the_record(neo("1", *(approach(km="5", day=day) for day in days), approach(km="5.5", day="1901-01-01")))
+    assert record["closest_approach_date"] == date(1950, 6, 1)
+
+
+def test_each_object_has_its_own_closest() -> None:
+    near, none, far = neo("1", approach(km="1"), approach(km="2")), neo("2"), neo("3", approach(km="30"))
+    found = parse([page(none, near, none | {"id": "4", "name": "(4)"}, far)]).neo_records
+    assert found["closest_approach_miss_distance_km"].to_pylist() == [None, 1.0, None, 30.0]
+
+
+# --- bodies as they come
+
+
+def test_no_pages_and_empty_pages_give_empty_tables() -> None:
+    for parsed in (parse([]), parse([page()]), parse([page(number=0), page(number=1)])):
+        for rows, table in (
+            (parsed.neo_records, NEO_RECORDS),
+            (parsed.close_approaches, CLOSE_APPROACHES),
+            (parsed.neo_sightings, NEO_SIGHTINGS),
+            (parsed.quarantine, QUARANTINE),
+        ):
+            assert rows.num_rows == 0
+            assert rows.schema.equals(table.schema, check_metadata=True)
+
+
+def test_tables_have_exactly_the_schema() -> None:
+    parsed = parse([page(neo("1", approach()), "not an object"), page(neo("2"), number=1)])
+    assert parsed.neo_records.schema.equals(NEO_RECORDS.schema, check_metadata=True)
+    assert parsed.close_approaches.schema.equals(CLOSE_APPROACHES.schema, check_metadata=True)
+    assert parsed.neo_sightings.schema.equals(NEO_SIGHTINGS.schema, check_metadata=True)
+    assert parsed.quarantine.schema.equals(QUARANTINE.schema, check_metadata=True)
+
+
+@pytest.mark.parametrize("indent", [2, "\t", "\r\n"])
+def test_pretty_printed_bodies_are_read(indent: Any) -> None:
+    neos = [neo("1", approach(), approach(km="7")), neo("2", name="line\nfeed (2)")]
+    plain, pretty = parse([page(*neos)]), parse([page(*neos, indent=indent)])
+    assert pretty.neo_records.equals(plain.neo_records)
+    assert pretty.close_approaches.equals(plain.close_approaches)
+
+
+def test_rows_stand_in_the_order_of_pages_and_of_places_on_them() -> None:
+    pages = [page(neo("9"), neo("5"), number=4), page(neo("7"), number=5), page(neo("1"), neo("8"), number=6)]
+    parsed = parse(iter(pages))
+    assert ids(parsed) == ["9", "5", "7", "1", "8"]
+    assert parsed.neo_sightings["page"].to_pylist() == [4, 4, 5, 6, 6]
+
+
+# --- the quarantine
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        (neo("7", approach(au="near")), "close_approach_data.miss_distance.astronomical: .*near"),
+        (neo("7", approach(km="")), "close_approach_data.miss_distance.kilometers: "),
+        (neo("7", approach(au="NaN", km="1")), "close_approach_data.miss_distance.astronomical: not a finite number"),
+        (neo("7", approach(au="inf", km="1")), "close_approach_data.miss_distance.astronomical: not a finite number"),
+        (neo("7", approach(km="-Infinity")), "close_approach_data.miss_distance.kilometers: not a finite number"),
+        (neo("7", approach() | {"orbiting_body": None}), "close_approach_data.orbiting_body: missing"),
+        (neo("7", approach() | {"miss_distance": {}}), "close_approach_data.miss_distance.astronomical: missing"),
+        (neo("7", approach() | {"close_approach_date": "soon"}), "close_approach_data.close_approach_date: "),
+        (neo("7", approach() | {"close_approach_date": "2001-02-30"}), "close_approach_data.close_approach_date: "),
+        (neo("7", approach() | {"epoch_date_close_approach": "x"}), "epoch_date_close_approach"),
+        (neo("7", approach() | {"epoch_date_close_approach": 1.5}), "1.5"),
+        (neo("7", None), "close_approach_data: not an object"),
+        (neo("7", close_approach_data="none"), "close_approach_data"),
+        (neo("7", absolute_magnitude_h="20.5"), "absolute_magnitude_h"),
+        (neo("7", absolute_magnitude_h=float("inf")), "absolute_magnitude_h: not a finite number"),
+        (
+            neo("7", estimated_diameter={"meters": {"estimated_diameter_max": float("inf")}}),
+            "estimated_diameter.meters.estimated_diameter_max: not a finite number",
+        ),
+        (neo("7", is_potentially_hazardous_asteroid="no"), "is_potentially_hazardous_asteroid"),
+        (neo("7", orbital_data={"orbital_period": "long"}), "orbital_data.orbital_period: "),
+        (neo("7", orbital_data={"first_observation_date": "1999"}), "orbital_data.first_observation_date: "),
+        (neo("7", id=..., neo_reference_id=...), "id: missing"),
+        (neo("7", neo_reference_id=...), "neo_reference_id: missing"),
+        (neo("7", name=None), "name: missing"),
+        (neo("7", name=["x"]), "name"),
+        ("a string", "not an object"),
+        (None, "not an object"),
+        (["7"], "not an object"),
+        (3.5, "not an object"),
+    ],
+)
+def test_what_cannot_be_read_is_put_aside_whole_and_the_rest_counts(wrong: Any, reason: str) -> None:
+    good = neo("1", approach()), neo("2", approach(), approach())
+    parsed = parse([page(number=3), page(good[0], wrong, good[1], number=4), page(neo("3"), number=5)])
+    assert ids(parsed) == ["1", "2", "3"]
+    assert parsed.close_approaches.num_rows == 3
+    (rejected,) = parsed.quarantine.to_pylist()
+    assert (rejected["page"], rejected["index"]) == (4, 1)
+    assert json.loads(rejected["record"]) == wrong
+    assert re.search(reason, rejected["reason"])
+
+
+def test_several_can_be_put_aside() -> None:
+    bad = neo("9", approach(au="?"))
+    parsed = parse([page(bad, neo("1"), bad, number=0), page(neo("2"), "x", number=1)])
+    assert ids(parsed) == ["1", "2"]
+    places = [(row["page"], row["index"]) for row in parsed.quarantine.to_pylist()]
+    assert places == [(0, 0), (0, 2), (1, 1)]
+
+
+def test_the_record_put_aside_is_readable_text() -> None:
+    (rejected,) = parse([page(neo("1", name=None, note="the Earth’s"))]).quarantine.to_pylist()
+    assert "the Earth’s" in rejected["record"]
+
+
+def test_half_a_surrogate_pair_is_put_aside_as_it_was() -> None:
+    content = body(neo("1", name=None, note="half"), neo("2")).replace(b'"half"', rb'"\ud83d"')
+    parsed = parse([dataclasses.replace(page(), body=content)])
+    assert ids(parsed) == ["2"]
+    assert r'"note":"\ud83d"' in parsed.quarantine["record"][0].as_py()
+
+
+def test_a_body_that_is_no_json_is_damage_and_not_quarantined() -> None:
+    with pytest.raises(json.JSONDecodeError):
+        parse([page(neo("1")), dataclasses.replace(page(neo("2")), body=body(neo("2"))[:-10])])
+
+
+# --- the same object twice
+
+
+def test_of_two_copies_the_one_fetched_last_counts() -> None:
+    early, late = neo("1", approach(), approach(), approach()), neo("1", approach(), absolute_magnitude_h=21.5)
+    for pages in (
+        [page(early, neo("2"), number=0), page(late, number=1, hours=1)],
+        [page(late, number=0, hours=1), page(early, neo("2"), number=1)],
+    ):
+        parsed = parse(pages)
+        assert sorted(ids(parsed)) == ["1", "2"]
+        assert parsed.close_approaches.num_rows == 1
+        assert 21.5 in parsed.neo_records["absolute_magnitude_h"].to_pylist()
+
+
+def test_of_two_copies_fetched_at_once_the_one_on_the_later_page_counts() -> None:
+    parsed = parse([page(neo("1", name_limited="Old"), number=0), page(neo("1", name_limited="New"), number=1)])
+    assert parsed.neo_records["name_limited"].to_pylist() == ["New"]
+
+
+@pytest.mark.parametrize("later", ["2660000", "54428000"])
+def test_an_object_numbered_in_between_is_the_same(later: str) -> None:
+    names = {"54428000": "(2022 AC30)", "2660000": "660000 Somebody (2022 AC30)"}
+    earlier = next(spk_id for spk_id in names if spk_id != later)
+    parsed = parse(
+        [
+            page(neo(earlier, approach(), name=names[earlier]), number=0),
+            page(neo(later, approach(), approach(), name=names[later]), number=1, hours=1),
+        ]
+    )
+    assert ids(parsed) == [later]
+    assert parsed.close_approaches["neo_id"].to_pylist() == [later, later]
+
+
+def test_a_copy_that_cannot_be_read_replaces_nothing() -> None:
+    parsed = parse([page(neo("1", approach())), page(neo("1", approach(au="?")), number=1, hours=1)])
+    assert ids(parsed) == ["1"]
+    assert parsed.quarantine.num_rows == 1
+
+
+def test_older_copies_stand_in_the_sightings_and_do_not_count() -> None:
+    parsed = parse([page(neo("1"), neo("2"), number=0), page(neo("1"), number=1, hours=1)])
+    sightings = [(row["neo_id"], row["page"], row["is_counted"]) for row in parsed.neo_sightings.to_pylist()]
+    assert sightings == [("1", 0, False), ("2", 0, True), ("1", 1, True)]
+
+
+# --- against the slow reader
+
+distances = st.decimals(Decimal("0.0000000001"), 10, places=10).map(lambda value: f"{value.normalize():f}")
+days = st.dates(date(1899, 12, 30), date(2201, 1, 1)).map(str)
+numbers = st.one_of(distances, distances, distances, st.sampled_from(["", "NaN", "inf", "1e-5", ".5", "-1", "x"]))
+approaches = st.one_of(
+    st.builds(approach, distances, distances, days, st.sampled_from(["Earth", "Venus", "Juptr", "Moon"])),
+    st.builds(approach, distances, st.sampled_from(["1.5", "10.5", "9.5"]), days, st.just("Earth")),
+    st.builds(
+        lambda au, km: approach("1", "1") | {"miss_distance": {"astronomical": au, "kilometers": km}}, numbers, numbers
+    ),
+)
+texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12)
+names = st.one_of(
+    st.builds("({} {})".format, st.integers(1990, 1993), st.sampled_from("ABC")),
+    st.builds("{} {} ({} {})".format, st.integers(1, 5), texts, st.integers(1990, 1993), st.sampled_from("ABC")),
+    texts,
+)
+maybe_absent = {
+    "id": st.just(...),
+    "name_limited": texts,
+    "designation": st.just(...),
+    "absolute_magnitude_h": st.one_of(st.just(...), st.none(), st.floats(9, 33)),
+    "estimated_diameter": st.just(...),
+    "orbital_data": st.one_of(
+        st.just(...),
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "orbital_period": numbers,
+                "first_observation_date": days,
+                "observations_used": st.integers(0, 2**40),
+            },
+        ),
+    ),
+    "close_approach_data": st.just(...),
+}
+
+
+@st.composite
+def neos(draw: st.DrawFn) -> Any:
+    changes = draw(st.fixed_dictionaries({"name": names}, optional=maybe_absent))
+    spk_id = str(draw(st.integers(2_000_001, 2_000_009)))
+    return neo(spk_id, *draw(st.lists(approaches, max_size=4)), **changes)
+
+
+@st.composite
+def some_pages(draw: st.DrawFn) -> list[Page]:
+    objects = st.one_of(neos(), neos(), neos(), neos(), st.sampled_from([None, "x", 3, []]))
+    contents = draw(st.lists(st.lists(objects, max_size=4), max_size=4))
+    hours = draw(st.permutations(range(len(contents))))
+    return [page(*content, number=i, hours=hours[i]) for i, content in enumerate(contents)]
+
+
+@given(pages=some_pages())
+@settings(max_examples=150)
+def test_random_pages_are_read_as_slowly_but_surely(pages: list[Page]) -> None:
+    parsed = parse(pages)
+    assert_as_read_slowly(parsed, pages)
+    on_pages = [(one.number, place) for one in pages for place in range(one.neos)]
+    aside = [(row["page"], row["index"]) for row in parsed.quarantine.to_pylist()]
+    assert set(aside) <= set(on_pages)
+    assert sorted(set(aside)) == aside
+
+
+def simulated(catalogue: Catalogue, count: int) -> list[Page]:
+    size = catalogue.near_earth_object_count
+    return [
+        Page(i, to_json(catalogue.page(i)), NOON + timedelta(seconds=i), "simulator", 20, size) for i in range(count)
+    ]
+
+
+def test_simulated_pages_are_read_as_slowly_but_surely() -> None:
+    pages = simulated(Catalogue(neos=120), 6)
+    parsed = parse(pages)
+    assert parsed.neo_records.num_rows == 120
+    assert parsed.quarantine.num_rows == 0
+    assert_as_read_slowly(parsed, pages)
+
+
+def test_a_catalogue_that_moved_between_pages_is_read_without_copies() -> None:
+    before = Catalogue(neos=60)
+    after = before.inserted(7).numbered(0.5)
+    pages = [*simulated(before, 2), simulated(after, 3)[2]]
+    assert_as_read_slowly(parse(pages), pages)
+
+
+# --- the real thing
+
+
+@NEEDS_CAPTURES
+@pytest.mark.parametrize("file", sorted(CAPTURES.glob("*_page-*.json")), ids=lambda file: file.name)
+def test_real_pages_are_read_as_slowly_but_surely(file: Any) -> None:
+    pages = [captured_pages()[file.name]]
+    parsed = parse(pages)
+    assert parsed.quarantine.num_rows == 0
+    assert parsed.neo_records.num_rows == pages[0].neos
+    assert_as_read_slowly(parsed, pages)
+
+
+@NEEDS_CAPTURES
+def test_three_thousand_real_objects_are_read_whole() -> None:
+    pages = wrapped(one for name, one in captured_pages().items() if "ndjson" in name)
+    objects = [neo for one in pages for neo in json.loads(one.body)["near_earth_objects"]]
+    distances = [
+        [(Decimal(entry["miss_distance"]["kilometers"]), entry) for entry in neo["close_approach_data"]]
+        for neo in objects
+    ]
+    near = [
+        entry["orbiting_body"]
+        for of_neo in distances
+        for _, entry in of_neo
+        if Decimal(entry["miss_distance"]["astronomical"]) < Decimal("0.2")
+    ]
+    parsed = parse(pages)
+    approaches = parsed.close_approaches.to_pylist()
+    assert parsed.quarantine.num_rows == 0
+    assert ids(parsed) == [neo["id"] for neo in objects]
+    assert len(approaches) == sum(map(len, distances))
+    found = [row["orbiting_body"] for row in approaches if row["miss_distance_au"] < 0.2]
+    assert (len(found), found.count("Earth")) == (len(near), near.count("Earth"))
+    closest = parsed.neo_records["closest_approach_miss_distance_km"].to_pylist()
+    assert closest == [float(min((km for km, _ in of_neo), default=math.nan)) for of_neo in distances]
