@@ -14,11 +14,10 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from neo_assets.schema.page_sets import MAX_PAGES
+
 NASA_BASE_URL = "https://api.nasa.gov/neo/rest/v1"
 """Root of NASA's NeoWs API (https://api.nasa.gov, "Asteroids - NeoWs")."""
-
-MAX_PAGES = 100_000
-"""A page set's key has five digits for a page."""
 
 
 class SettingsError(ValueError):

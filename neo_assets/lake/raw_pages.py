@@ -8,7 +8,7 @@ The facts that a body does not tell (when it came, from where) travel in a skipp
 import hashlib
 import json
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from neo_assets.lake import layout, tables
 from neo_assets.lake.storage import LakeDamaged, LakeLacks, Storage, md5
+from neo_assets.schema.page_sets import FIRST_LANDED_PAGE, LANDED, pages_of
 from neo_assets.schema.pages import Page, PageFacts, StoredPage
 from neo_assets.schema.tables import RAW_PAGE_INDEX
 
@@ -57,39 +58,53 @@ def read_facts(storage: Storage, number: int) -> PageFacts | None:
 
 
 def known_facts(
-    storage: Storage, page_sets: Mapping[str, Iterable[int]], on_damaged: Callable[[int], object] = lambda number: None
+    storage: Storage, page_sets: Iterable[str], on_damaged: Callable[[int], object] = lambda number: None
 ) -> dict[str, list[PageFacts]]:
-    """What is known of those pages of some page sets that are stored, and whole.
+    """What is known of the pages of some page sets that are stored and whole.
 
-    A page that this process remembers, or that the index of its set vouches for, by its digest, is not read again; the
-    others are: a run may have died before it wrote the index, another have stored pages since, a disk have failed.
+    A page is not read again if this process remembers it, or if the index of its set lists it with the digest that it
+    has now. The others are read: a run may have died before it wrote the index, another run may have stored pages
+    since, a disk may have failed.
 
     Args:
         storage: the lake.
-        page_sets: the pages of each set, by its key.
-        on_damaged: is told of each page that is not what was stored, which is taken for missing.
+        page_sets: keys of the page sets.
+        on_damaged: called with the number of each damaged page, which is then treated as missing.
     """
-    numbers = [number for pages in page_sets.values() for number in pages]
+    wanted = {key: page_numbers(storage, key) for key in page_sets}
+    numbers = [number for pages in wanted.values() for number in pages]
     digests = storage.digests(map(layout.raw_page, numbers))
     stored = {number for number in numbers if layout.raw_page(number) in digests}
     known: dict[int, PageFacts] = {facts.page: facts for facts in storage.recall(digests, digests).values()}
-    begun = [key for key, pages in page_sets.items() if not (stored - known.keys()).isdisjoint(pages)]
+    begun = [key for key, pages in wanted.items() if not (stored - known.keys()).isdisjoint(pages)]
     indices = tables.read_found(storage, RAW_PAGE_INDEX, begun).values()
     indexed = (PageFacts(**row) for index in indices for row in index.to_pylist())
     known |= {row.page: row for row in indexed if digests.get(layout.raw_page(row.page)) == row.md5}
 
     def facts_of(number: int) -> PageFacts | None:
         try:
-            return replace(_read_whole(storage, number).facts, md5=digests[layout.raw_page(number)])
+            return replace(read_page(storage, number).facts, md5=digests[layout.raw_page(number)])
         except LakeDamaged:
             on_damaged(number)
-        except FileNotFoundError:
+        except LakeLacks:
             pass  # deleted since
         return None
 
     unknown = sorted(stored - known.keys())
     known |= {facts.page: facts for facts in storage.each(facts_of, unknown) if facts}
-    return {key: [known[number] for number in pages if number in known] for key, pages in page_sets.items()}
+    return {key: [known[number] for number in pages if number in known] for key, pages in wanted.items()}
+
+
+def page_numbers(storage: Storage, page_set: str) -> Sequence[int]:
+    """Numbers of the pages in a set, stored or not; of the landed objects, those that are stored."""
+    if page_set != LANDED:
+        return pages_of(page_set)
+    return [number for number in stored_numbers(storage) if number >= FIRST_LANDED_PAGE]
+
+
+def read_pages(storage: Storage, numbers: Iterable[int]) -> Iterator[StoredPage]:
+    """Stored pages, each read when it is asked for. Raises as `read_page` does."""
+    return storage.each(lambda number: read_page(storage, number), numbers)
 
 
 def read_page(storage: Storage, number: int) -> StoredPage:
@@ -98,13 +113,27 @@ def read_page(storage: Storage, number: int) -> StoredPage:
     Raises:
         LakeLacks, LakeDamaged: there is none, or it is damaged.
     """
+    path = layout.raw_page(number)
     try:
-        return _read_whole(storage, number)
+        data = storage.read(path)
     except FileNotFoundError:
-        path = storage.location(layout.raw_page(number))
         raise LakeLacks(
-            f"page {number} is not in the lake ({path}): materialize raw_pages for its page set first"
+            f"page {number} is not in the lake ({storage.location(path)}): run `neo run`, or materialize raw_pages for "
+            "its page set"
         ) from None
+    facts = _facts(data)
+    try:
+        if facts is None:
+            raise OSError("its facts are missing")
+        body = _CODEC.decompress(data, decompressed_size=facts.bytes)
+        if hashlib.sha256(body).hexdigest() != facts.sha256:
+            raise OSError("its content has changed since it was stored")
+    except OSError as error:
+        raise LakeDamaged(
+            f"{storage.location(path)} is damaged ({error}): run `neo run`, or materialize raw_pages for its page set; "
+            "both fetch the page again"
+        ) from None
+    return StoredPage(facts, body)
 
 
 def stored_numbers(storage: Storage) -> list[int]:
@@ -117,24 +146,6 @@ def index(facts: Iterable[PageFacts]) -> pa.Table:
     """The rows of `raw_page_index` for these pages."""
     rows = [vars(one) for one in sorted(facts, key=lambda one: one.page)]
     return pa.Table.from_pylist(rows, schema=RAW_PAGE_INDEX.schema)
-
-
-def _read_whole(storage: Storage, number: int) -> StoredPage:
-    path = layout.raw_page(number)
-    data = storage.read(path)
-    facts = _facts(data)
-    try:
-        if facts is None:
-            raise OSError("its facts are missing")
-        body = _CODEC.decompress(data, decompressed_size=facts.bytes)
-        if hashlib.sha256(body).hexdigest() != facts.sha256:
-            raise OSError("its content is not what was stored")
-    except OSError as error:
-        raise LakeDamaged(
-            f"{storage.location(path)} is damaged ({error}): run `neo run` or materialize raw_pages for its page set, "
-            "either fetches it again"
-        ) from None
-    return StoredPage(facts, body)
 
 
 def _note(facts: PageFacts) -> bytes:

@@ -1,5 +1,5 @@
-"""What went wrong, told to Dagster: the one place that maps our errors to `Failure`, and says whether the step or the
-run may be retried.
+"""Our errors as Dagster failures: the one place that maps them, and that says whether a step or a run may be retried.
+The errors themselves are defined where they arise.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from neo_assets.sources.neows.budget import BudgetError
 from neo_assets.sources.neows.errors import NeoWsError, PagesMissing
 
 _RUN_RETRY = "dagster/retry_on_asset_or_op_failure"
-"""The tag of a run by which Dagster's run retries go (https://docs.dagster.io/deployment/execution/run-retries)."""
+"""Tag that allows or forbids Dagster's run retries (https://docs.dagster.io/deployment/execution/run-retries)."""
 
 
 class StateUnwritable(Exception):
@@ -21,23 +21,19 @@ class StateUnwritable(Exception):
 
 
 class WrongConfig(Exception):
-    """What a run was told cannot be; the message names the field."""
+    """A run's config has a value that is not allowed; the message names the field."""
 
 
-class NotComputed(Exception):
-    """What landed is stored, and some of it could not be counted."""
-
-
-EXPECTED = (LakeError, BudgetError, NeoWsError, NotComputed, PagesMissing, StateUnwritable, WrongConfig)
-"""What can go wrong without anything being wrong with the program; the message alone tells enough."""
+EXPECTED = (LakeError, BudgetError, NeoWsError, PagesMissing, StateUnwritable, WrongConfig)
+"""Errors that are no fault of the program; their message alone explains enough."""
 
 
 @contextlib.contextmanager
-def told_to_dagster() -> Iterator[None]:
-    """Around what a step does: turns our errors into a Dagster `Failure` of one clear line.
+def failing_in_one_line() -> Iterator[None]:
+    """Turn an expected error inside a step into a Dagster `Failure` of one line.
 
-    One that trying again cannot help is retried neither by the step's retry policy nor by the instance's run retries;
-    a run that crashes is another matter, and is.
+    If trying again cannot help, neither the step's retry policy nor the instance's run retries repeat it. A run that
+    crashes is not affected: it may be retried.
     """
     try:
         yield
@@ -49,7 +45,7 @@ def told_to_dagster() -> Iterator[None]:
 
 
 def _forbid_run_retry(context: dg.OpExecutionContext) -> None:
-    # Where nothing retries runs nothing need be forbidden, nor written: the disk may be what is full.
+    # If the instance never retries runs, nothing is written: a full disk may be what failed.
     if context.instance.run_retries_enabled:
-        with contextlib.suppress(DBAPIError):  # what went wrong first is what is to be told
+        with contextlib.suppress(DBAPIError):  # the first error is the one to report
             context.instance.add_run_tags(context.run_id, {_RUN_RETRY: "false"})

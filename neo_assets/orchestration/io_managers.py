@@ -1,56 +1,25 @@
 """Asset values to and from the lake: raw pages one object each, tables as Parquet. How bytes are written lives in
 `lake`.
 
-A value is a mapping from page set to the set's value, of as many sets as the run has; of an unpartitioned asset it is
-the value itself. Dagster's own managers save one partition at a time, hold whole values in memory and do not write
+The value of a partitioned asset maps each page set of the run to the set's value; an unpartitioned asset's value is the
+table itself. Dagster's own managers save one partition at a time, hold whole values in memory and do not write
 atomically.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from threading import Lock
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 
-from neo_assets.lake import layout, owner, raw_pages, tables
-from neo_assets.lake.storage import LakeError, Storage
-from neo_assets.orchestration.failures import told_to_dagster
-from neo_assets.pipeline.staleness import page_index
+from neo_assets.lake import layout, raw_pages, tables
+from neo_assets.lake.storage import Storage
+from neo_assets.orchestration.failures import failing_in_one_line
+from neo_assets.pipeline.gather import Gathered, Pages, store
 from neo_assets.schema.page_sets import pages_of
-from neo_assets.schema.pages import Page, PageFacts, StoredPage
-from neo_assets.schema.tables import RAW_PAGE_INDEX, TABLES
+from neo_assets.schema.pages import StoredPage
+from neo_assets.schema.tables import TABLES
 from neo_assets.sources.neows.errors import PagesMissing
-
-
-@dataclass(frozen=True)
-class PageDelivery:
-    """The pages of a set: those the lake has already, and how to get the others. What `raw_pages` returns per set.
-
-    `source` is the one that the lake has been found to be of, or None where only the first response can tell.
-    """
-
-    source: str | None
-    reused: Sequence[PageFacts]
-    missing: Sequence[int]
-    fetch: Callable[[Sequence[int], Callable[[Page], None]], None]
-
-
-@dataclass
-class StoredPages:
-    """Stored pages, read one after another as they are asked for. What a user of `raw_pages` gets per set."""
-
-    storage: Storage
-    numbers: Sequence[int]
-    read: list[PageFacts] = field(default_factory=list)
-    """What is known of each page read so far."""
-
-    def __iter__(self) -> Iterator[StoredPage]:
-        self.read.clear()
-        for page in self.storage.each(lambda number: raw_pages.read_page(self.storage, number), self.numbers):
-            self.read.append(page.facts)
-            yield page
 
 
 class RawPagesIOManager(dg.IOManager):
@@ -60,62 +29,43 @@ class RawPagesIOManager(dg.IOManager):
         """`storage`: the lake."""
         self._storage = storage
 
-    def handle_output(self, context: dg.OutputContext, obj: Mapping[str, PageDelivery]) -> None:
-        """Fetch and store the missing pages of each set, then write the set's part of `raw_page_index`.
+    def handle_output(self, context: dg.OutputContext, obj: Mapping[str, Pages]) -> None:
+        """Store the pages of each set one by one, then write the set's part of `raw_page_index`.
 
-        A set that lacks pages in the end does not stop the others, but fails the run.
+        A set that lacks pages in the end fails the run, but does not stop the other sets.
         """
         failures: list[PagesMissing] = []
-        with told_to_dagster():
-            for page_set, delivery in obj.items():
+        with failing_in_one_line():
+            for page_set, pages in obj.items():
                 if any(failure.concerns_all for failure in failures):
                     break
                 try:
-                    _describe(context, page_set, self._store(page_set, delivery))
+                    _describe(context, page_set, self._metadata(store(self._storage, page_set, pages)))
                 except PagesMissing as failure:
                     failures.append(failure)
             if failures:
                 raise PagesMissing.of_all(failures)
 
-    def load_input(self, context: dg.InputContext) -> Mapping[str, StoredPages]:
-        """The stored pages of each set of the run."""
-        return {page_set: StoredPages(self._storage, pages_of(page_set)) for page_set in context.asset_partition_keys}
+    def load_input(self, context: dg.InputContext) -> Mapping[str, Iterator[StoredPage]]:
+        """The stored pages of each set of the run, each read when it is asked for."""
+        keys = context.asset_partition_keys
+        return {page_set: raw_pages.read_pages(self._storage, pages_of(page_set)) for page_set in keys}
 
-    def _store(self, page_set: str, delivery: PageDelivery) -> dict[str, Any]:
-        facts = list(delivery.reused)
-        claimed = {delivery.source}
-        refused: list[LakeError] = []
-        one_at_a_time = Lock()
-
-        def store(page: Page) -> None:
-            if refused:  # pages that were under way when the lake failed need not wait for it too
-                raise refused[0]
-            try:
-                with one_at_a_time:
-                    if page.source not in claimed:
-                        owner.claim(self._storage, page.source)
-                        claimed.add(page.source)
-                facts.append(raw_pages.write_page(self._storage, page))
-            except LakeError as error:
-                refused.append(error)
-                raise
-
-        delivery.fetch(delivery.missing, store)
-        written = tables.write_table(self._storage, RAW_PAGE_INDEX, page_index(facts), page_set)
+    def _metadata(self, gathered: Gathered) -> dict[str, Any]:
         return {
-            "dagster/row_count": sum(one.neos for one in facts),
+            "dagster/row_count": sum(one.neos for one in gathered.pages),
             "dagster/uri": self._storage.location(layout.RAW_PAGES),
-            "pages": len(facts),
-            "pages fetched": len(delivery.missing),
-            "pages reused": len(delivery.reused),
-            "bytes of JSON": sum(one.bytes for one in facts),
-            "source": facts[0].source,
-            "index": dg.MetadataValue.path(written.location),
+            "pages": len(gathered.pages),
+            "pages fetched": gathered.fetched,
+            "pages reused": len(gathered.pages) - gathered.fetched,
+            "bytes of JSON": sum(one.bytes for one in gathered.pages),
+            "source": gathered.pages[0].source,
+            "index": dg.MetadataValue.path(gathered.index.location),
         }
 
 
 class ParquetIOManager(dg.IOManager):
-    """Writes tables whole and gives them back: those of the same run as they were made, others from the lake."""
+    """Writes tables whole. Reads those of the same run from memory, others from the lake."""
 
     def __init__(self, storage: Storage) -> None:
         """`storage`: the lake."""
@@ -126,7 +76,7 @@ class ParquetIOManager(dg.IOManager):
     def handle_output(self, context: dg.OutputContext, obj: Mapping[str, pa.Table] | pa.Table) -> None:
         """Write the table's file of each page set, or the whole table."""
         table = TABLES[context.asset_key.path[-1]]
-        with told_to_dagster():
+        with failing_in_one_line():
             for page_set, rows in obj.items() if isinstance(obj, Mapping) else [(None, obj)]:
                 written = tables.write_table(self._storage, table, rows, page_set)
                 self._made_in(context.run_id)[table.name, page_set] = rows
@@ -142,11 +92,11 @@ class ParquetIOManager(dg.IOManager):
     def load_input(self, context: dg.InputContext) -> Mapping[str, pa.Table]:
         """The table of each page set of the run.
 
-        What the run has made itself is not read back, so that it counts what it has read though another run writes too.
+        Tables made in this run are reused from memory, so a concurrent run cannot change them.
         """
         table = TABLES[context.asset_key.path[-1]]
-        made = self._made_in(context.step_context.run_id)
-        with told_to_dagster():
+        made = self._made_in(context.step_context.run_id)  # an InputContext names its run in no other place
+        with failing_in_one_line():
             return {
                 key: made[table.name, key]
                 if (table.name, key) in made
@@ -155,12 +105,12 @@ class ParquetIOManager(dg.IOManager):
             }
 
     def _made_in(self, run_id: str) -> dict[tuple[str, str | None], pa.Table]:
-        """What this process has made in a run; that of runs before is forgotten."""
+        """Tables that this process has made in a run; those of earlier runs are dropped."""
         if run_id != self._run_id:
             self._run_id, self._made = run_id, {}
         return self._made
 
 
 def _describe(context: dg.OutputContext, page_set: str | None, metadata: Mapping[str, Any]) -> None:
-    """Metadata of one partition's materialization; `OutputContext.add_output_metadata` cannot tell partitions apart."""
+    # `OutputContext.add_output_metadata` cannot give each partition its own; the step's context can.
     context.step_context.add_asset_metadata(metadata, asset_key=context.asset_key, partition_key=page_set)

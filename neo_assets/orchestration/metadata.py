@@ -1,12 +1,12 @@
-"""Tables described to Dagster: column schemas with units, from `schema`. Nothing is described here that is not
-there.
-"""
+"""What Dagster's UI shows of every asset: its owners, and its columns with units, from `schema.tables`."""
 
 from typing import Any
 
 import dagster as dg
 
 from neo_assets.schema.tables import Table
+
+OWNERS = ["team:neo-data"]
 
 
 def table_metadata(table: Table) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Whether the lake holds one state of the catalogue, and which pages to take again where it does not.
+"""Consistency of a snapshot: whether the lake holds one state of the catalogue, and which pages to fetch again if not.
 
 NeoWs's catalogue grows, is re-ordered, and objects are renumbered while pages are fetched for hours; what that leaves
 behind is found here, from the lake alone. Which copy of an object counts in the totals is decided in `metrics`.
@@ -16,10 +16,11 @@ import pyarrow.compute as pc
 
 from neo_assets.lake import tables
 from neo_assets.lake.storage import LakeDamaged, LakeLacks, Storage
-from neo_assets.pipeline.metrics import engine
-from neo_assets.pipeline.staleness import outdated
+from neo_assets.pipeline.count import superseded
+from neo_assets.pipeline.metrics.engine import Engine
+from neo_assets.pipeline.staleness import stale
 from neo_assets.pipeline.text import some
-from neo_assets.schema.page_sets import LANDED, pages_of
+from neo_assets.schema.page_sets import pages_of, with_landed
 from neo_assets.schema.pages import PageFacts
 from neo_assets.schema.tables import (
     CATALOGUE_STATS,
@@ -59,18 +60,19 @@ class Finding:
 class Snapshot:
     """What the lake holds of the page sets asked for, read once."""
 
-    def __init__(self, lake: Storage, page_sets: Sequence[str]) -> None:
-        """Reads the page index, the sightings and the quarantine of the page sets that are there."""
+    def __init__(self, lake: Storage, engine: Engine, page_sets: Sequence[str]) -> None:
+        """Reads the page index, the sightings and the quarantine of the page sets that are stored."""
         self._page_sets = page_sets
-        with_landed = tables.stored_page_sets(lake, NEO_SIGHTINGS, [*page_sets, LANDED])
-        index = tables.read_page_sets(lake, RAW_PAGE_INDEX, with_landed)
-        self._outdated = _not_made_from_their_pages(lake, with_landed, index.to_pylist())
-        self._all_quarantined = tables.read_page_sets(lake, QUARANTINE, with_landed)
-        self._stored = [key for key in with_landed if key != LANDED]
-        self._index = _without_landed(index).to_pylist()
-        self._quarantined = _without_landed(self._all_quarantined).num_rows
+        stored = tables.stored_page_sets(lake, NEO_SIGHTINGS, with_landed(page_sets))
+        index = tables.read_page_sets(lake, RAW_PAGE_INDEX, stored)
+        self._stale = _stale_by_index(lake, stored, index.to_pylist())
+        self._all_quarantined = tables.read_page_sets(lake, QUARANTINE, stored)
+        # The catalogue's state shows in Browse pages; landed objects have no place in it.
+        self._stored = [key for key in page_sets if key in stored]
+        self._index = _of(page_sets, index).to_pylist()
+        self._quarantined = _of(page_sets, self._all_quarantined).num_rows
         self._sightings = tables.read_page_sets(lake, NEO_SIGHTINGS, self._stored)
-        self._older = _older_copies(self._sightings)
+        self._older = _older_copies(engine, self._sightings)
         try:
             self._stats = tables.read_table(lake, CATALOGUE_STATS).to_pylist()[0]
         except (LakeLacks, LakeDamaged):  # never asked for, or not to be had
@@ -172,8 +174,8 @@ class Snapshot:
     def _find(self) -> Iterator[Finding]:
         if missing := sorted(set(self._page_sets) - set(self._stored)):
             yield Finding("incomplete", "page sets missing", len(missing), some(missing))
-        if self._outdated:
-            yield Finding("incomplete", "page sets not computed", len(self._outdated), some(self._outdated))
+        if self._stale:
+            yield Finding("incomplete", "page sets not computed", len(self._stale), some(self._stale))
         if quarantined := self._all_quarantined.num_rows:
             yield Finding("incomplete", "records in quarantine", quarantined, "see `neo quarantine list`")
         if not self._index:
@@ -214,23 +216,23 @@ class Snapshot:
                 )
 
 
-def _without_landed(rows: pa.Table) -> pa.Table:
-    return rows.filter(pc.not_equal(rows["page_set"], LANDED))
+def _of(page_sets: Sequence[str], rows: pa.Table) -> pa.Table:
+    return rows.filter(pc.is_in(rows["page_set"], pa.array(page_sets, pa.string())))
 
 
-def _not_made_from_their_pages(lake: Storage, page_sets: Sequence[str], index: Sequence[dict[str, Any]]) -> list[str]:
+def _stale_by_index(lake: Storage, page_sets: Sequence[str], index: Sequence[dict[str, Any]]) -> list[str]:
     """Page sets whose counts are not those of the pages in their index."""
     facts: dict[str, list[PageFacts]] = {key: [] for key in page_sets}
     for row in index:
         facts[row["page_set"]].append(PageFacts(**{name: row[name] for name in row if name != "page_set"}))
-    return outdated(lake, facts, _COUNTED)
+    return stale(lake, facts, _COUNTED)
 
 
-def _older_copies(sightings: pa.Table) -> pa.Table:
+def _older_copies(engine: Engine, sightings: pa.Table) -> pa.Table:
     """Sightings that do not count, as a later copy of the object was seen, in the same page set or in another."""
-    superseded = engine.superseded(sightings)
+    left_out = superseded(engine, sightings)
     keys = pc.binary_join_element_wise(sightings["page_set"], sightings["neo_id"], " ")
-    lost = pc.binary_join_element_wise(superseded["page_set"], superseded["neo_id"], " ")
+    lost = pc.binary_join_element_wise(left_out["page_set"], left_out["neo_id"], " ")
     return sightings.filter(pc.or_(pc.invert(sightings["is_counted"]), pc.is_in(keys, lost.combine_chunks())))
 
 

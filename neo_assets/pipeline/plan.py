@@ -1,4 +1,4 @@
-"""What a refresh would fetch, what it costs and when it would be done. Nothing is fetched or changed by looking."""
+"""The plan of a refresh: what it would fetch, what that costs, when it would end. Nothing is fetched or changed."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from neo_assets.lake import owner
 from neo_assets.lake.storage import Storage
 from neo_assets.pipeline.consistency import Snapshot
-from neo_assets.pipeline.staleness import reusable_by_page_set
+from neo_assets.pipeline.metrics.engine import Engine
+from neo_assets.pipeline.staleness import reusable_pages
 from neo_assets.schema.page_sets import page_set_keys, pages_of
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.source import NeoWs
@@ -34,16 +35,16 @@ class Plan:
         return max(0.0, (self.done_at - datetime.now(UTC)).total_seconds())
 
 
-def make_plan(settings: Settings, lake: Storage, neows: NeoWs) -> Plan:
+def make_plan(settings: Settings, lake: Storage, engine: Engine, neows: NeoWs) -> Plan:
     """Look at the lake and at the request budget."""
     keys = page_set_keys(settings.pages, settings.pages_per_set)
     if neows.source:
         owner.check(lake, neows.source)
-    reusable = reusable_by_page_set(lake, keys, settings.raw_max_age_hours)
+    reusable = reusable_pages(lake, keys, settings.raw_max_age_hours)
     young = {facts.page for found in reusable.values() for facts in found}
     reused = len(young)
     to_fetch = sum(len(pages_of(key)) for key in keys) - reused
-    snapshot = Snapshot(lake, keys)
+    snapshot = Snapshot(lake, engine, keys)
     return Plan(
         source=neows.where,
         pages=settings.pages,

@@ -1,4 +1,4 @@
-"""The totals in one object: what `neo run` ends with and `neo totals` prints. The counting is done in `metrics`."""
+"""The totals of a lake in one object: what `neo run` ends with and `neo totals` prints. Counting lives in `count`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,23 +9,25 @@ import pyarrow.compute as pc
 from neo_assets.lake import tables
 from neo_assets.lake.owner import source_of
 from neo_assets.lake.storage import Storage
-from neo_assets.orchestration.assets.gold import total_origin
 from neo_assets.pipeline.consistency import Snapshot
-from neo_assets.pipeline.metrics import engine
-from neo_assets.schema.page_sets import LANDED
+from neo_assets.pipeline.count import superseded
+from neo_assets.pipeline.metrics.engine import Engine
+from neo_assets.pipeline.origins import origin_of_total
+from neo_assets.schema.page_sets import with_landed
 from neo_assets.schema.tables import (
     NEAR_MISS_COUNT,
     NEO_SIGHTINGS,
     TOTAL_NEAR_MISSES,
     TOTAL_YEARLY_APPROACHES,
     YEARLY_APPROACHES,
+    Table,
 )
 
 EARTH = "Earth"
 
 
 @dataclass(frozen=True)
-class Summary:
+class Totals:
     """The totals of a lake, each NEO counted once. A near miss is an approach nearer than 0.2 au, strictly."""
 
     source: str
@@ -50,11 +52,12 @@ class Summary:
     """Whether the totals were computed from the page sets' counts as they are now."""
 
 
-def summarize(lake: Storage, page_sets: Sequence[str]) -> Summary:
-    """The totals as they stand in the lake.
+def read_totals(lake: Storage, engine: Engine, page_sets: Sequence[str]) -> Totals:
+    """The totals as they are in the lake.
 
     Args:
         lake: the lake.
+        engine: finds the superseded copies of NEOs.
         page_sets: the page sets that the settings ask for.
 
     Raises:
@@ -62,22 +65,26 @@ def summarize(lake: Storage, page_sets: Sequence[str]) -> Summary:
     """
     near = tables.read_table(lake, TOTAL_NEAR_MISSES)
     yearly = tables.read_table(lake, TOTAL_YEARLY_APPROACHES)
-    counted = tables.stored_page_sets(lake, YEARLY_APPROACHES, [*page_sets, LANDED])
+    counted = tables.stored_page_sets(lake, YEARLY_APPROACHES, with_landed(page_sets))
     sightings = tables.read_page_sets(lake, NEO_SIGHTINGS, counted)
-    snapshot = Snapshot(lake, page_sets)
+    snapshot = Snapshot(lake, engine, page_sets)
+    made_from_sightings = tables.made_from(sightings)
     years = pc.min_max(yearly["year"])
     up_to_date = all(
-        tables.made_from(total) == total_origin(counted, tables.read_page_sets(lake, partial, counted), sightings)
-        for total, partial in ((near, NEAR_MISS_COUNT), (yearly, YEARLY_APPROACHES))
+        tables.made_from(rows) == origin_of_total(total, counted, _origin(lake, partial, counted), made_from_sightings)
+        for rows, total, partial in (
+            (near, TOTAL_NEAR_MISSES, NEAR_MISS_COUNT),
+            (yearly, TOTAL_YEARLY_APPROACHES, YEARLY_APPROACHES),
+        )
     )
-    return Summary(
+    return Totals(
         source=source_of(lake) or "unknown",
         lake=lake.root,
         pages=snapshot.pages,
         catalogue_pages=snapshot.catalogue_pages,
-        page_sets=len(set(counted) - {LANDED}),
+        page_sets=len(set(counted).intersection(page_sets)),
         page_sets_expected=len(page_sets),
-        neos=pc.sum(sightings["is_counted"], min_count=0).as_py() - engine.superseded(sightings).num_rows,
+        neos=pc.sum(sightings["is_counted"], min_count=0).as_py() - superseded(engine, sightings).num_rows,
         near_misses=_sum(near, "near_misses"),
         near_misses_earth=_sum(_earth(near), "near_misses"),
         approaches=_sum(yearly, "approaches"),
@@ -92,6 +99,10 @@ def summarize(lake: Storage, page_sets: Sequence[str]) -> Summary:
         ],
         up_to_date=up_to_date,
     )
+
+
+def _origin(lake: Storage, partial: Table, page_sets: Sequence[str]) -> str:
+    return tables.made_from(tables.read_page_sets(lake, partial, page_sets))
 
 
 def _earth(rows: pa.Table) -> pa.Table:

@@ -1,3 +1,1 @@
-"""The asset graph, one module per storey of the lake: bronze, silver, gold. Resources, checks and schedules live beside
-it.
-"""
+"""The asset graph, one module for each layer of the lake (bronze, silver, gold) and one for landed objects."""

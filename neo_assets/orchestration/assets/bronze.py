@@ -1,6 +1,6 @@
-"""The bronze storey: pages as NeoWs gave them. What is in them is read in `silver`."""
+"""The bronze layer: pages as NeoWs gave them, and its own count of the catalogue. Their content is read in `silver`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -9,46 +9,44 @@ from pydantic import Field
 
 from neo_assets.lake import owner
 from neo_assets.lake.storage import Storage
-from neo_assets.orchestration.failures import WrongConfig, told_to_dagster
-from neo_assets.orchestration.io_managers import PageDelivery
-from neo_assets.orchestration.metadata import table_metadata
-from neo_assets.pipeline.staleness import reusable_pages
+from neo_assets.orchestration.failures import WrongConfig, failing_in_one_line
+from neo_assets.orchestration.metadata import OWNERS, table_metadata
+from neo_assets.pipeline.gather import Pages, gather, stored
 from neo_assets.pipeline.text import some
 from neo_assets.schema.page_sets import pages_of
 from neo_assets.schema.tables import CATALOGUE_STATS
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.source import NeoWs
 
-OWNERS = ["team:neo-data"]
-
 _FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=7), warn_window=timedelta(days=2))
 
 
 class RawPagesConfig(dg.Config):
-    """What a run of `raw_pages` may be told."""
+    """Config of a run of `raw_pages`."""
 
-    take_again: list[int] = Field([], description="Pages to fetch though they are young enough to be reused.")
+    take_again: list[int] = Field([], description="Pages to fetch even if they are young enough to be reused.")
     not_before: str = Field(
         "",
-        description="A time (ISO 8601, UTC if it does not say): what was fetched since is not taken again, so that a "
-        "retry goes on.",
+        description="A time (ISO 8601, UTC unless it names a zone). Pages fetched since then are not fetched again, so "
+        "that a retry continues where the first attempt ended.",
     )
+    stored_only: bool = Field(False, description="Fetch nothing: use the stored pages, however old they are.")
 
     def check_pages(self, page_sets: Sequence[str]) -> None:
-        """Make sure that the pages to take again are some of these page sets.
+        """Make sure that each page of `take_again` belongs to one of these page sets.
 
         Raises:
-            WrongConfig: one is not.
+            WrongConfig: one does not.
         """
         if others := sorted(set(self.take_again) - {page for key in page_sets for page in pages_of(key)}):
             raise WrongConfig(f"take_again: page {some(others)} is in none of the page sets {some(list(page_sets))}")
 
     @property
     def since(self) -> datetime:
-        """When what is to be taken again was fetched at the latest.
+        """Pages of `take_again` that were fetched at this time or later are not fetched again.
 
         Raises:
-            WrongConfig: `not_before` is no time.
+            WrongConfig: `not_before` is not a time.
         """
         if not self.not_before:
             return datetime.max.replace(tzinfo=UTC)
@@ -56,13 +54,13 @@ class RawPagesConfig(dg.Config):
             time = datetime.fromisoformat(self.not_before)
         except ValueError:
             raise WrongConfig(
-                f"not_before: {self.not_before!r} is no time; give one such as 2026-03-01T06:00:00+00:00"
+                f"not_before: {self.not_before!r} is not a time; give one such as 2026-03-01T06:00:00+00:00"
             ) from None
         return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def bronze_assets(page_sets: dg.PartitionsDefinition, settings: Settings) -> list[dg.AssetsDefinition]:
-    """`raw_pages`, over these page sets, and `catalogue_stats`."""
+    """`raw_pages`, partitioned by page set, and `catalogue_stats`."""
 
     @dg.asset(
         partitions_def=page_sets,
@@ -70,6 +68,7 @@ def bronze_assets(page_sets: dg.PartitionsDefinition, settings: Settings) -> lis
         owners=OWNERS,
         kinds={"json", "rest"},
         io_manager_key="raw_pages_io",
+        dagster_type=dg.Any,  # Dagster has no type for iterators
         freshness_policy=_FRESHNESS,
     )
     def raw_pages(
@@ -77,24 +76,22 @@ def bronze_assets(page_sets: dg.PartitionsDefinition, settings: Settings) -> lis
         config: RawPagesConfig,
         lake: dg.ResourceParam[Storage],
         neows: dg.ResourceParam[NeoWs],
-    ) -> dict[str, PageDelivery]:
+    ) -> Mapping[str, Pages]:
         """Pages of NASA's NeoWs Browse API (`/neo/browse`, 20 NEOs each): the response body, keys redacted.
 
-        A stored page younger than NEO_RAW_MAX_AGE_HOURS is reused, so materializing again asks only for what is
-        missing.
+        A stored page younger than NEO_RAW_MAX_AGE_HOURS is reused, so materializing again fetches only what is missing.
         """
-        deliveries = {}
-        with told_to_dagster():
+        with failing_in_one_line():
+            if config.stored_only:
+                return {key: stored(lake, key) for key in context.partition_keys}
             since = config.since
             config.check_pages(context.partition_keys)
             if neows.source:  # stored pages of another source are not reused
                 owner.claim(lake, neows.source)
-            for page_set in context.partition_keys:
-                young = reusable_pages(lake, page_set, settings.raw_max_age_hours)
-                reused = [facts for facts in young if facts.page not in config.take_again or facts.fetched_at >= since]
-                missing = sorted(set(pages_of(page_set)) - {facts.page for facts in reused})
-                deliveries[page_set] = PageDelivery(neows.source, reused, missing, neows.fetch)
-        return deliveries
+            return {
+                key: gather(lake, neows, key, settings.raw_max_age_hours, config.take_again, since)
+                for key in context.partition_keys
+            }
 
     @dg.asset(
         group_name="bronze",
@@ -105,7 +102,7 @@ def bronze_assets(page_sets: dg.PartitionsDefinition, settings: Settings) -> lis
         io_manager_key="parquet_io",
     )
     def catalogue_stats(lake: dg.ResourceParam[Storage], neows: dg.ResourceParam[NeoWs]) -> pa.Table:
-        with told_to_dagster():
+        with failing_in_one_line():
             if neows.source:
                 owner.claim(lake, neows.source)
             return pa.Table.from_pylist([vars(neows.stats())], schema=CATALOGUE_STATS.schema)

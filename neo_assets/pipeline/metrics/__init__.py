@@ -1,3 +1,1 @@
-"""What is computed from the tables: one SQL file per table and the engine that runs it. No file or network access
-here.
-"""
+"""What is computed from the tables: one SQL file per table, and the engines that run SQL. No file or network access."""

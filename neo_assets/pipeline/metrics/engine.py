@@ -1,35 +1,28 @@
-"""What the metrics are, table by table: which SQL makes which from which. How SQL is run is `duckdb`'s business."""
+"""The engine that runs a metric's SQL, as a protocol, and which one the settings choose. Each engine is a module of its
+own; the SQL and its parameters live in `registry`.
+"""
 
 from collections.abc import Mapping
+from typing import Any, Protocol
 
 import pyarrow as pa
 
-from neo_assets.pipeline.metrics.duckdb import run_sql
-from neo_assets.schema.tables import (
-    NEAR_MISS_AU,
-    NEAR_MISS_COUNT,
-    TOTAL_NEAR_MISSES,
-    Table,
-)
-
-_PARAMETERS = {
-    NEAR_MISS_COUNT.name: {"near_miss_au": NEAR_MISS_AU},
-    TOTAL_NEAR_MISSES.name: {"near_miss_au": NEAR_MISS_AU},
-}
+from neo_assets.pipeline.metrics.duckdb import DuckDB
 
 
-def compute(table: Table, relations: Mapping[str, pa.Table]) -> pa.Table:
-    """The rows of a gold table.
+class Engine(Protocol):
+    """Runs SQL over Arrow tables. Every engine gives the same rows for the same SQL."""
 
-    Args:
-        table: `near_miss_count` or `yearly_approaches`, which need `close_approaches` of a page set; or a total, which
-        needs
-            the table that it sums and `close_approaches`, both with `page_set`, and `superseded`.
-        relations: those tables by name.
-    """
-    return run_sql(table.name, relations, **_PARAMETERS.get(table.name, {})).cast(table.schema)
+    def run(self, sql: str, relations: Mapping[str, pa.Table], parameters: Mapping[str, Any]) -> pa.Table:
+        """The rows that a query gives.
+
+        Args:
+            sql: one SELECT, with `$name` for each parameter.
+            relations: the tables that the SQL names.
+            parameters: values for the parameters; they are bound, never written into the text.
+        """
+        ...
 
 
-def superseded(neo_sightings: pa.Table) -> pa.Table:
-    """Copies of NEOs that do not count: `page_set`, `neo_id`; a later copy stands in another page set."""
-    return run_sql("superseded", {"neo_sightings": neo_sightings})
+ENGINES: Mapping[str, type[Engine]] = {"duckdb": DuckDB}
+"""Engines by their name in NEO_ENGINE."""

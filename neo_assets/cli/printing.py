@@ -1,0 +1,52 @@
+"""What `neo` prints: the table of totals, and rows of names and values. Values are computed in `pipeline`."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import click
+
+from neo_assets.schema.page_sets import LANDED
+
+if TYPE_CHECKING:
+    from neo_assets.pipeline.totals import Totals  # imports pyarrow, which `neo --help` does without
+
+
+def name_of(page_set: str) -> str:
+    """A page set's name for people."""
+    return "landed objects" if page_set == LANDED else f"page set {page_set}"
+
+
+def print_totals(totals: "Totals", as_json: bool = False) -> None:
+    """Print the totals as a table, or as one JSON object."""
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(totals)))
+    else:
+        simulated = "  (made-up objects: set NASA_API_KEYS for NASA's)" if totals.source == "simulator" else ""
+        print_rows(
+            {
+                "Source": totals.source + simulated,
+                "Pages": f"{totals.pages:,} in {totals.page_sets:,} of {totals.page_sets_expected:,} page sets"
+                f"  (the catalogue has {totals.catalogue_pages:,})",
+                "NEOs": f"{totals.neos:,}",
+                "Near misses": f"{totals.near_misses:,} to all bodies, {totals.near_misses_earth:,} to Earth"
+                "  (nearer than 0.2 au)",
+                "Approaches": f"{totals.approaches:,} to all bodies, {totals.approaches_earth:,} to Earth",
+                "Snapshot": ", ".join([totals.verdict, *totals.reasons]),
+                "Years": f"{totals.years}" + (f"  ({totals.first_year} to {totals.last_year})" if totals.years else ""),
+                "Files": totals.lake,
+                "Dagster's UI": "make dev, or: dagster dev",
+            }
+        )
+    if not totals.up_to_date:
+        click.echo(
+            "These totals cover other page sets, or an earlier state of them: `neo run` computes them again.",
+            err=True,
+        )
+
+
+def print_rows(rows: Mapping[str, str]) -> None:
+    """Print a name and its value on each line."""
+    for name, value in rows.items():
+        click.echo(f"{name:<14}{value}")

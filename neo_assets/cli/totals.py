@@ -1,0 +1,23 @@
+"""`neo totals`: the totals in the lake. What they are lives in `pipeline.totals`."""
+
+import click
+
+from neo_assets.cli.printing import print_totals
+from neo_assets.settings import Settings
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+def totals(as_json: bool) -> None:
+    """Print the totals as they are in the lake.
+
+    Nothing is fetched or computed.
+    """
+    from neo_assets.lake.storage import Storage
+    from neo_assets.pipeline.metrics.engine import ENGINES
+    from neo_assets.pipeline.totals import read_totals
+    from neo_assets.schema.page_sets import page_set_keys
+
+    settings = Settings.load()
+    keys = page_set_keys(settings.pages, settings.pages_per_set)
+    print_totals(read_totals(Storage(settings.lake), ENGINES[settings.engine](), keys), as_json)

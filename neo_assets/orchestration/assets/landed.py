@@ -1,0 +1,39 @@
+"""The landed objects: NEOs that were dropped into the landing zone, beside those of Browse pages. How they are computed
+lives in `pipeline.landed_objects`.
+"""
+
+import dagster as dg
+
+from neo_assets.lake import layout
+from neo_assets.lake.storage import Storage
+from neo_assets.orchestration.failures import failing_in_one_line
+from neo_assets.orchestration.metadata import OWNERS
+from neo_assets.pipeline.landed_objects import compute
+from neo_assets.pipeline.metrics.engine import Engine
+from neo_assets.schema.page_sets import LANDED
+from neo_assets.schema.tables import NEO_RECORDS
+
+LANDED_OBJECTS = "landed_objects"
+"""Name of the asset."""
+
+
+def landed_assets() -> list[dg.AssetsDefinition]:
+    """`landed_objects`, which is not partitioned."""
+
+    @dg.asset(name=LANDED_OBJECTS, group_name="silver", owners=OWNERS, kinds={"parquet", "arrow", "duckdb"})
+    def landed_objects(lake: dg.ResourceParam[Storage], engine: dg.ResourceParam[Engine]) -> dg.MaterializeResult[None]:
+        """NEOs from files in the landing zone, and every table of theirs (`page_set=landed` in each).
+
+        Totals cover them beside the page sets, each NEO once: the copy that came last.
+        """
+        with failing_in_one_line():
+            rows = compute(lake, engine)
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/row_count": rows[NEO_RECORDS.name],
+                "dagster/uri": lake.location(layout.table_file(NEO_RECORDS, LANDED)),
+                **{f"rows of {name}": number for name, number in rows.items()},
+            }
+        )
+
+    return [landed_objects]

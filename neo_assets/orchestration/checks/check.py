@@ -1,0 +1,72 @@
+"""An asset check as data: which asset it judges, how, and how grave a failure is. The judging functions live in
+`page_set` and `totals`.
+"""
+
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from neo_assets.schema.tables import NEAR_MISS_AU, NEAR_MISS_COUNT, Table
+
+Verdict = tuple[bool, dict[str, Any]]
+"""Whether a check passed, and the figures that say why."""
+
+Counts = Counter[tuple[Any, ...]]
+"""Number of approaches by body, or by year and body."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check of one asset. Its name and its description are those of the judging function."""
+
+    asset: str
+    judge: Callable[..., Verdict]
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
+
+    @property
+    def key(self) -> dg.AssetCheckKey:
+        """Dagster's key of the check."""
+        return dg.AssetCheckKey(dg.AssetKey(self.asset), self.judge.__name__)
+
+    def spec(self, partitions_def: dg.PartitionsDefinition | None = None) -> dg.AssetCheckSpec:
+        """What Dagster's UI shows of the check; with partitions, it keeps a status for each page set."""
+        with warnings.catch_warnings():
+            # Dagster calls partitioned checks a preview, but has no other way to keep a status for each page set.
+            warnings.simplefilter("ignore", dg.PreviewWarning)
+            return dg.AssetCheckSpec(
+                self.judge.__name__, asset=self.asset, description=self.judge.__doc__, partitions_def=partitions_def
+            )
+
+    def result(self, verdict: Verdict) -> dg.AssetCheckResult:
+        """A verdict as Dagster stores it."""
+        passed, metadata = verdict
+        return dg.AssetCheckResult(
+            asset_key=self.asset,
+            check_name=self.judge.__name__,
+            passed=passed,
+            severity=self.severity,
+            metadata=metadata,
+        )
+
+
+def count_again(part: Table, close_approaches: pa.Table) -> Counts:
+    """The counts that a page set's table should have, counted with pyarrow from some of its approaches."""
+    if part is NEAR_MISS_COUNT:
+        near = close_approaches.filter(pc.less(close_approaches["miss_distance_au"], NEAR_MISS_AU))
+        return counts_of(near.group_by("orbiting_body").aggregate([([], "count_all")]))
+    years = close_approaches.append_column("year", pc.year(close_approaches["close_approach_date"]))
+    return counts_of(years.group_by(["year", "orbiting_body"]).aggregate([([], "count_all")]))
+
+
+def counts_of(rows: pa.Table) -> Counts:
+    """The last column by all others, added up."""
+    counts: Counts = Counter()
+    for *key, number in zip(*(column.to_pylist() for column in rows.columns), strict=True):
+        counts[tuple(key)] += number
+    return counts

@@ -1,0 +1,127 @@
+"""Checks of the totals and of the snapshot: what proves them against the page sets' own counts."""
+
+from collections.abc import Iterator, Sequence
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from neo_assets.lake import tables
+from neo_assets.lake.storage import Storage
+from neo_assets.orchestration.checks.check import Check, Counts, Verdict, count_again, counts_of
+from neo_assets.orchestration.failures import failing_in_one_line
+from neo_assets.pipeline.origins import origin_of_total
+from neo_assets.schema.page_sets import with_landed
+from neo_assets.schema.tables import (
+    CLOSE_APPROACHES,
+    NEAR_MISS_COUNT,
+    NEO_SIGHTINGS,
+    SNAPSHOT,
+    TOTAL_NEAR_MISSES,
+    TOTAL_YEARLY_APPROACHES,
+    YEARLY_APPROACHES,
+    Table,
+)
+
+
+def total_checks(page_sets: dg.StaticPartitionsDefinition) -> list[dg.AssetChecksDefinition]:
+    """The checks of the two totals and of the snapshot."""
+
+    @dg.multi_asset_check(name="total_checks", specs=[check.spec() for check in OF_TOTALS], can_subset=True)
+    def of_totals(
+        context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Storage]
+    ) -> Iterator[dg.AssetCheckResult]:
+        stored = _Stored(lake, page_sets.get_partition_keys())
+        with failing_in_one_line():
+            for check in OF_TOTALS:
+                if check.key in context.selected_asset_check_keys:
+                    yield check.result(check.judge(stored, check.asset))
+
+    return [of_totals]
+
+
+class _Stored:
+    """What the checks of the totals read of the lake; what several of them need is read once."""
+
+    def __init__(self, lake: Storage, page_sets: Sequence[str]) -> None:
+        self.lake, self.page_sets = lake, page_sets
+        self._left_out: dict[tuple[str, ...], dict[str, Counts]] = {}
+
+    def read(self, table: Table) -> pa.Table:
+        return tables.read_table(self.lake, table)
+
+    def counted(self, part: Table) -> list[str]:
+        return tables.stored_page_sets(self.lake, part, with_landed(self.page_sets))
+
+    def left_out(self, counted: list[str], sightings: pa.Table) -> dict[str, Counts]:
+        """What older copies of NEOs add to the counts of these page sets, by table, counted again."""
+        known = self._left_out.get(tuple(counted))
+        if known is None:
+            known = self._left_out[tuple(counted)] = {part.name: Counts() for part in _PARTIALS.values()}
+            for page_set, ids in _older_copies(sightings).items():
+                rows = tables.read_table(self.lake, CLOSE_APPROACHES, page_set)
+                older = rows.filter(pc.is_in(rows["neo_id"], pa.array(ids)))
+                for part in _PARTIALS.values():
+                    known[part.name] += count_again(part, older)
+        return known
+
+
+def every_page_set_is_counted(stored: _Stored, total: str) -> Verdict:
+    """No page set is missing, so the total is that of all pages that were asked for."""
+    missing = sorted(set(stored.page_sets) - set(stored.counted(_PARTIALS[total])))
+    return not missing, {"page sets missing": len(missing), "first of them": str(missing[:10])}
+
+
+def each_neo_counts_once(stored: _Stored, total: str) -> Verdict:
+    """The total is the page sets' counts as they are now, less those of older copies of a NEO, counted again."""
+    part, whole = _PARTIALS[total], stored.read(_TOTALS[total])
+    counted = stored.counted(part)
+    parts = tables.read_page_sets(stored.lake, part, counted)
+    sightings = tables.read_page_sets(stored.lake, NEO_SIGHTINGS, counted)
+    left_out = stored.left_out(counted, sightings)[part.name]
+    in_total, in_page_sets = counts_of(whole), counts_of(parts.drop_columns("page_set"))
+    current = tables.made_from(whole) == origin_of_total(
+        _TOTALS[total], counted, tables.made_from(parts), tables.made_from(sightings)
+    )
+    exact = in_total + left_out == in_page_sets and len(in_total) == whole.num_rows
+    return current and exact, {
+        "computed from the counts as they are now": current,
+        "in total": in_total.total(),
+        "in the page sets": in_page_sets.total(),
+        "of older copies of NEOs": left_out.total(),
+    }
+
+
+def _older_copies(sightings: pa.Table) -> dict[str, list[str]]:
+    """The NEOs of each page set of which a later copy stands in another, found one by one."""
+    rows = sightings.filter(sightings["is_counted"]).to_pylist()
+    latest = sorted(rows, key=lambda row: (row["fetched_at"], row["page"], row["page_set"]), reverse=True)
+    ids, designations = set[str](), set[str]()
+    older: dict[str, list[str]] = {}
+    for row in latest:
+        if row["neo_id"] in ids or row["principal_designation"] in designations:
+            older.setdefault(row["page_set"], []).append(row["neo_id"])
+        ids.add(row["neo_id"])
+        designations.add(row["principal_designation"])
+    return older
+
+
+def snapshot_is_consistent(stored: _Stored, snapshot: str) -> Verdict:
+    """The lake holds one state of the catalogue: nothing is missing, and it did not move while it was fetched."""
+    rows = stored.read(SNAPSHOT).to_pylist()
+    found = {
+        row["reason"]: f"{row['count']} ({row['detail']})" if row["detail"] else str(row["count"])
+        for row in rows
+        if row["reason"]
+    }
+    return all(row["verdict"] == "consistent" for row in rows), found
+
+
+_TOTALS = {table.name: table for table in (TOTAL_NEAR_MISSES, TOTAL_YEARLY_APPROACHES)}
+_PARTIALS = {TOTAL_NEAR_MISSES.name: NEAR_MISS_COUNT, TOTAL_YEARLY_APPROACHES.name: YEARLY_APPROACHES}
+
+OF_TOTALS = (
+    *(Check(name, every_page_set_is_counted, dg.AssetCheckSeverity.WARN) for name in _TOTALS),
+    *(Check(name, each_neo_counts_once) for name in _TOTALS),
+    Check(SNAPSHOT.name, snapshot_is_consistent, dg.AssetCheckSeverity.WARN),
+)

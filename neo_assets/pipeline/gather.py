@@ -1,0 +1,109 @@
+"""Browse pages into the lake: which are reused, which are fetched, and the index of what is stored. Requests live in
+`sources.neows`, bytes in `lake.raw_pages`.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from neo_assets.lake import owner, raw_pages, tables
+from neo_assets.lake.storage import LakeDamaged, Storage
+from neo_assets.lake.tables import WrittenTable
+from neo_assets.pipeline.origins import origin
+from neo_assets.pipeline.staleness import reusable_pages
+from neo_assets.schema.page_sets import pages_of
+from neo_assets.schema.pages import Page, PageFacts
+from neo_assets.schema.tables import RAW_PAGE_INDEX
+
+logger = logging.getLogger(__name__)
+
+Pages = Iterator[Page | PageFacts]
+"""Pages on their way into the lake: fetched ones, and what is known of those that are stored already."""
+
+
+class Source(Protocol):
+    """Where pages come from."""
+
+    @property
+    def source(self) -> str | None:
+        """`nasa` or `simulator`; None if only a response can tell."""
+        ...
+
+    def pages(self, numbers: Iterable[int]) -> Iterator[Page]:
+        """These Browse pages, each as soon as it arrives."""
+        ...
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The pages of a set, all of them stored."""
+
+    pages: Sequence[PageFacts]
+    fetched: int
+    index: WrittenTable
+
+
+def gather(
+    lake: Storage, neows: Source, page_set: str, max_age_hours: float, again: Iterable[int], since: datetime
+) -> Pages:
+    """The pages of a set: first the stored ones that may be reused, then the others as they arrive.
+
+    Args:
+        lake: the lake.
+        neows: where the others come from.
+        page_set: key of the set.
+        max_age_hours: a stored page younger than this is reused.
+        again: pages to fetch even so, unless they were fetched at `since` or later.
+        since: see `again`.
+
+    Raises:
+        PagesMissing: after the last page, if some could not be fetched.
+        LakeError: the lake cannot be read, or holds data of another source.
+    """
+
+    def warn(page: int) -> None:
+        logger.warning("page %d is damaged in the lake and will be fetched again", page)
+
+    [young] = reusable_pages(lake, [page_set], max_age_hours, warn).values()
+    reused = [facts for facts in young if facts.page not in again or facts.fetched_at >= since]
+    yield from reused
+    owned_by = neows.source
+    for page in neows.pages(sorted(set(pages_of(page_set)) - {facts.page for facts in reused})):
+        if page.source != owned_by:  # only now is it known
+            owner.claim(lake, page.source)
+            owned_by = page.source
+        yield page
+
+
+def stored(lake: Storage, page_set: str) -> Iterator[PageFacts]:
+    """The pages of a set as they are in the lake; nothing is fetched.
+
+    Raises:
+        LakeLacks, LakeDamaged: one is missing, or damaged.
+    """
+    damaged: list[int] = []
+    [known] = raw_pages.known_facts(lake, [page_set], damaged.append).values()
+    for number in [*damaged, *sorted(set(pages_of(page_set)) - {facts.page for facts in known})]:
+        raw_pages.read_page(lake, number)  # raises
+        raise LakeDamaged(f"page {number} changed while it was read: run `neo run`")
+    yield from known
+
+
+def store(lake: Storage, page_set: str, pages: Iterable[Page | PageFacts]) -> Gathered:
+    """Store the pages of a set one by one as they come, then list them in `raw_page_index`: nobody else writes it.
+
+    Raises what the iterator raises, and LakeError; the pages that came before are stored.
+    """
+    facts: list[PageFacts] = []
+    fetched = 0
+    for page in pages:
+        if isinstance(page, Page):
+            facts.append(raw_pages.write_page(lake, page))
+            fetched += 1
+        else:
+            facts.append(page)
+    facts.sort(key=lambda one: one.page)
+    rows = tables.with_origin(raw_pages.index(facts), origin(RAW_PAGE_INDEX, facts))
+    return Gathered(facts, fetched, tables.write_table(lake, RAW_PAGE_INDEX, rows, page_set))

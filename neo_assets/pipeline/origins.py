@@ -1,0 +1,85 @@
+"""What each table was made from, as a digest: its recipe and its input. A file carries the digest (`made_from` in its
+metadata), so the lake alone shows whether a table is current. Comparing digests with the stored ones lives in
+`staleness`.
+
+The recipe is derived, never numbered by hand: the columns, the SQL and the parser's version. Edit an `.sql` file, and
+every table that it makes is stale.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from neo_assets.lake.tables import digest
+from neo_assets.pipeline.metrics import registry
+from neo_assets.schema.pages import PageFacts
+from neo_assets.schema.tables import (
+    CLOSE_APPROACHES,
+    NEAR_MISS_COUNT,
+    NEO_RECORDS,
+    NEO_SIGHTINGS,
+    QUARANTINE,
+    RAW_PAGE_INDEX,
+    YEARLY_APPROACHES,
+    Table,
+)
+from neo_assets.sources.neows import parse
+
+OF_A_PAGE_SET = (
+    RAW_PAGE_INDEX,
+    NEO_RECORDS,
+    CLOSE_APPROACHES,
+    NEO_SIGHTINGS,
+    QUARANTINE,
+    NEAR_MISS_COUNT,
+    YEARLY_APPROACHES,
+)
+"""The tables with one file per page set, in the order in which they are made."""
+
+_COUNTS = (NEAR_MISS_COUNT, YEARLY_APPROACHES)
+
+
+def origin(table: Table, facts: Sequence[PageFacts]) -> str:
+    """Origin of a page set's table that is made from these pages, in their order."""
+    if table is RAW_PAGE_INDEX:  # by the MD5 it shows too whether the stored objects are the ones that it lists
+        return digest([_recipe(table), *map(_arrival, facts), *(page.md5 for page in facts)])
+    if table is NEO_SIGHTINGS:
+        return digest([_recipe(table), *map(_arrival, facts)])
+    if table in _COUNTS:
+        return origin_of_count(table, origin(CLOSE_APPROACHES, facts))
+    return digest([_recipe(table), *map(_content, facts)])
+
+
+def origin_of_count(table: Table, close_approaches: str) -> str:
+    """Origin of a count over close approaches of this origin."""
+    return digest([_recipe(table), close_approaches])
+
+
+def origin_of_total(total: Table, page_sets: Iterable[str], counts: str, sightings: str) -> str:
+    """Origin of a total.
+
+    Args:
+        total: the total.
+        page_sets: the page sets that it covers.
+        counts: origin of their counts, taken together.
+        sightings: origin of their `neo_sightings`, taken together.
+    """
+    return digest([_recipe(total), *page_sets, counts, sightings])
+
+
+def _recipe(table: Table) -> str:
+    """All that determines a table, but for its input."""
+    columns = map(str, table.columns)
+    if table is RAW_PAGE_INDEX:
+        return digest(columns)
+    if table in (NEO_RECORDS, CLOSE_APPROACHES, NEO_SIGHTINGS, QUARANTINE):
+        return digest([f"parser {parse.VERSION}", *columns])
+    if table in _COUNTS:
+        return digest([*registry.recipe(table.name), *columns])
+    return digest([*registry.recipe(registry.SUPERSEDED), *registry.recipe(table.name), *columns])
+
+
+def _content(page: PageFacts) -> str:
+    return f"{page.page} {page.sha256}"
+
+
+def _arrival(page: PageFacts) -> str:
+    return f"{_content(page)} {page.fetched_at.isoformat()}"

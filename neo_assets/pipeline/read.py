@@ -1,0 +1,29 @@
+"""Stored pages into tables that name their origin. How JSON is read lives in `sources.neows.parse`."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from neo_assets.lake.tables import with_origin
+from neo_assets.pipeline.origins import origin
+from neo_assets.schema.pages import PageFacts, StoredPage
+from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS, NEO_SIGHTINGS, QUARANTINE
+from neo_assets.sources.neows.parse import Parsed, parse
+
+
+def read_pages(pages: Iterable[StoredPage]) -> Parsed:
+    """The tables that these pages give, each with its origin. Nothing is written."""
+    facts: list[PageFacts] = []
+
+    def noted() -> Iterator[StoredPage]:
+        for page in pages:
+            facts.append(page.facts)
+            yield page
+
+    parsed = parse(noted())
+    return replace(
+        parsed,
+        neo_records=with_origin(parsed.neo_records, origin(NEO_RECORDS, facts)),
+        close_approaches=with_origin(parsed.close_approaches, origin(CLOSE_APPROACHES, facts)),
+        neo_sightings=with_origin(parsed.neo_sightings, origin(NEO_SIGHTINGS, facts)),
+        quarantine=with_origin(parsed.quarantine, origin(QUARANTINE, facts)),
+    )
