@@ -10,6 +10,7 @@ from neo_assets.definitions import build_defs
 from neo_assets.lake.storage import Storage
 from neo_assets.schema import tables as schema
 from neo_assets.settings import Settings
+from neo_assets_tests.settings import settings_of
 
 DEPS = {
     "raw_pages": set(),
@@ -65,7 +66,7 @@ def graph(defs: dg.Definitions) -> Any:
 def settings(**values: Any) -> Settings:
     """Settings that owe nothing to the environment of who runs the tests."""
     none = {"nasa_api_keys": (), "nasa_api_key": None, "base_url": "https://api.nasa.gov/neo/rest/v1"}
-    return Settings(_env_file=None, **{"pages": 10, "pages_per_set": 2} | none | values)  # type: ignore[call-arg]
+    return settings_of(**{"pages": 10, "pages_per_set": 2} | none | values)
 
 
 def names(keys: Any) -> set[str]:

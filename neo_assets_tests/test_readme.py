@@ -19,6 +19,7 @@ from neo_assets.definitions import defs
 from neo_assets.lake import layout
 from neo_assets.schema.tables import TABLES
 from neo_assets.settings import ALLOWED, Settings
+from neo_assets_tests.settings import settings_of
 
 CHECKOUT = Path(__file__).parents[1]
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
@@ -187,7 +188,7 @@ def test_the_example_of_settings_has_every_one_with_its_default() -> None:
 def test_the_example_of_settings_can_be_used_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".env").write_text(re.sub(r"^# (?=[A-Z_]+=)", "", ENV_EXAMPLE, flags=re.MULTILINE))
     monkeypatch.chdir(tmp_path)
-    assert Settings.load() == Settings(_env_file=None)  # type: ignore[call-arg]
+    assert Settings.load() == settings_of()
 
 
 def test_the_paths_in_the_lake_are_those_of_the_layout() -> None:

@@ -38,6 +38,7 @@ from neo_assets_tests.integration.harness import (
     place,
     serving,
 )
+from neo_assets_tests.settings import settings_of
 
 SETS = ["00000-00001", "00002-00003"]
 STARTED = dg.DagsterRunStatus.STARTED
@@ -79,7 +80,7 @@ def settings(lake: Storage, neows: Faulty) -> Iterator[Callable[..., Settings]]:
 
         def settings(**values: Any) -> Settings:
             values = {"pages": 4, "nasa_api_keys": KEY, "base_url": url, "requests_per_second": 1000} | values
-            return Settings(_env_file=None, lake=lake.root, **values)  # type: ignore[call-arg]
+            return settings_of(lake=lake.root, **values)
 
         yield settings
 
@@ -328,7 +329,7 @@ def test_a_lake_of_the_other_source_is_refused_and_left_alone(lake: Storage, neo
 
 def test_a_key_of_nasa_is_not_spent_on_a_lake_of_the_simulator(lake: Storage) -> None:
     lake.write("lake.json", b'{"source": "simulator"}')
-    nasas = Settings(_env_file=None, lake=lake.root, nasa_api_keys=KEY)  # type: ignore[call-arg]
+    nasas = settings_of(lake=lake.root, nasa_api_keys=KEY)
     with pytest.raises(LakeError, match="holds data from simulator, and nasa is the source now"):
         everything(nasas)
 

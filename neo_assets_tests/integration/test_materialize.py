@@ -18,9 +18,9 @@ from pyarrow import dataset, fs
 from neo_assets.definitions import build_defs
 from neo_assets.lake.storage import Storage
 from neo_assets.schema import tables as schema
-from neo_assets.settings import Settings
 from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.integration.harness import changed, fingerprints
+from neo_assets_tests.settings import settings_of
 
 PAGE_SET, OTHER = "00000-00001", "00002-00003"
 ABOVE_THE_TOTALS = ["raw_pages", "neo_records", "close_approaches", "near_miss_count", "yearly_approaches"]
@@ -32,7 +32,7 @@ class Graph:
 
     def __init__(self, lake: Storage, instance: dg.DagsterInstance, **settings: Any) -> None:
         settings = {"pages": 4, "pages_per_set": 2, "nasa_api_keys": (), "nasa_api_key": None} | settings
-        self.defs = build_defs(Settings(_env_file=None, lake=lake.root, **settings))  # type: ignore[call-arg]
+        self.defs = build_defs(settings_of(lake=lake.root, **settings))
         self.assets = list(self.defs.resolve_asset_graph().assets_defs)
         self.instance = instance
         self.lake = lake

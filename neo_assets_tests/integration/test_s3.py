@@ -32,6 +32,7 @@ from neo_assets_tests.integration.harness import (
 )
 from neo_assets_tests.integration.watched import watched
 from neo_assets_tests.s3_server import LAKES, S3Server, counting
+from neo_assets_tests.settings import settings_of
 from neo_assets_tests.sources.neows import examples
 from neo_assets_tests.sources.simulator.asking import served
 
@@ -110,7 +111,7 @@ def test_the_same_pages_give_the_same_bytes_as_on_disk(
     disk, bucket = Storage(str(tmp_path / "lake")), Storage(s3.new_lake())
 
     def compute(lake: Storage, jobs: dict[str, list[str | None]]) -> None:
-        defs = build_defs(Settings(_env_file=None, lake=lake.root, pages=4))  # type: ignore[call-arg]
+        defs = build_defs(settings_of(lake=lake.root, pages=4))
         with dg.DagsterInstance.ephemeral() as instance:
             for job, keys in jobs.items():
                 for key in keys:

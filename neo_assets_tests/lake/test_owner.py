@@ -22,19 +22,19 @@ def test_the_first_claim_holds_and_may_be_repeated(lake: Storage) -> None:
 
 
 @pytest.mark.parametrize(
-    ("owner", "other", "way_out"),
+    ("first", "other", "way_out"),
     [("simulator", "nasa", "or unset NASA_API_KEYS to go on simulated"), ("nasa", "simulator", "set NASA_API_KEYS")],
 )
-def test_another_source_is_refused(lake: Storage, owner: str, other: str, way_out: str) -> None:
-    owner.claim(lake, owner)
+def test_another_source_is_refused(lake: Storage, first: str, other: str, way_out: str) -> None:
+    owner.claim(lake, first)
     with pytest.raises(LakeError) as caught:
         owner.claim(lake, other)
     message = str(caught.value)
-    assert f"{lake.root} holds data from {owner}, and {other} is the source now; they do not mix" in message
+    assert f"{lake.root} holds data from {first}, and {other} is the source now; they do not mix" in message
     assert f"set NEO_LAKE to another place for {other}, " in message
     assert way_out in message
     assert "\n" not in message
-    assert owner.source_of(lake) == owner
+    assert owner.source_of(lake) == first
 
 
 def test_of_several_first_claims_one_holds(lake: Storage) -> None:

@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from neo_assets.definitions import build_defs
-from neo_assets.settings import Settings
+from neo_assets_tests.settings import settings_of
 
 PAGE_SETS = ["00000-00000", "00001-00001"]
 OF_A_PAGE_SET = {"raw_pages", "neo_records", "close_approaches", "near_miss_count", "yearly_approaches"}
@@ -17,7 +17,7 @@ TOTALS = {"total_near_misses", "total_yearly_approaches"}
 @pytest.fixture
 def defs(tmp_path: Path) -> dg.Definitions:
     values = {"lake": str(tmp_path / "lake"), "pages": 2, "pages_per_set": 1}
-    return build_defs(Settings(_env_file=None, **values))  # type: ignore[arg-type]
+    return build_defs(settings_of(**values))
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from neo_assets.pipeline.land import Landing, Report
 from neo_assets.pipeline.totals import Summary, summarize
 from neo_assets.schema.page_sets import page_set_keys
 from neo_assets.schema.pages import Page
-from neo_assets.settings import Settings
+from neo_assets_tests.settings import settings_of
 from neo_assets_tests.sources.neows.examples import NOON, approach, body, neo
 
 KEY = "Key-that-must-not-be-kept-0123456789"
@@ -36,7 +36,7 @@ class Zone:
 
     def __init__(self, lake: Storage, home: Path, **settings: Any) -> None:
         values: dict[str, Any] = {"lake": lake.root, "pages": 4, "pages_per_set": 2} | settings
-        self.settings = Settings(_env_file=None, **values)  # type: ignore[call-arg]
+        self.settings = settings_of(**values)
         self.lake = lake
         self.keys = page_set_keys(self.settings.pages, self.settings.pages_per_set)
         self.defs = build_defs(self.settings)

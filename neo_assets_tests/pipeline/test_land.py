@@ -225,15 +225,15 @@ class TestSource:
         )
         assert zone.total().source == "nasa"
 
-    @pytest.mark.parametrize("owner", ["nasa", "simulator"])
-    def test_a_lake_keeps_its_source(self, zone: Zone, owner: str) -> None:
-        owner.claim(zone.lake, owner)
+    @pytest.mark.parametrize("source", ["nasa", "simulator"])
+    def test_a_lake_keeps_its_source(self, zone: Zone, source: str) -> None:
+        owner.claim(zone.lake, source)
         zone.drop("a.ndjson", lines(*neos(0, 1)))
         zone.drop("a.json", body(*neos(0), number=0))
         zone.land()
-        assert owner.source_of(zone.lake) == owner
+        assert owner.source_of(zone.lake) == source
         facts = [raw_pages.read_facts(zone.lake, number) for number in raw_pages.stored_numbers(zone.lake)]
-        assert [one.source for one in facts if one] == [owner, owner]
+        assert [one.source for one in facts if one] == [source, source]
 
 
 def test_nothing_to_do(zone: Zone) -> None:

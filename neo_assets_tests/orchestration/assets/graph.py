@@ -14,6 +14,7 @@ from neo_assets.orchestration.partitions import page_sets
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.source import NeoWs
 from neo_assets_tests.conftest import Served
+from neo_assets_tests.settings import settings_of
 
 KEY = "a-key-for-the-served-simulator"
 FIRST, SECOND = "00000-00001", "00002-00003"
@@ -22,7 +23,7 @@ FIRST, SECOND = "00000-00001", "00002-00003"
 def at(served: Served, **values: Any) -> Settings:
     """Settings for a served simulator: four pages, two in a set, no pauses between requests."""
     whole = {"pages": 4, "nasa_api_keys": KEY, "base_url": served.url, "requests_per_second": 1e6} | values
-    return Settings(_env_file=None, **whole)
+    return settings_of(**whole)
 
 
 @dataclass

@@ -5,11 +5,11 @@ import pytest
 from neo_assets.lake import owner, raw_pages, tables
 from neo_assets.lake.storage import Storage
 from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS, NEO_SIGHTINGS, QUARANTINE
-from neo_assets.settings import Settings
 from neo_assets.sources.neows.parse import parse
 from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.orchestration.assets.by_hand import pages_from
 from neo_assets_tests.orchestration.assets.graph import FIRST, SECOND, Graph, failure, metadata
+from neo_assets_tests.settings import settings_of
 from neo_assets_tests.sources.neows.examples import approach, neo, page
 
 CATALOGUE = Catalogue(neos=75)
@@ -22,7 +22,7 @@ def graph(lake: Storage) -> Graph:
     for key in (FIRST, SECOND):
         for one in pages_from(CATALOGUE, key):
             raw_pages.write_page(lake, one)
-    return Graph(lake, Settings(_env_file=None, pages=4))
+    return Graph(lake, settings_of(pages=4))
 
 
 def test_tables_are_those_that_the_pages_give(graph: Graph) -> None:

@@ -21,10 +21,10 @@ from neo_assets.schema.tables import (
     YEARLY_APPROACHES,
     Table,
 )
-from neo_assets.settings import Settings
 from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.integration.harness import copy
 from neo_assets_tests.orchestration.assets.by_hand import gather, pages_from
+from neo_assets_tests.settings import settings_of
 
 PAGE_SETS = ["00000-00001", "00002-00003"]
 FIRST = PAGE_SETS[0]
@@ -48,7 +48,7 @@ class Graph:
     def __init__(self, lake: Storage) -> None:
         self.lake = lake
         values: dict[str, Any] = {"lake": lake.root, "pages": 4, "pages_per_set": 2}
-        self.defs = build_defs(Settings(_env_file=None, **values))
+        self.defs = build_defs(settings_of(**values))
         self.graph = self.defs.resolve_asset_graph()
 
     def materialize(self, job: str, page_set: str | None = None) -> dg.ExecuteInProcessResult:

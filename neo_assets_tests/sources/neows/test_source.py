@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 import pytest
 from starlette.responses import Response
 
-from neo_assets.settings import Settings
 from neo_assets.sources.neows import source as resources
 from neo_assets.sources.neows.breaker import Breaker
 from neo_assets.sources.neows.errors import PagesMissing
 from neo_assets.sources.neows.source import NeoWs
 from neo_assets_tests.conftest import Served
 from neo_assets_tests.orchestration.assets.graph import at
+from neo_assets_tests.settings import settings_of
 
 if TYPE_CHECKING:
     from neo_assets.schema.pages import Page
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     ],
 )
 def test_where_pages_come_from(values: dict[str, str], source: str | None, where: str) -> None:
-    neows = NeoWs(Settings(_env_file=None, **values))
+    neows = NeoWs(settings_of(**values))
     assert (neows.source, neows.where) == (source, where)
 
 
 def test_without_a_key_the_embedded_simulator_answers() -> None:
     pages: list[Page] = []
-    NeoWs(Settings(_env_file=None)).fetch([0, 7], pages.append)
+    NeoWs(settings_of()).fetch([0, 7], pages.append)
     assert sorted((page.number, page.source, page.neos) for page in pages) == [
         (0, "simulator", 20),
         (7, "simulator", 20),
@@ -43,7 +43,7 @@ def test_without_a_key_the_embedded_simulator_answers() -> None:
 def test_every_fetch_is_of_one_and_the_same_catalogue() -> None:
     pages: list[Page] = []
     for _ in range(2):
-        NeoWs(Settings(_env_file=None)).fetch([3], pages.append)
+        NeoWs(settings_of()).fetch([3], pages.append)
     assert pages[0].body == pages[1].body
 
 
@@ -78,7 +78,7 @@ def test_a_forecast_is_the_budgets(served: Served) -> None:
 
 
 def test_the_simulator_is_foreseen_to_answer_at_once() -> None:
-    assert NeoWs(Settings(_env_file=None)).forecast(2_100) <= time.time()
+    assert NeoWs(settings_of()).forecast(2_100) <= time.time()
 
 
 def test_no_pages_are_no_requests(served: Served) -> None:
