@@ -1,5 +1,6 @@
 """What every test stands on: an environment without settings, and a simulator that serves over loopback."""
 
+import functools
 import gc
 import os
 import socket
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
+import botocore.session
 import pytest
 from hypothesis import HealthCheck, configuration
 from hypothesis import settings as hypothesis_settings
@@ -31,6 +33,13 @@ configuration.set_hypothesis_home_dir(str(Path(sys.prefix) / "cache" / "hypothes
 hypothesis_settings.register_profile("neo_assets", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("neo_assets")
 
+DISK_AND_S3 = ("disk", pytest.param("s3", marks=pytest.mark.s3))
+disk_and_s3 = pytest.mark.parametrize("lake_kind", DISK_AND_S3, indirect=True)
+"""Runs a test on a lake on disk, and again on S3.
+
+Every test in `lake/` is run on both, as it tests the storage itself. Above it each module has a test or two that show
+that the module works on S3 too; the others use a lake on disk.
+"""
 
 HEAD_START = (
     "test_dagster_cli.py",
@@ -59,10 +68,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FileByFile:
     return FileByFile(config, log)
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """First what takes longest, so that no process ends alone with it: the end-to-end tests, then the program, then its
-    parts.
+    parts. What needs the S3 server is marked so.
     """
+    for item in items:
+        if "s3_server" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.s3)
     folders = {"integration": 0, "neo_assets_tests": 1}
     items.sort(key=lambda item: folders.get(item.path.parent.name, 2))
 
@@ -80,6 +93,14 @@ def _no_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             patch.setenv(name, str(place / "none"))
         patch.setenv("XDG_STATE_HOME", str(place / "state"))
         patch.chdir(place)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _aws_sdk_read_once() -> Iterator[None]:
+    """The descriptions of AWS's services are read once per process, not again for each client: that takes 0.1 s."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.session, "create_loader", functools.cache(botocore.session.create_loader))
         yield
 
 
@@ -115,10 +136,15 @@ class Lakes:
         return round(most * self.share)
 
 
-@pytest.fixture(params=["disk", "s3"])
-def lakes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Lakes:
-    """Lakes on disk, and again on S3."""
-    if request.param == "disk":
+@pytest.fixture
+def lake_kind(request: pytest.FixtureRequest) -> str:
+    """Where the lakes of a test are: on disk, and again on S3 if it is marked with `disk_and_s3`."""
+    return getattr(request, "param", "disk")
+
+
+@pytest.fixture
+def lakes(lake_kind: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Lakes:
+    if lake_kind == "disk":
         return Lakes(lambda: Storage(str(tmp_path_factory.mktemp("place") / "lake")))
     server: S3Server = request.getfixturevalue("s3")
     return Lakes(lambda: Storage(server.new_lake(VERSIONED)), share=0.25)
@@ -126,7 +152,7 @@ def lakes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture
 def lake(lakes: Lakes) -> Storage:
-    """An empty lake: on disk, and again on S3."""
+    """An empty lake."""
     return lakes.new()
 
 

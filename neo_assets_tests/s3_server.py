@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
@@ -68,7 +69,7 @@ class S3Server:
             "AWS_REGION": "us-east-1",
         }
 
-    @property
+    @cached_property
     def client(self) -> Any:
         """A client of its administrator."""
         return boto3.client(

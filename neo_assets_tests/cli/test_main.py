@@ -18,6 +18,7 @@ from neo_assets.cli import main as cli
 from neo_assets.lake.storage import Storage
 from neo_assets.settings import ALLOWED
 from neo_assets.sources.simulator.catalogue import Catalogue
+from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.integration.harness import (
     PATIENCE_S,
     Ended,
@@ -57,10 +58,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, neo: Neo) -> Here:
     return Here(directory, neo, Storage("data/lake"))
 
 
-@pytest.fixture(params=["disk", "s3"])
-def anywhere(request: pytest.FixtureRequest, here: Here, monkeypatch: pytest.MonkeyPatch) -> Here:
-    """Such a directory, its lake being where no setting says otherwise, and again on S3."""
-    if request.param == "s3":
+@pytest.fixture
+def anywhere(lake_kind: str, request: pytest.FixtureRequest, here: Here, monkeypatch: pytest.MonkeyPatch) -> Here:
+    """Such a directory, its lake being where no setting says otherwise, or on S3."""
+    if lake_kind == "s3":
         here.lake = Storage(request.getfixturevalue("s3").new_lake(VERSIONED))
         monkeypatch.setenv("NEO_LAKE", here.lake.root)
     return here
@@ -136,6 +137,7 @@ class TestRun:
         ]
         assert all("1 page fetched, 0 reused" in line for line in sets)
 
+    @disk_and_s3
     def test_the_second_run_fetches_and_writes_nothing_but_the_totals(self, anywhere: Here) -> None:
         first = anywhere.neo("run", NEO_PAGES=2)
         before = fingerprints(anywhere.lake)

@@ -25,6 +25,7 @@ from neo_assets.schema.tables import CLOSE_APPROACHES, RAW_PAGE_INDEX, TABLES, Y
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.errors import PagesMissing
 from neo_assets.sources.simulator.catalogue import to_json
+from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.integration.harness import (
     KEY,
     PATIENCE_S,
@@ -155,6 +156,7 @@ class Overtaken(Storage):
 
 
 @pytest.mark.parametrize("table", [RAW_PAGE_INDEX, CLOSE_APPROACHES, YEARLY_APPROACHES], ids=lambda table: table.name)
+@disk_and_s3
 def test_two_runs_on_one_set_end_with_one_consistent_set_wherever_one_overtakes_the_other(
     gathered: Storage, neows: Faulty, settings: Callable[..., Settings], table: Table
 ) -> None:
@@ -176,6 +178,7 @@ def test_two_runs_on_one_set_end_with_one_consistent_set_wherever_one_overtakes_
     assert totals(gathered)["up_to_date"]
 
 
+@disk_and_s3
 def test_a_page_that_is_damaged_is_asked_for_again(
     gathered: Storage, neows: Faulty, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from neo_assets.pipeline.totals import summarize
 from neo_assets.sources.simulator.catalogue import Catalogue
+from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.integration.harness import CHECKOUT, Place, changed, counted, fingerprints, place
 from neo_assets_tests.s3_server import VERSIONED
 
@@ -39,15 +40,16 @@ def project(tmp_path: Path) -> Place:
     return at
 
 
-@pytest.fixture(params=["disk", "s3"])
-def anywhere(request: pytest.FixtureRequest, here: Place) -> Place:
-    """A place whose lake is where no setting says otherwise, and again on S3."""
-    if request.param == "s3":
+@pytest.fixture
+def anywhere(lake_kind: str, request: pytest.FixtureRequest, here: Place) -> Place:
+    """A place whose lake is where no setting says otherwise, or on S3."""
+    if lake_kind == "s3":
         server = request.getfixturevalue("s3")
         here.settings |= {"NEO_LAKE": server.new_lake(VERSIONED), **server.settings()}
     return here
 
 
+@disk_and_s3
 def test_one_asset_of_one_page_set_and_then_those_above_it(anywhere: Place) -> None:
     ended = anywhere.materialize("raw_pages", FIRST)
     assert ended.code == 0, ended.err

@@ -19,6 +19,7 @@ from neo_assets.definitions import build_defs
 from neo_assets.lake.storage import Storage
 from neo_assets.schema import tables as schema
 from neo_assets.sources.simulator.catalogue import Catalogue
+from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.integration.harness import changed, fingerprints
 from neo_assets_tests.settings import settings_of
 
@@ -114,6 +115,7 @@ def test_every_materialization_tells_its_rows_and_where_they_are(graph: Graph) -
         assert links[0].removeprefix(f"{graph.lake.root}/") in fingerprints(graph.lake), name
 
 
+@disk_and_s3
 def test_materializing_a_set_again_and_then_the_totals_touches_that_set_and_the_totals_only(graph: Graph) -> None:
     for page_set in (PAGE_SET, OTHER):
         graph.materialize(ABOVE_THE_TOTALS, page_set)
@@ -170,6 +172,7 @@ def read_by_duckdb(lake: Storage, table: str) -> duckdb.DuckDBPyRelation:
     return duckdb.from_arrow(dataset.dataset(place, filesystem=s3, format="parquet", partitioning="hive"))
 
 
+@disk_and_s3
 def test_duckdb_reads_the_lake_and_near_misses_add_up_to_the_total(graph: Graph) -> None:
     for page_set in (PAGE_SET, OTHER):
         graph.materialize(ABOVE_THE_TOTALS, page_set)

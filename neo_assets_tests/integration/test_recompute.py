@@ -10,6 +10,7 @@ from neo_assets.schema.page_sets import page_set_keys
 from neo_assets.schema.tables import RAW_PAGE_INDEX
 from neo_assets.settings import Settings
 from neo_assets.sources.simulator.catalogue import Catalogue
+from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.orchestration.assets.by_hand import pages_from
 
 SETS = page_set_keys(6, 2)
@@ -40,6 +41,7 @@ def recompute() -> None:
         runner.total()
 
 
+@disk_and_s3
 def test_the_tables_rebuild_without_the_network_to_the_same_bytes(gathered: Storage, no_network: None) -> None:
     before = derived(gathered)
     assert len(before) == 3 * 6 + 3

@@ -11,6 +11,7 @@ from neo_assets.orchestration.io_managers import PageDelivery, ParquetIOManager,
 from neo_assets.orchestration.partitions import page_sets
 from neo_assets.schema.pages import Page
 from neo_assets.schema.tables import NEAR_MISS_COUNT, NEO_RECORDS, RAW_PAGE_INDEX, TOTAL_NEAR_MISSES
+from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.orchestration.assets.graph import FIRST, SECOND, failure, metadata
 from neo_assets_tests.sources.neows.examples import neo, page
 
@@ -37,6 +38,7 @@ def total_near_misses() -> pa.Table:
     return ROWS
 
 
+@disk_and_s3
 def test_a_table_of_a_page_set_is_written_and_told(lake: Storage) -> None:
     told = metadata(run(lake, near_miss_count, partition_key=FIRST))["near_miss_count", FIRST]
     location = f"{lake.root}/gold/near_miss_count/page_set={FIRST}/data.parquet"
@@ -129,6 +131,7 @@ def test_a_run_that_dies_keeps_the_pages_that_came(lake: Storage) -> None:
     assert tables.stored_page_sets(lake, RAW_PAGE_INDEX, [FIRST]) == []
 
 
+@disk_and_s3
 def test_the_index_has_reused_and_fetched_pages_in_order(lake: Storage) -> None:
     reused = raw_pages.write_page(lake, page(neo("1"), number=1))
     result = deliver(lake, lambda numbers, store: store(page(neo("0"), neo("2"), number=0)), reused)

@@ -9,6 +9,7 @@ import pytest
 
 from neo_assets.lake import raw_pages
 from neo_assets.lake.storage import Storage
+from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.integration.harness import Ended
 from neo_assets_tests.pipeline.landing import Zone, age, counted, lines, neos, totals
 from neo_assets_tests.sources.neows.examples import body
@@ -88,6 +89,7 @@ class TestCommand:
         monkeypatch.setenv("NEO_LAKE", lake.root)
         return Zone(lake, tmp_path)
 
+    @disk_and_s3
     def test_it_says_what_was_done(self, zone: Zone, neo: Neo) -> None:
         ended = neo("land")
         assert (ended.code, ended.out) == (0, f"Nothing to do: no file waits in {zone.lake.root}/landing.\n")

@@ -19,7 +19,7 @@ from neo_assets.schema.page_sets import page_set_keys, pages_of
 from neo_assets.schema.pages import Page, PageFacts
 from neo_assets.schema.tables import CATALOGUE_STATS, NEAR_MISS_COUNT, RAW_PAGE_INDEX, YEARLY_APPROACHES
 from neo_assets.sources.simulator.catalogue import Catalogue, to_json
-from neo_assets_tests.conftest import Lakes
+from neo_assets_tests.conftest import Lakes, disk_and_s3
 
 SETS = page_set_keys(6, 2)
 CATALOGUE = Catalogue(neos=120)
@@ -96,6 +96,7 @@ def test_who_asks_for_a_small_part_of_the_catalogue_has_chosen_so(lake: Storage)
     assert compute(lake).verdict == "consistent"
 
 
+@disk_and_s3
 def test_growth_at_the_end_alone_is_harmless_and_costs_the_last_page(lake: Storage) -> None:
     fetch(lake, range(6), Catalogue(neos=110), START)
     fetch(lake, [0], Catalogue(neos=110).grown(7), START + timedelta(hours=1))

@@ -17,6 +17,7 @@ from neo_assets.pipeline import land as landing_module
 from neo_assets.pipeline.land import Report
 from neo_assets.schema.page_sets import LANDED
 from neo_assets.schema.tables import NEAR_MISS_COUNT, NEO_RECORDS, QUARANTINE, TABLES, TOTAL_NEAR_MISSES
+from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.pipeline.landing import COMPRESSIONS, KEY, Zone, counted, lines, neos, totals
 from neo_assets_tests.sources.neows.examples import CAPTURES, NEEDS_CAPTURES, approach, body, neo
 
@@ -133,6 +134,7 @@ class TestObjects:
         ]
         assert list(zone.below("archive")) == ["naïve 小行星.ndjson"]
 
+    @disk_and_s3
     def test_a_landed_copy_replaces_that_of_a_page_and_a_later_page_that_one(self, zone: Zone) -> None:
         zone.drop("0.json", body(*neos(0), number=0))
         zone.drop("1.json", body(*neos(20), number=1))

@@ -12,6 +12,7 @@ from neo_assets.lake import landing_zone, owner, raw_pages
 from neo_assets.lake.landing_zone import Content, LandedFile
 from neo_assets.lake.storage import LakeError, LakeUnreachable, Storage
 from neo_assets.pipeline.land import Landing
+from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.pipeline.landing import COMPRESSIONS, KEY, Zone, counted, lines, neos, totals
 from neo_assets_tests.sources.neows.examples import approach, body, neo
 
@@ -94,6 +95,7 @@ class TestWhatCannotBeRead:
         assert {aside["a.b.json.gz"], aside["a-2.b.json.gz"], aside["a-3.b.json.gz"]} == {b"one", b"two", b"three"}
         assert len(aside) == 6
 
+    @disk_and_s3
     def test_files_put_back_with_their_reasons_are_looked_at_again(self, zone: Zone) -> None:
         zone.drop("a.json", b"nonsense")
         zone.land()
@@ -189,6 +191,7 @@ class TestWhatIsInterrupted:
             zone.land()
         assert list(zone.below("landing")) == ["a.ndjson"]
 
+    @disk_and_s3
     def test_a_file_that_changes_under_way_is_left_and_taken_in_next_time(
         self, zone: Zone, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -10,6 +10,7 @@ from neo_assets.pipeline import landed
 from neo_assets.pipeline.consistency import Snapshot
 from neo_assets.schema.page_sets import LANDED
 from neo_assets.schema.tables import NEAR_MISS_COUNT, NEO_RECORDS, TABLES
+from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.pipeline.landing import Zone, counted, lines, neos, totals
 
 
@@ -65,6 +66,7 @@ def test_counts_that_are_not_those_of_the_pages_are_told_by_the_snapshot(zone: Z
     assert "page sets not computed" not in {one.reason for one in Snapshot(zone.lake, zone.keys).findings}
 
 
+@disk_and_s3
 def test_a_damaged_page_of_theirs_is_told_and_mended_by_dropping_its_file_again(zone: Zone) -> None:
     damage(zone.lake, raw_pages.stored_numbers(zone.lake)[1])
     with pytest.raises(LakeDamaged, match=r"is damaged: drop the file that it came in \(a.ndjson\), which is in the"):

@@ -10,6 +10,7 @@ from neo_assets.lake.storage import Storage
 from neo_assets.pipeline.plan import Plan, make_plan
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.source import NeoWs
+from neo_assets_tests.conftest import disk_and_s3
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +31,7 @@ def test_an_empty_lake_needs_every_page() -> None:
     assert made.pages_to_heal == [], "what is fetched anyway is not to be healed"
 
 
+@disk_and_s3
 def test_what_was_gathered_is_reused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEO_PAGES", "2")
     cli.neo(["run"], standalone_mode=False)

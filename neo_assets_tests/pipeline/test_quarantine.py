@@ -23,15 +23,12 @@ class Damaged:
     settings: dict[str, str]
 
 
-@pytest.fixture(scope="module", params=["disk", "s3"])
-def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Damaged:
-    """A damaged lake on disk, and again on S3."""
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Damaged:
+    """A damaged lake."""
     directory = tmp_path_factory.mktemp("damaged")
-    lake, settings = Storage(str(directory / "lake")), dict[str, str]()
-    if request.param == "s3":
-        server = request.getfixturevalue("s3_server")
-        lake, settings = Storage(server.new_lake()), server.settings()
-    settings |= {"NEO_LAKE": lake.root, "NEO_PAGES": "1", "NEO_PAGES_PER_SET": "1"}
+    lake = Storage(str(directory / "lake"))
+    settings = {"NEO_LAKE": lake.root, "NEO_PAGES": "1", "NEO_PAGES_PER_SET": "1"}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(directory)
         for name, value in settings.items():

@@ -13,6 +13,7 @@ from neo_assets.lake.storage import Storage
 from neo_assets.pipeline.staleness import page_index, reusable_by_page_set, reusable_pages, up_to_date
 from neo_assets.schema.pages import Page
 from neo_assets.schema.tables import RAW_PAGE_INDEX, TABLES
+from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.orchestration.assets.by_hand import compute, gather
 from neo_assets_tests.sources.neows.examples import approach, body, neo
 
@@ -97,6 +98,7 @@ def test_a_table_of_other_pages_is_not_done(lake: Storage, table: str) -> None:
 
 
 @pytest.mark.parametrize("approaches", [1, 2], ids=["same content", "other content"])
+@disk_and_s3
 def test_pages_fetched_again_are_to_be_read_again(lake: Storage, approaches: int) -> None:
     gather(lake, PAGE_SET, pages(hours_old=2))
     facts = [raw_pages.write_page(lake, page) for page in pages(hours_old=1, approaches=approaches)]
@@ -107,6 +109,7 @@ def test_pages_fetched_again_are_to_be_read_again(lake: Storage, approaches: int
     assert done(lake)
 
 
+@disk_and_s3
 def test_an_index_that_knows_other_objects_is_made_anew(lake: Storage) -> None:
     """As in a bucket that was copied to one which gives other ETags: else every page would be read in every run."""
     gather(lake, PAGE_SET, pages())

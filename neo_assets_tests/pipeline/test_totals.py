@@ -5,6 +5,7 @@ import pytest
 from neo_assets.lake import owner
 from neo_assets.lake.storage import LakeError, Storage
 from neo_assets.pipeline.totals import summarize
+from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.orchestration.assets.by_hand import gather, total
 from neo_assets_tests.sources.neows.examples import approach, neo, page
 
@@ -32,6 +33,7 @@ def test_the_totals(filled: Storage) -> None:
     assert (summary.years, summary.first_year, summary.last_year) == (3, 1900, 2200)
 
 
+@disk_and_s3
 def test_totals_are_up_to_date_until_a_set_is_counted_again(filled: Storage) -> None:
     assert summarize(filled, KEYS).up_to_date
     gather(filled, THIRD, [page(neo("4", approach()), number=2)])

@@ -9,7 +9,7 @@ from neo_assets.lake import layout, owner, raw_pages, tables
 from neo_assets.lake.storage import Storage
 from neo_assets.schema.tables import CATALOGUE_STATS, RAW_PAGE_INDEX
 from neo_assets.sources.simulator.catalogue import Catalogue
-from neo_assets_tests.conftest import Served
+from neo_assets_tests.conftest import Served, disk_and_s3
 from neo_assets_tests.orchestration.assets.graph import FIRST, KEY, SECOND, Graph, at, failure, metadata
 
 
@@ -72,6 +72,7 @@ def test_age_zero_fetches_always(graph: Graph, served: Served) -> None:
     assert tables.read_table(graph.lake, RAW_PAGE_INDEX, FIRST)["total_elements"].to_pylist() == [100, 100]
 
 
+@disk_and_s3
 def test_only_the_page_that_is_damaged_is_fetched_again(graph: Graph, served: Served) -> None:
     graph.run("raw_pages", FIRST)
     served.pages.clear()

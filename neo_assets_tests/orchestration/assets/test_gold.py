@@ -16,7 +16,7 @@ from neo_assets.orchestration.partitions import page_sets
 from neo_assets.schema.pages import Page
 from neo_assets.schema.tables import CLOSE_APPROACHES, NEAR_MISS_COUNT, TOTAL_NEAR_MISSES, TOTAL_YEARLY_APPROACHES
 from neo_assets.sources.simulator.catalogue import Catalogue
-from neo_assets_tests.conftest import Lakes, Served
+from neo_assets_tests.conftest import Lakes, Served, disk_and_s3
 from neo_assets_tests.orchestration.assets.by_hand import TOTALS, gather, pages_from
 from neo_assets_tests.orchestration.assets.graph import Graph, at, failure
 from neo_assets_tests.sources.neows.examples import approach, neo, page
@@ -163,6 +163,7 @@ def test_a_total_stands_in_a_fixed_order(lake: Storage) -> None:
     assert keys == sorted(keys)
 
 
+@disk_and_s3
 def test_a_total_says_what_it_was_made_from(lake: Storage) -> None:
     gather(lake, FIRST, [page(neo("1", approach()))])
     before = sum_up(lake, TOTAL_NEAR_MISSES, NEAR_MISS_COUNT, [FIRST])

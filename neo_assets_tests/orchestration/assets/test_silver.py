@@ -7,6 +7,7 @@ from neo_assets.lake.storage import Storage
 from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS, NEO_SIGHTINGS, QUARANTINE
 from neo_assets.sources.neows.parse import parse
 from neo_assets.sources.simulator.catalogue import Catalogue
+from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.orchestration.assets.by_hand import pages_from
 from neo_assets_tests.orchestration.assets.graph import FIRST, SECOND, Graph, failure, metadata
 from neo_assets_tests.settings import settings_of
@@ -65,6 +66,7 @@ def test_a_page_that_is_not_there_is_told(graph: Graph) -> None:
     assert failure(graph.run("neo_records", FIRST)).startswith("page 1 is not in the lake (")
 
 
+@disk_and_s3
 def test_the_graph_is_the_same_over_a_range_and_set_by_set(graph: Graph) -> None:
     select = "neo_records,close_approaches,near_miss_count,yearly_approaches"
     ranged = metadata(graph.run(select, FIRST, SECOND))

@@ -22,6 +22,7 @@ from neo_assets.schema.tables import (
     Table,
 )
 from neo_assets.sources.simulator.catalogue import Catalogue
+from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.integration.harness import copy
 from neo_assets_tests.orchestration.assets.by_hand import gather, pages_from
 from neo_assets_tests.settings import settings_of
@@ -107,6 +108,7 @@ def without_the_last(rows: pa.Table) -> pa.Table:
     return rows.slice(0, rows.num_rows - 1)
 
 
+@disk_and_s3
 def test_all_pass_on_what_the_graph_makes_and_run_with_it(lake: Storage) -> None:
     graph = Graph(lake)
     for page_set in PAGE_SETS:
