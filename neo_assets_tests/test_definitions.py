@@ -18,20 +18,21 @@ DEPS = {
     "close_approaches": {"raw_pages"},
     "near_miss_count": {"close_approaches"},
     "yearly_approaches": {"close_approaches"},
-    "total_near_misses": {"near_miss_count"},
-    "total_yearly_approaches": {"yearly_approaches"},
+    "total_near_misses": {"near_miss_count", "landed_objects"},
+    "total_yearly_approaches": {"yearly_approaches", "landed_objects"},
     "catalogue_stats": set(),
-    "snapshot": {"neo_records", "total_yearly_approaches"},
+    "landed_objects": set(),
+    "snapshot": {"neo_records", "total_yearly_approaches", "landed_objects", "catalogue_stats"},
 }
 GROUPS = {
     "bronze": {"raw_pages", "catalogue_stats"},
-    "silver": {"neo_records", "close_approaches"},
+    "silver": {"neo_records", "close_approaches", "landed_objects"},
     "gold": {"near_miss_count", "yearly_approaches", "total_near_misses", "total_yearly_approaches", "snapshot"},
 }
-WHOLE = {"total_near_misses", "total_yearly_approaches", "catalogue_stats", "snapshot"}
+WHOLE = {"total_near_misses", "total_yearly_approaches", "catalogue_stats", "landed_objects", "snapshot"}
 """Assets that are not partitioned."""
-JOBS = {"page_set", "recompute", "totals", "stats", "land"}
-TABLE_ASSETS = sorted(DEPS.keys() - {"raw_pages"})
+JOBS = {"page_set", "recompute", "totals", "stats", "land", "landed"}
+TABLE_ASSETS = sorted(DEPS.keys() - {"raw_pages", "landed_objects"})
 CHECKS = {
     ("raw_pages", "every_page_is_whole"),
     ("raw_pages", "catalogue_stood_still"),
@@ -40,6 +41,11 @@ CHECKS = {
     ("close_approaches", "approaches_are_possible"),
     ("near_miss_count", "near_misses_add_up"),
     ("yearly_approaches", "years_add_up"),
+    ("landed_objects", "every_neo_is_read_once"),
+    ("landed_objects", "nothing_is_in_quarantine"),
+    ("landed_objects", "approaches_are_possible"),
+    ("landed_objects", "near_misses_add_up"),
+    ("landed_objects", "years_add_up"),
     ("snapshot", "snapshot_is_consistent"),
     ("total_near_misses", "each_neo_counts_once"),
     ("total_near_misses", "every_page_set_is_counted"),
@@ -148,7 +154,12 @@ def test_jobs_schedules_and_sensors_are_exactly_these(defs: dg.Definitions) -> N
     repository = defs.get_repository_def()
     assert {name for name in repository.job_names if not name.startswith("__")} == JOBS
     assert {schedule.name for schedule in repository.schedule_defs} == {"daily_refresh", "daily_stats"}
-    assert {sensor.name for sensor in repository.sensor_defs} == {"totals_follow_page_sets", "landing"}
+    assert {sensor.name for sensor in repository.sensor_defs} == {
+        "totals_follow_page_sets",
+        "landing",
+        "landed_pages",
+        "landed_objects",
+    }
 
 
 def test_every_resource_is_wired_and_none_is_left_over(defs: dg.Definitions) -> None:
@@ -156,7 +167,7 @@ def test_every_resource_is_wired_and_none_is_left_over(defs: dg.Definitions) -> 
     wanted = {key for asset in repository.assets_defs_by_key.values() for key in asset.required_resource_keys}
     wanted |= {key for check in repository.asset_checks_defs_by_key.values() for key in check.required_resource_keys}
     wanted -= {"io_manager"}  # Dagster's own default, which checks are given though they hand nothing on
-    assert set(defs.resources or {}) == wanted == {"lake", "neows", "raw_pages_io", "parquet_io"}
+    assert set(defs.resources or {}) == wanted == {"lake", "neows", "engine", "raw_pages_io", "parquet_io"}
 
 
 def test_the_lake_is_where_the_settings_say(defs: dg.Definitions, elsewhere: Path) -> None:

@@ -1,12 +1,16 @@
 """`neo land`: files from the landing zone into the lake. How they are taken in lives in `pipeline.land`."""
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
 import click
 
 from neo_assets.cli.printing import name_of
 from neo_assets.pipeline.text import counted
 from neo_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from neo_assets.cli.runner import Landing  # imports Dagster, which `neo --help` does without
 
 
 @click.command()
@@ -19,26 +23,27 @@ def land() -> None:
     """
     settings = Settings.load()
     from neo_assets.cli.runner import Runner
-    from neo_assets.pipeline.quarantine import quarantined
 
     with Runner(settings) as runner:
         landing = runner.land()
-    in_quarantine = Counter(quarantined(settings)["page"].to_pylist() if landing.computed else [])
-    for file in landing.files:
-        click.echo(file.line(settings, sum(in_quarantine[page.page] for page in file.pages)))
-    for key, lacking in landing.incomplete.items():
-        click.echo(f"{name_of(key)}: not computed yet, as it lacks {counted(lacking, 'page')}")
-    for key in landing.computed:
-        click.echo(f"{name_of(key)}: computed")
-    for key, error in landing.failed.items():
-        click.echo(f"{name_of(key)}: FAILED: {error}")
-    if landing.computed:
-        click.echo("totals: computed")
-    if not landing.files and not landing.computed and not landing.failed:
-        click.echo(f"Nothing to do: no file waits in {settings.lake}/landing.")
-    for file in landing.files:
-        if file.claimed:
-            click.echo(file.claimed)
+    for line in report(landing, settings) or [f"Nothing to do: no file waits in {settings.lake}/landing."]:
+        click.echo(line)
     set_aside = [file.file for file in landing.files if file.is_set_aside]
     if wrong := [*set_aside, *map(name_of, landing.failed)]:
         raise click.ClickException(f"not taken in, or not computed: {', '.join(wrong)}")
+
+
+def report(landing: "Landing", settings: Settings) -> list[str]:
+    """A line for each file, and one for each page set that it changed."""
+    bad = Counter(landing.quarantined)
+    lines = [
+        f"{file.file}: {file.outcome(settings, sum(bad[page.page] for page in file.pages))}" for file in landing.files
+    ]
+    for key, lacking in landing.incomplete.items():
+        lines.append(f"{name_of(key)}: not computed yet, as it lacks {counted(lacking, 'page')}")
+    for key, error in landing.failed.items():
+        lines.append(f"{name_of(key)}: FAILED: {error}")
+    if landing.computed:
+        lines += [f"{name_of(key)}: computed" for key in landing.computed]
+        lines.append("totals: computed")
+    return [*lines, *(file.claimed for file in landing.files if file.claimed)]

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from neo_assets.cli.printing import name_of
 from neo_assets.definitions import build_defs
-from neo_assets.lake import owner, raw_pages
+from neo_assets.lake import owner, raw_pages, tables
 from neo_assets.lake.storage import LakeDamaged, LakeLacks, Storage
 from neo_assets.orchestration.automation import STORED_ONLY
 from neo_assets.orchestration.instance import open_instance, state_unwritable, tags_of_this_process
@@ -33,6 +33,7 @@ from neo_assets.pipeline.text import counted, some
 from neo_assets.pipeline.totals import Totals, read_totals
 from neo_assets.schema.page_sets import LANDED, page_set_keys, pages_of
 from neo_assets.schema.pages import Page
+from neo_assets.schema.tables import QUARANTINE
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.budget import DEMO_KEY
 from neo_assets.sources.neows.errors import NeoWsError, PagesMissing
@@ -59,13 +60,23 @@ class Landing:
     """Page sets that lack so many pages."""
     failed: dict[str, PageSetError] = field(default_factory=dict)
     """Page sets that could not be computed."""
+    quarantined: list[int] = field(default_factory=list)
+    """For each record in quarantine, the number of its page."""
 
 
 class Runner:
     """Runs the graph over page sets; a context manager. Progress goes to standard error."""
 
-    def __init__(self, settings: Settings, lake: Storage | None = None) -> None:
-        """Nothing is read or written before it is entered. `lake` replaces that of the settings."""
+    def __init__(
+        self, settings: Settings, lake: Storage | None = None, instance: dg.DagsterInstance | None = None
+    ) -> None:
+        """Nothing is read or written before it is entered.
+
+        Args:
+            settings: the settings.
+            lake: replaces the lake that the settings name.
+            instance: replaces Dagster's instance that the settings name; it stays open.
+        """
         self._settings = settings
         self._lake = lake or Storage(settings.lake)
         self._engine = ENGINES[settings.engine]()
@@ -74,9 +85,10 @@ class Runner:
         self._bar = tqdm(total=0, unit="page", disable=None, leave=False, delay=0)
         self._neows = _Watched(settings, self._bar)
         self._defs = build_defs(settings, lake=self._lake, neows=self._neows)
+        self._given = instance
 
     def __enter__(self) -> Self:
-        self._instance = open_instance(self._settings.dagster_home)
+        self._instance = self._given or open_instance(self._settings.dagster_home)
         _LOGGER.addHandler(_TERMINAL)
         return self
 
@@ -86,7 +98,8 @@ class Runner:
         _LOGGER.removeHandler(_TERMINAL)
         self._bar.close()
         self._neows.close()
-        self._instance.dispose()
+        if not self._given:
+            self._instance.dispose()
 
     def refresh(self) -> dict[str, PageSetError]:
         """Bring every page set and the landed objects up to date.
@@ -176,6 +189,8 @@ class Runner:
                 landing.computed.append(key)
         if landing.computed:
             self.total()
+            quarantine = tables.read_page_sets(self._lake, QUARANTINE, landing.computed)
+            landing.quarantined = quarantine["page"].to_pylist()
         return landing
 
     def total(self) -> None:

@@ -138,9 +138,10 @@ def _land_job(settings: Settings) -> dg.JobDefinition:
                 for key in affected_page_sets(settings, taken.pages):
                     context.log_event(_observation(key, taken.file))
                 done.append(taken)
-        for taken in done:
-            context.log.info(taken.line(settings))
-        context.add_output_metadata({"files": {taken.file: taken.line(settings) for taken in done}})
+        outcomes = {taken.file: taken.outcome(settings) for taken in done}
+        for file, outcome in outcomes.items():
+            context.log.info("%s: %s", file, outcome)
+        context.add_output_metadata({"files": outcomes})
 
     @dg.job(description="Take in the files of the landing zone.")
     def land() -> None:

@@ -56,19 +56,17 @@ class TakenIn:
         """Whether it was moved to the quarantine."""
         return bool(self.refused) and not self.notes
 
-    def line(self, settings: Settings, in_quarantine: int = 0) -> str:
-        """One line for people.
+    def outcome(self, settings: Settings, in_quarantine: int = 0) -> str:
+        """What became of it, in words.
 
         Args:
             settings: tell whether a page is among those that totals cover.
             in_quarantine: how many of its records could not be read.
         """
         if self.refused:
-            return f"{self.file}: {'SET ASIDE: ' if self.is_set_aside else ''}{', '.join([self.refused, *self.notes])}"
-        parts = [*self._content(settings), *self.notes]
-        if in_quarantine:
-            parts.insert(len(parts) - len(self.notes), f"{in_quarantine:,} of them in quarantine")
-        return f"{self.file}: {', '.join(parts)}"
+            return f"{'SET ASIDE: ' if self.is_set_aside else ''}{', '.join([self.refused, *self.notes])}"
+        unreadable = [f"{in_quarantine:,} of them in quarantine"] if in_quarantine else []
+        return ", ".join([*self._content(settings), *unreadable, *self.notes])
 
     def _content(self, settings: Settings) -> list[str]:
         if not self.pages:

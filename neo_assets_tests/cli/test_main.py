@@ -16,7 +16,7 @@ import pytest
 
 from neo_assets.cli import main as cli
 from neo_assets.lake.storage import Storage
-from neo_assets.settings import ALLOWED
+from neo_assets.settings import ALLOWED, Settings
 from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.integration.harness import (
@@ -287,7 +287,7 @@ def test_ctrl_c_is_not_lost_where_python_drops_exceptions(
         time.sleep(30)
         raise AssertionError("it waited to the end")
 
-    monkeypatch.setattr(cli.Settings, "load", lose)
+    monkeypatch.setattr(Settings, "load", lose)
     ended = neo("totals")
     assert ended.code == 130
     assert ended.err.strip() == "Stopped. What was stored is kept; the same command goes on from there."

@@ -18,9 +18,10 @@ from starlette.responses import JSONResponse, Response
 from neo_assets.cli.runner import Runner
 from neo_assets.lake import layout, raw_pages
 from neo_assets.lake.storage import LakeError, LakeLacks, Storage
-from neo_assets.pipeline import totals as summary
-from neo_assets.pipeline.staleness import up_to_date
-from neo_assets.schema.page_sets import page_set_keys, pages_of
+from neo_assets.pipeline.metrics.duckdb import DuckDB
+from neo_assets.pipeline.staleness import current
+from neo_assets.pipeline.totals import read_totals
+from neo_assets.schema.page_sets import page_set_keys
 from neo_assets.schema.tables import CLOSE_APPROACHES, RAW_PAGE_INDEX, TABLES, YEARLY_APPROACHES, Table
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.errors import PagesMissing
@@ -91,12 +92,12 @@ def run(settings: Callable[..., Settings]) -> Run:
     return lambda **values: everything(settings(**values))
 
 
-def everything(settings: Settings) -> list[str]:
+def everything(settings: Settings) -> dict[str, Exception]:
     """What `neo run` does; returns the page sets that failed."""
     with Runner(settings) as runner:
         failed = runner.refresh()
         runner.total()
-    return failed
+    return dict(failed)
 
 
 def gone() -> Response:
@@ -104,7 +105,7 @@ def gone() -> Response:
 
 
 def totals(lake: Storage, pages: int = 4) -> dict[str, Any]:
-    return vars(summary.summarize(lake, page_set_keys(pages, 2)))
+    return vars(read_totals(lake, DuckDB(), page_set_keys(pages, 2)))
 
 
 def test_every_page_is_asked_for_once_and_the_totals_agree(lake: Storage, neows: Faulty, run: Run) -> None:
@@ -173,8 +174,8 @@ def test_two_runs_on_one_set_end_with_one_consistent_set_wherever_one_overtakes_
         assert runner.refresh() == {}
         runner.total()
     assert lake.other == []
-    facts = raw_pages.known_facts(gathered, {key: pages_of(key) for key in SETS})
-    assert up_to_date(gathered, facts) == set(SETS)
+    facts = raw_pages.known_facts(gathered, SETS)
+    assert current(gathered, facts) == set(SETS)
     assert totals(gathered)["up_to_date"]
 
 
@@ -187,7 +188,7 @@ def test_a_page_that_is_damaged_is_asked_for_again(
     gathered.write(page, whole[:1000] + bytes([whole[1000] ^ 1]) + whole[1001:])
     assert run() == {}
     assert neows.asked == [3]
-    assert capsys.readouterr().err.count("page 3 is damaged in the lake and is fetched again") == 1
+    assert capsys.readouterr().err.count("page 3 is damaged in the lake and will be fetched again") == 1
     assert totals(gathered).items() >= counted(SIX_PAGES, 80).items()
 
 
@@ -208,7 +209,7 @@ def test_landed_objects_are_made_again_where_they_are_not_up_to_date(
 ) -> None:
     gathered.write("landing/a.ndjson", to_json(SIX_PAGES.neo(100)))
     with Runner(settings()) as runner:
-        assert runner.land().failed == []
+        assert runner.land().failed == {}
     lost = "gold/near_miss_count/page_set=landed/data.parquet"
     content = gathered.read(lost)
     gathered.delete(lost)
@@ -250,7 +251,7 @@ def test_page_sets_whose_pages_are_there_go_on_when_no_more_is_to_be_had(
     assert gathered.read(lost) == content
     said = capsys.readouterr().err
     assert "[2/3] page set 00002-00003: 0 pages fetched, 2 reused" in said
-    assert "[3/3] page set 00004-00005: not asked for" in said
+    assert "[3/3] page set 00004-00005: not fetched" in said
 
 
 def test_a_page_that_is_lost_stops_no_other_page_set_from_being_computed_again(
@@ -270,7 +271,7 @@ def test_nobody_waits_for_the_catalogues_own_count(
 ) -> None:
     assert run(requests_per_hour=4) == {}
     assert totals(lake).items() >= counted(SIX_PAGES, 80).items()
-    assert "the catalogue's own count is not asked for and not compared" in capsys.readouterr().err
+    assert "NeoWs's own counts are not fetched and not compared" in capsys.readouterr().err
 
 
 def test_a_key_over_its_limit_is_told_apart_from_a_wrong_one(
@@ -289,7 +290,7 @@ def test_a_key_over_its_limit_is_told_apart_from_a_wrong_one(
     assert "not accepted; check NASA_API_KEYS" not in caplog.text
 
 
-def test_a_run_that_was_killed_is_told_to_dagster_by_the_next(
+def test_a_run_that_was_killed_is_failing_in_one_line_by_the_next(
     tmp_path: Path, neows: Faulty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else it would hold a place in Dagster's queue for ever."""

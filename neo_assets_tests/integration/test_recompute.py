@@ -11,7 +11,7 @@ from neo_assets.schema.tables import RAW_PAGE_INDEX
 from neo_assets.settings import Settings
 from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.conftest import disk_and_s3
-from neo_assets_tests.orchestration.assets.by_hand import pages_from
+from neo_assets_tests.pipeline.by_hand import pages_from
 
 SETS = page_set_keys(6, 2)
 

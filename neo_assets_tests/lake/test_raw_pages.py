@@ -115,7 +115,7 @@ def test_a_page_stored_by_an_earlier_version_is_read(lake: Storage, stored: str)
     sink = pa.BufferOutputStream()
     pq.write_table(old, sink)
     lake.write("bronze/raw_page_index/page_set=00007-00007/data.parquet", sink.getvalue())
-    known = raw_pages.known_facts(lake, {"00007-00007": [7]})
+    known = raw_pages.known_facts(lake, ["00007-00007"])
     assert known == {"00007-00007": [raw_pages.read_page(lake, 7).facts]}
     assert tables.read_page_sets(lake, RAW_PAGE_INDEX, ["00007-00007"])["file"].to_pylist() == [None]
 
@@ -133,11 +133,11 @@ def test_a_page_whose_etag_is_no_md5_is_read_whole_once_and_then_known_by_its_et
     with counting(s3) as wire:
         monkeypatch.setenv("AWS_ENDPOINT_URL", wire.url)
         lake = Storage(lake.root)
-        (facts,) = raw_pages.known_facts(lake, {"00007-00007": [7]})["00007-00007"]
+        (facts,) = raw_pages.known_facts(lake, ["00007-00007"])["00007-00007"]
         assert "-" in facts.md5
         tables.write_table(lake, RAW_PAGE_INDEX, raw_pages.index([facts]), "00007-00007")
         wire.requests.clear()
-        assert raw_pages.known_facts(lake, {"00007-00007": [7]}) == {"00007-00007": [facts]}
+        assert raw_pages.known_facts(lake, ["00007-00007"]) == {"00007-00007": [facts]}
         assert not [request for request in wire.requests if request.startswith("GET bronze/raw_pages/")]
 
 
@@ -179,7 +179,7 @@ def test_a_page_that_is_not_there(lake: Storage) -> None:
         raw_pages.read_page(lake, 7)
     assert str(caught.value).startswith(
         f"page 7 is not in the lake ({lake.root}/bronze/raw_pages/page-00007.json.zst): "
-        "materialize raw_pages for its page set first"
+        "run `neo run`, or materialize raw_pages for its page set"
     )
 
 
@@ -188,7 +188,7 @@ def assert_told_as_damaged(lake: Storage) -> None:
         raw_pages.read_page(lake, 7)
     assert str(caught.value).startswith(f"{lake.location(layout.raw_page(7))} is damaged (")
     assert str(caught.value).endswith(
-        "): run `neo run` or materialize raw_pages for its page set, either fetches it again"
+        "): run `neo run`, or materialize raw_pages for its page set; both fetch the page again"
     )
 
 

@@ -34,9 +34,10 @@ def assets_of(defs: dg.Definitions, job: str) -> set[str]:
     ("job", "assets"),
     [
         ("page_set", OF_A_PAGE_SET),
-        ("recompute", OF_A_PAGE_SET - {"raw_pages"}),
+        ("recompute", OF_A_PAGE_SET),
         ("totals", TOTALS | {"snapshot"}),
         ("stats", {"catalogue_stats"}),
+        ("landed", {"landed_objects"}),
     ],
 )
 def test_a_job_holds_exactly_its_assets(defs: dg.Definitions, job: str, assets: set[str]) -> None:
@@ -44,7 +45,7 @@ def test_a_job_holds_exactly_its_assets(defs: dg.Definitions, job: str, assets: 
 
 
 def test_every_asset_is_in_a_job(defs: dg.Definitions) -> None:
-    jobs = ("page_set", "recompute", "totals", "stats")
+    jobs = ("page_set", "recompute", "totals", "stats", "landed")
     every = {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()}
     assert set().union(*(assets_of(defs, job) for job in jobs)) == every
 
@@ -109,6 +110,19 @@ def test_the_totals_follow_once_no_page_set_is_missing(defs: dg.Definitions, ins
     assert requested() == set()
     page_set.execute_in_process(instance=instance, partition_key=PAGE_SETS[0])
     assert requested() == TOTALS
+    defs.resolve_job_def("totals").execute_in_process(instance=instance)
+    assert requested() == set()
+    defs.resolve_job_def("landed").execute_in_process(instance=instance)
+    assert requested() == TOTALS, "landed objects are optional, but once there are some they count"
+
+
+def test_recompute_asks_for_nothing(defs: dg.Definitions, instance: dg.DagsterInstance, no_network: None) -> None:
+    """By its own config, as whoever starts it in the UI gives none."""
+    recompute = defs.resolve_job_def("recompute")
+    result = recompute.execute_in_process(instance=instance, partition_key=PAGE_SETS[0], raise_on_error=False)
+    (failure,) = result.get_step_failure_events()
+    assert failure.step_failure_data.user_failure_data is not None
+    assert "page 0 is not in the lake" in (failure.step_failure_data.user_failure_data.description or "")
 
 
 @pytest.mark.filterwarnings("ignore:Parameter `include_sources`")

@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from neo_assets.lake.storage import LakeError, LakeUnreachable
-from neo_assets.orchestration.failures import NotComputed, WrongConfig, told_to_dagster
+from neo_assets.orchestration.failures import WrongConfig, failing_in_one_line
 from neo_assets.sources.neows.budget import BudgetError
 from neo_assets.sources.neows.errors import (
     KeyRejected,
@@ -65,7 +65,7 @@ def run_of(raises: Exception, instance: dg.DagsterInstance) -> dg.ExecuteInProce
 
     @dg.op(retry_policy=dg.RetryPolicy(max_retries=2))
     def step() -> None:
-        with told_to_dagster():
+        with failing_in_one_line():
             raise raises
 
     @dg.job
@@ -86,7 +86,6 @@ def run_of(raises: Exception, instance: dg.DagsterInstance) -> dg.ExecuteInProce
         (PagesMissing({0: MISSING}, 1), False),
         (PagesMissing({0: Unavailable("503")}, 1), True),
         (WrongConfig("not_before: 'yesterday' is no time"), False),
-        (NotComputed("could not be computed: totals"), False),
     ],
 )
 def test_an_expected_error_is_one_line_and_what_is_permanent_is_repeated_by_no_retry_of_step_or_run(

@@ -1,15 +1,16 @@
 """Values to and from the lake: what is told of each page set, and what stands in the lake when a run dies."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 
 from neo_assets.lake import layout, raw_pages, tables
 from neo_assets.lake.storage import Storage
-from neo_assets.orchestration.io_managers import PageDelivery, ParquetIOManager, RawPagesIOManager
+from neo_assets.orchestration.io_managers import ParquetIOManager, RawPagesIOManager
 from neo_assets.orchestration.partitions import page_sets
-from neo_assets.schema.pages import Page
+from neo_assets.schema.pages import Page, PageFacts
 from neo_assets.schema.tables import NEAR_MISS_COUNT, NEO_RECORDS, RAW_PAGE_INDEX, TOTAL_NEAR_MISSES
 from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.orchestration.assets.graph import FIRST, SECOND, failure, metadata
@@ -98,43 +99,41 @@ def test_rows_of_another_schema_are_an_error_in_the_program(lake: Storage) -> No
 
 # --- raw pages
 
-Fetch = Callable[[Sequence[int], Callable[[Page], None]], None]
 
+def deliver(lake: Storage, *pages: Page | PageFacts, dies: bool = False) -> dg.ExecuteInProcessResult:
+    """Materialize a `raw_pages` whose pages come one after another; it may die after the last."""
 
-def deliver(lake: Storage, fetch: Fetch, *reused: raw_pages.PageFacts) -> dg.ExecuteInProcessResult:
-    """Materialize a `raw_pages` that has some pages and gets the others from `fetch`."""
+    def coming() -> Iterator[Page | PageFacts]:
+        for number, one in enumerate(pages):
+            before = pages[:number]
+            stored = [earlier.number for earlier in before if isinstance(earlier, Page)]
+            assert all(raw_pages.read_facts(lake, earlier) for earlier in stored), (
+                "each is stored before the next comes"
+            )
+            yield one
+        if dies:
+            raise RuntimeError("the power is gone")
 
-    @dg.asset(partitions_def=SETS, io_manager_key="raw_pages_io", name="raw_pages")
-    def asset() -> dict[str, PageDelivery]:
-        missing = sorted({0, 1} - {facts.page for facts in reused})
-        return {FIRST: PageDelivery(None, reused, missing, fetch)}
+    @dg.asset(partitions_def=SETS, io_manager_key="raw_pages_io", name="raw_pages", dagster_type=dg.Any)
+    def asset() -> dict[str, Any]:
+        return {FIRST: coming()}
 
     return run(lake, asset, partition_key=FIRST)
 
 
 def test_pages_are_stored_one_by_one_as_they_come(lake: Storage) -> None:
-    def fetch(numbers: Sequence[int], store: Callable[[Page], None]) -> None:
-        for number in numbers:
-            store(page(neo(str(number)), number=number))
-            assert raw_pages.read_facts(lake, number)
-
-    assert deliver(lake, fetch).success
+    assert deliver(lake, *(page(neo(str(number)), number=number) for number in range(2))).success
 
 
 def test_a_run_that_dies_keeps_the_pages_that_came(lake: Storage) -> None:
-    def fetch(numbers: Sequence[int], store: Callable[[Page], None]) -> None:
-        store(page(neo("1"), number=1))
-        raise RuntimeError("the power is gone")
-
-    assert not deliver(lake, fetch).success
-    assert raw_pages.read_facts(lake, 1)
+    assert not deliver(lake, page(neo("1"), number=0), dies=True).success
+    assert raw_pages.read_facts(lake, 0)
     assert tables.stored_page_sets(lake, RAW_PAGE_INDEX, [FIRST]) == []
 
 
-@disk_and_s3
 def test_the_index_has_reused_and_fetched_pages_in_order(lake: Storage) -> None:
     reused = raw_pages.write_page(lake, page(neo("1"), number=1))
-    result = deliver(lake, lambda numbers, store: store(page(neo("0"), neo("2"), number=0)), reused)
+    result = deliver(lake, reused, page(neo("0"), neo("2"), number=0))
     assert tables.read_table(lake, RAW_PAGE_INDEX, FIRST)["page"].to_pylist() == [0, 1]
-    told = metadata(result)["raw_pages", FIRST]
-    assert (told["dagster/row_count"], told["pages fetched"], told["pages reused"]) == (3, 1, 1)
+    shown = metadata(result)["raw_pages", FIRST]
+    assert (shown["dagster/row_count"], shown["pages fetched"], shown["pages reused"]) == (3, 1, 1)

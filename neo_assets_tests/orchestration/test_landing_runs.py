@@ -1,17 +1,14 @@
-"""The landing zone in Dagster and on the command line: the job, the sensor, `neo land`."""
+"""The landing zone in Dagster: the job that takes files in, and the sensors that ask for it and for what follows."""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
 
-from neo_assets.lake import raw_pages
 from neo_assets.lake.storage import Storage
-from neo_assets_tests.conftest import disk_and_s3
+from neo_assets_tests.cli.landing import Zone, age, counted, lines, neos, totals
 from neo_assets_tests.integration.harness import Ended
-from neo_assets_tests.pipeline.landing import Zone, age, counted, lines, neos, totals
 from neo_assets_tests.sources.neows.examples import body
 
 Neo = Callable[..., Ended]
@@ -22,102 +19,121 @@ def zone(disk_lake: Storage, tmp_path: Path) -> Zone:
     return Zone(disk_lake, tmp_path)
 
 
-class TestDagster:
-    @pytest.fixture(autouse=True)
-    def young(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What was written a minute ago still may be, so that a slow machine makes nothing old."""
-        monkeypatch.setattr("neo_assets.orchestration.automation._SETTLED_S", 60)
+@pytest.fixture(autouse=True)
+def young(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was written a minute ago may still be being written, so that a slow machine makes nothing old."""
+    monkeypatch.setattr("neo_assets.orchestration.automation._SETTLED_S", 60)
 
-    def test_the_job_does_it_all(self, zone: Zone) -> None:
-        zone.fetched(1, *neos(20))
-        for path in (
-            zone.drop("0.json", body(*neos(0), number=0)),
-            zone.drop("a.ndjson", lines(*neos(100, 3))),
-            zone.drop("bad.json", b"nonsense"),
-        ):
-            age(path)
-        young = zone.drop("young.ndjson", lines(*neos(200, 3)))
-        result = zone.defs.resolve_job_def("land").execute_in_process(instance=zone.instance)
-        assert result.success
-        assert totals(zone) == counted([*neos(0, 40), *neos(100, 3)])
-        assert young.exists()
-        runs = {(run.job_name, run.tags.get("dagster/partition")) for run in zone.instance.get_runs()}
-        assert runs == {("land", None), ("recompute", "00000-00001"), ("totals", None)}
-        (output,) = (event for event in result.all_events if event.is_successful_output)
-        files = output.step_output_data.metadata["files"].value
-        assert files == {
-            "0.json": "page 0, 20 NEOs",
-            "a.ndjson": "3 objects",
-            "bad.json": "SET ASIDE: it is not JSON: nonsense",
-        }
 
-    def test_the_job_fails_where_something_could_not_be_computed(self, zone: Zone) -> None:
-        for number in (0, 1):
-            zone.fetched(number, *neos(20 * number))
-        page = "bronze/raw_pages/page-00001.json.zst"
-        zone.lake.write(page, b"damaged" + zone.lake.read(page).to_pybytes()[7:])
-        age(zone.drop("0.json", body(*neos(0), number=0)))
-        with pytest.raises(dg.Failure, match="could not be computed: page set 00000-00001"):
-            zone.defs.resolve_job_def("land").execute_in_process(instance=zone.instance)
+class Daemon:
+    """Evaluates a sensor as Dagster's daemon does, and keeps its cursor."""
 
-    def test_the_sensor_asks_for_it_once_where_files_wait(self, zone: Zone) -> None:
-        sensor = zone.defs.resolve_sensor_def("landing")
-        assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
-        assert sensor.minimum_interval_seconds == 60
-        assert sensor.job_name == "land"
+    def __init__(self, zone: Zone, sensor: str) -> None:
+        self.zone, self.sensor = zone, zone.defs.resolve_sensor_def(sensor)
+        self.cursor: str | None = None
 
-        def ticks() -> list[Any]:
-            context = dg.build_sensor_context(instance=zone.instance, resources={"lake": zone.lake})
-            result = sensor.evaluate_tick(context)
-            return list(result.run_requests or []) or [result.skip_message]
+    def tick(self) -> list[dg.RunRequest]:
+        context = dg.build_sensor_context(
+            instance=self.zone.instance, cursor=self.cursor, resources={"lake": self.zone.lake}
+        )
+        result = self.sensor.evaluate_tick(context)
+        self.cursor = result.cursor or self.cursor
+        self.skipped = result.skip_message
+        return list(result.run_requests or [])
 
-        assert ticks() == ["no file waits"]
-        path = zone.drop("a.ndjson", lines(*neos(0, 1)))
-        assert ticks() == ["no file waits"]
+    def run(self) -> list[str | None]:
+        """Run what the sensor asks for; the page sets of these runs."""
+        requests = self.tick()
+        for request in requests:
+            job = self.zone.defs.resolve_job_def(self.sensor.job_name)
+            assert job.execute_in_process(request.run_config, self.zone.instance, request.partition_key).success
+        return [request.partition_key for request in requests]
+
+
+def land(zone: Zone) -> dg.ExecuteInProcessResult:
+    return zone.defs.resolve_job_def("land").execute_in_process(instance=zone.instance)
+
+
+def test_files_are_taken_in_and_the_sensors_ask_for_the_rest(zone: Zone) -> None:
+    zone.fetched(1, *neos(20))
+    for path in (
+        zone.drop("0.json", body(*neos(0), number=0)),
+        zone.drop("2.json", body(*neos(40), number=2)),
+        zone.drop("a.ndjson", lines(*neos(100, 3))),
+        zone.drop("bad.json", b"nonsense"),
+    ):
         age(path)
-        first, again = ticks()[0].run_key, ticks()[0].run_key
-        assert first[len("2026-03-01T12") :] == again[len("2026-03-01T12") :]  # the hour may have struck
-        age(zone.drop("b.ndjson", lines(*neos(1, 1))))
-        assert ticks()[0].run_key != first
-        zone.instance.create_run_for_job(zone.defs.resolve_job_def("land"), status=dg.DagsterRunStatus.STARTED)
-        assert ticks() == ["the files are being taken in"]
+    young = zone.drop("young.ndjson", lines(*neos(200, 3)))
+    result = land(zone)
+    (output,) = (event for event in result.all_events if event.is_successful_output)
+    assert output.step_output_data.metadata["files"].value == {
+        "0.json": "page 0, 20 NEOs",
+        "2.json": "page 2, 20 NEOs",
+        "a.ndjson": "3 objects",
+        "bad.json": "SET ASIDE: it is not JSON: nonsense",
+    }
+    assert young.exists()
+    assert zone.ran == {("land", None)}, "no run starts another inside itself"
+    pages, objects = Daemon(zone, "landed_pages"), Daemon(zone, "landed_objects")
+    assert pages.run() == ["00000-00001"], "the other page set is not complete"
+    assert objects.run() == [None]
+    assert zone.defs.resolve_job_def("totals").execute_in_process(instance=zone.instance).success
+    assert totals(zone) == counted([*neos(0, 40), *neos(100, 3)])
+    assert (pages.run(), objects.run()) == ([], [])
+    assert pages.skipped == objects.skipped == "nothing has landed"
 
 
-class TestCommand:
-    @pytest.fixture
-    def zone(self, lake: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Zone:
-        monkeypatch.setenv("NEO_LAKE", lake.root)
-        return Zone(lake, tmp_path)
+def test_a_run_that_dies_half_way_loses_no_page_set(zone: Zone, monkeypatch: pytest.MonkeyPatch) -> None:
+    zone.fetched(1, *neos(20))
+    age(zone.drop("0.json", body(*neos(0), number=0)))
 
-    @disk_and_s3
-    def test_it_says_what_was_done(self, zone: Zone, neo: Neo) -> None:
-        ended = neo("land")
-        assert (ended.code, ended.out) == (0, f"Nothing to do: no file waits in {zone.lake.root}/landing.\n")
-        zone.drop("a.ndjson", lines(*neos(0, 3)))
-        ended = neo("land")
-        assert ended.code == 0
-        *lines_, claimed = ended.out.splitlines()
-        assert lines_ == ["a.ndjson: 3 objects", "landed objects: computed", "totals: computed"]
-        assert claimed.startswith("The lake was empty and is taken to hold simulator data from now on; for NASA's data")
-        assert totals(zone) == counted(neos(0, 3))
-        zone.drop("b.json", b"")
-        ended = neo("land")
-        assert (ended.code, ended.out) == (1, "b.json: SET ASIDE: it is empty\n")
-        assert ended.err == "Error: not taken in, or not computed: b.json\n"
+    def killed(*_: object) -> None:
+        raise RuntimeError("the power is gone")
 
-    def test_a_file_set_aside_under_the_name_of_a_table_is_none(self, zone: Zone, neo: Neo) -> None:
-        zone.drop("page_set=00000-00001/data.parquet", b"")
-        zone.land()
-        assert list(zone.below("quarantine")) == ["landing/page_set=00000-00001/data.parquet.reason.txt"]
-        ended = neo("quarantine", "list")
-        assert (ended.code, ended.out) == (0, "")
+    with monkeypatch.context() as patch:
+        patch.setattr(Storage, "move", killed)
+        with pytest.raises(RuntimeError):
+            land(zone)
+    assert Daemon(zone, "landed_pages").run() == ["00000-00001"]
+    assert list(zone.below("landing")) == ["0.json"]
 
-    def test_lines_in_quarantine_are_listed_and_read_again(self, zone: Zone, neo: Neo) -> None:
-        zone.drop("a.ndjson", lines(*neos(0, 3)) + b"no JSON")
-        zone.land()
-        (number,) = raw_pages.stored_numbers(zone.lake)
-        ended = neo("quarantine", "list")
-        assert ended.code == 0
-        assert ended.out == f"a.ndjson, page set landed, page {number}, near_earth_objects[3]: not an object\n"
-        assert neo("quarantine", "replay").code == 0
-        assert totals(zone) == counted(neos(0, 3))
+
+def test_what_neo_land_has_computed_is_not_computed_again(zone: Zone) -> None:
+    zone.fetched(1, *neos(20))
+    age(zone.drop("0.json", body(*neos(0), number=0)))
+    land(zone)
+    zone.land()
+    assert Daemon(zone, "landed_pages").run() == []
+
+
+def test_the_ui_shows_which_file_a_page_set_changed_by(zone: Zone) -> None:
+    zone.fetched(1, *neos(20))
+    age(zone.drop("0.json", body(*neos(0), number=0)))
+    land(zone)
+    (record,) = zone.instance.fetch_observations(dg.AssetKey("raw_pages"), limit=9).records
+    assert record.partition_key == "00000-00001"
+    assert record.asset_observation is not None
+    assert record.asset_observation.metadata["landed file"].value == "0.json"
+
+
+def test_the_sensor_asks_once_where_files_wait(zone: Zone) -> None:
+    landing = Daemon(zone, "landing")
+    assert landing.sensor.default_status is dg.DefaultSensorStatus.RUNNING
+    assert landing.sensor.minimum_interval_seconds == 60
+    assert landing.sensor.job_name == "land"
+
+    def keys() -> list[str | None]:
+        return [request.run_key for request in landing.tick()]
+
+    assert (keys(), landing.skipped) == ([], "no file waits")
+    path = zone.drop("a.ndjson", lines(*neos(0, 1)))
+    assert keys() == []
+    age(path)
+    (first,), (again,) = keys(), keys()
+    assert first is not None
+    assert again is not None
+    assert first[len("2026-03-01T12") :] == again[len("2026-03-01T12") :]  # the hour may have struck
+    age(zone.drop("b.ndjson", lines(*neos(1, 1))))
+    assert keys() != [first]
+    zone.instance.create_run_for_job(zone.defs.resolve_job_def("land"), status=dg.DagsterRunStatus.STARTED)
+    assert (keys(), landing.skipped) == ([], "the files are being taken in")

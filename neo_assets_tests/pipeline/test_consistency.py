@@ -9,17 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neo_assets.lake import tables
-from neo_assets.lake.raw_pages import read_facts, write_page
+from neo_assets.lake.raw_pages import known_facts, read_facts, write_page
 from neo_assets.lake.storage import LakeUnreachable, Storage
-from neo_assets.orchestration.assets.gold import count
-from neo_assets.orchestration.assets.silver import read_pages
-from neo_assets.orchestration.io_managers import StoredPages
 from neo_assets.pipeline.consistency import Snapshot
+from neo_assets.pipeline.gather import store
 from neo_assets.schema.page_sets import page_set_keys, pages_of
-from neo_assets.schema.pages import Page, PageFacts
-from neo_assets.schema.tables import CATALOGUE_STATS, NEAR_MISS_COUNT, RAW_PAGE_INDEX, YEARLY_APPROACHES
+from neo_assets.schema.pages import Page
+from neo_assets.schema.tables import CATALOGUE_STATS
 from neo_assets.sources.simulator.catalogue import Catalogue, to_json
 from neo_assets_tests.conftest import Lakes, disk_and_s3
+from neo_assets_tests.pipeline.by_hand import ENGINE
+from neo_assets_tests.pipeline.by_hand import compute as compute_tables
 
 SETS = page_set_keys(6, 2)
 CATALOGUE = Catalogue(neos=120)
@@ -40,13 +40,9 @@ def fetch(
 def compute(lake: Storage, keys: Sequence[str] = SETS) -> Snapshot:
     """Make the tables of page sets from the stored pages."""
     for key in keys:
-        facts = [read_facts(lake, number) for number in pages_of(key)]
-        rows = [vars(one) for one in facts if isinstance(one, PageFacts)]
-        tables.write_table(lake, RAW_PAGE_INDEX, pa.Table.from_pylist(rows, schema=RAW_PAGE_INDEX.schema), key)
-        found = read_pages(lake, key, StoredPages(lake, pages_of(key)))
-        for table in (NEAR_MISS_COUNT, YEARLY_APPROACHES):
-            tables.write_table(lake, table, count(table, found.close_approaches), key)
-    return Snapshot(lake, SETS)
+        store(lake, key, known_facts(lake, [key])[key])
+        compute_tables(lake, key)
+    return Snapshot(lake, ENGINE, SETS)
 
 
 def reasons(snapshot: Snapshot) -> dict[str, int]:
@@ -62,7 +58,7 @@ def test_pages_of_one_catalogue_are_consistent(lake: Storage) -> None:
 
 
 def test_an_empty_lake_is_incomplete_and_all_its_pages_are_to_be_fetched(lake: Storage) -> None:
-    snapshot = Snapshot(lake, SETS)
+    snapshot = Snapshot(lake, ENGINE, SETS)
     assert (snapshot.verdict, snapshot.pages_to_heal()) == ("incomplete", list(range(6)))
     assert reasons(snapshot) == {"page sets missing": 3}
 
@@ -78,10 +74,8 @@ def test_pages_that_are_newer_than_what_was_counted_are_told(lake: Storage) -> N
     fetch(lake, range(6), CATALOGUE, START)
     compute(lake)
     fetch(lake, [0], CATALOGUE.reordered(5), START + timedelta(hours=1))
-    facts = [facts for number in pages_of(SETS[0]) if (facts := read_facts(lake, number))]
-    rows = pa.Table.from_pylist([vars(one) for one in facts], schema=RAW_PAGE_INDEX.schema)
-    tables.write_table(lake, RAW_PAGE_INDEX, rows, SETS[0])
-    assert reasons(Snapshot(lake, SETS)) == {"page sets not computed": 1}
+    store(lake, SETS[0], [facts for number in pages_of(SETS[0]) if (facts := read_facts(lake, number))])
+    assert reasons(Snapshot(lake, ENGINE, SETS)) == {"page sets not computed": 1}
 
 
 def test_growth_beyond_the_pages_asked_for_makes_it_incomplete(lake: Storage) -> None:
@@ -165,7 +159,7 @@ def test_a_lake_that_does_not_answer_makes_no_better_verdict(lake: Storage, monk
 
     monkeypatch.setattr(Storage, "read", silent)
     with pytest.raises(LakeUnreachable):
-        Snapshot(lake, SETS)
+        Snapshot(lake, ENGINE, SETS)
 
 
 _DRIFTS = st.sampled_from(

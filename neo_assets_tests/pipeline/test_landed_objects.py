@@ -6,12 +6,13 @@ import pytest
 
 from neo_assets.lake import layout, raw_pages, tables
 from neo_assets.lake.storage import LakeDamaged, Storage
-from neo_assets.pipeline import landed
+from neo_assets.pipeline import landed_objects
 from neo_assets.pipeline.consistency import Snapshot
 from neo_assets.schema.page_sets import LANDED
 from neo_assets.schema.tables import NEAR_MISS_COUNT, NEO_RECORDS, TABLES
+from neo_assets_tests.cli.landing import Zone, counted, lines, neos, totals
 from neo_assets_tests.conftest import disk_and_s3
-from neo_assets_tests.pipeline.landing import Zone, counted, lines, neos, totals
+from neo_assets_tests.pipeline.by_hand import ENGINE
 
 
 @pytest.fixture
@@ -34,19 +35,21 @@ def damage(lake: Storage, number: int) -> None:
 
 
 def test_a_lake_without_any_has_nothing_to_compute(lake: Storage) -> None:
-    assert not landed.compute_outdated(lake)
+    assert not landed_objects.are_stale(lake)
     assert lake.files("") == []
 
 
 def test_what_is_up_to_date_is_left(zone: Zone) -> None:
-    assert not landed.compute_outdated(zone.lake)
+    assert not landed_objects.are_stale(zone.lake)
 
 
 @pytest.mark.parametrize("table", ["neo_records", "near_miss_count", "neo_sightings"])
 def test_a_table_that_is_lost_is_made_again_from_the_stored_pages_with_the_same_bytes(zone: Zone, table: str) -> None:
     before = files(zone.lake)
     zone.lake.delete(layout.table_file(TABLES[table], LANDED))
-    assert landed.compute_outdated(zone.lake)
+    assert landed_objects.are_stale(zone.lake)
+    landed_objects.compute(zone.lake, ENGINE)
+    assert not landed_objects.are_stale(zone.lake)
     assert files(zone.lake) == before
 
 
@@ -60,20 +63,22 @@ def test_landing_computes_them_again_though_no_file_waits(zone: Zone) -> None:
 def test_counts_that_are_not_those_of_the_pages_are_told_by_the_snapshot(zone: Zone) -> None:
     rows = tables.read_table(zone.lake, NEAR_MISS_COUNT, LANDED)
     tables.write_table(zone.lake, NEAR_MISS_COUNT, tables.with_origin(rows, "other pages"), LANDED)
-    found = {finding.reason: finding.detail for finding in Snapshot(zone.lake, zone.keys).findings}
+    found = {finding.reason: finding.detail for finding in Snapshot(zone.lake, ENGINE, zone.keys).findings}
     assert found["page sets not computed"] == LANDED
-    landed.compute(zone.lake)
-    assert "page sets not computed" not in {one.reason for one in Snapshot(zone.lake, zone.keys).findings}
+    landed_objects.compute(zone.lake, ENGINE)
+    assert "page sets not computed" not in {one.reason for one in Snapshot(zone.lake, ENGINE, zone.keys).findings}
 
 
 @disk_and_s3
 def test_a_damaged_page_of_theirs_is_told_and_mended_by_dropping_its_file_again(zone: Zone) -> None:
     damage(zone.lake, raw_pages.stored_numbers(zone.lake)[1])
-    with pytest.raises(LakeDamaged, match=r"is damaged: drop the file that it came in \(a.ndjson\), which is in the"):
-        landed.compute_outdated(zone.lake)
-    assert zone.land().failed == ["landed objects"]
+    with pytest.raises(
+        LakeDamaged, match=r"is damaged: drop the file that it came in \(a.ndjson; it is in the archive"
+    ):
+        landed_objects.compute(zone.lake, ENGINE)
+    assert list(zone.land().landing.failed) == [LANDED]
     zone.drop("a.ndjson", lines(*neos(0, 450)))
-    assert zone.land().failed == []
+    assert zone.land().landing.failed == {}
     assert totals(zone) == counted(neos(0, 450))
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from neo_assets.cli import main as cli
 from neo_assets.lake.storage import Storage
+from neo_assets.pipeline.metrics.duckdb import DuckDB
 from neo_assets.pipeline.plan import Plan, make_plan
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.source import NeoWs
@@ -21,7 +22,7 @@ def _lake(lake: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def plan() -> Plan:
     settings = Settings.load()
-    return make_plan(settings, Storage(settings.lake), NeoWs(settings))
+    return make_plan(settings, Storage(settings.lake), DuckDB(), NeoWs(settings))
 
 
 def test_an_empty_lake_needs_every_page() -> None:

@@ -1,4 +1,4 @@
-"""What is done is told from the lake: pages young enough, and every table made from just these pages."""
+"""Which page sets are current: their pages are young enough, and every table is made from exactly these pages."""
 
 import dataclasses
 from datetime import UTC, datetime, timedelta
@@ -10,11 +10,12 @@ import pytest
 
 from neo_assets.lake import layout, raw_pages, tables
 from neo_assets.lake.storage import Storage
-from neo_assets.pipeline.staleness import page_index, reusable_by_page_set, reusable_pages, up_to_date
+from neo_assets.pipeline.gather import store
+from neo_assets.pipeline.staleness import current, reusable_pages
 from neo_assets.schema.pages import Page
-from neo_assets.schema.tables import RAW_PAGE_INDEX, TABLES
+from neo_assets.schema.tables import TABLES
 from neo_assets_tests.conftest import disk_and_s3
-from neo_assets_tests.orchestration.assets.by_hand import compute, gather
+from neo_assets_tests.pipeline.by_hand import compute, gather
 from neo_assets_tests.sources.neows.examples import approach, body, neo
 
 PAGE_SET = "00000-00001"
@@ -33,7 +34,7 @@ def file_of(table: str) -> str:
 
 
 def done(lake: Storage, max_age_hours: float = DAY_H) -> bool:
-    return up_to_date(lake, reusable_by_page_set(lake, [PAGE_SET], max_age_hours)) == {PAGE_SET}
+    return current(lake, reusable_pages(lake, [PAGE_SET], max_age_hours)) == {PAGE_SET}
 
 
 def test_a_set_is_done_when_all_is_there(lake: Storage) -> None:
@@ -58,7 +59,7 @@ def test_a_missing_page_is_not_done(lake: Storage) -> None:
 def test_a_page_may_be_too_old(lake: Storage, max_age_hours: float, expected: bool) -> None:
     gather(lake, PAGE_SET, pages(hours_old=1))
     assert done(lake, max_age_hours) is expected
-    assert len(reusable_pages(lake, PAGE_SET, max_age_hours)) == (2 if expected else 0)
+    assert len(reusable_pages(lake, [PAGE_SET], max_age_hours)[PAGE_SET]) == (2 if expected else 0)
 
 
 @EACH_TABLE
@@ -105,7 +106,7 @@ def test_pages_fetched_again_are_to_be_read_again(lake: Storage, approaches: int
     assert not done(lake)
     compute(lake, PAGE_SET)
     assert not done(lake), "the index is that of the pages before"
-    tables.write_table(lake, RAW_PAGE_INDEX, page_index(facts), PAGE_SET)
+    store(lake, PAGE_SET, facts)
     assert done(lake)
 
 
@@ -115,7 +116,7 @@ def test_an_index_that_knows_other_objects_is_made_anew(lake: Storage) -> None:
     gather(lake, PAGE_SET, pages())
     facts = [facts for number in range(2) if (facts := raw_pages.read_facts(lake, number))]
     others = [dataclasses.replace(one, md5="another") for one in facts]
-    tables.write_table(lake, RAW_PAGE_INDEX, page_index(others), PAGE_SET)
+    store(lake, PAGE_SET, others)
     assert not done(lake)
 
 
@@ -132,14 +133,11 @@ def damaged(data: bytes, at: int) -> bytes:
 
 @pytest.mark.parametrize("at", [100, -1], ids=["in the body", "in the facts"])
 @pytest.mark.parametrize("indexed", [True, False])
-def test_a_damaged_page_is_not_reused_but_told(
-    lake: Storage, at: int, indexed: bool, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_damaged_page_is_not_reused(lake: Storage, at: int, indexed: bool) -> None:
     gather(lake, PAGE_SET, pages())
     file = layout.raw_page(1)
     lake.write(file, damaged(lake.read(file).to_pybytes(), at))
     if not indexed:
         lake.delete(file_of("raw_page_index"))
-    assert [facts.page for facts in reusable_pages(lake, PAGE_SET, DAY_H)] == [0]
-    assert caplog.messages == ["page 1 is damaged in the lake and is fetched again"]
+    assert [facts.page for facts in reusable_pages(lake, [PAGE_SET], DAY_H)[PAGE_SET]] == [0]
     assert not done(lake)

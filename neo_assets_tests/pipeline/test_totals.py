@@ -4,12 +4,16 @@ import pytest
 
 from neo_assets.lake import owner
 from neo_assets.lake.storage import LakeError, Storage
-from neo_assets.pipeline.totals import summarize
+from neo_assets.pipeline.totals import Totals, read_totals
 from neo_assets_tests.conftest import disk_and_s3
-from neo_assets_tests.orchestration.assets.by_hand import gather, total
+from neo_assets_tests.pipeline.by_hand import ENGINE, gather, total
 from neo_assets_tests.sources.neows.examples import approach, neo, page
 
 FIRST, SECOND, THIRD = KEYS = ["00000-00000", "00001-00001", "00002-00002"]
+
+
+def totals_of(lake: Storage, page_sets: list[str]) -> Totals:
+    return read_totals(lake, ENGINE, page_sets)
 
 
 @pytest.fixture
@@ -24,52 +28,52 @@ def filled(lake: Storage) -> Storage:
 
 
 def test_the_totals(filled: Storage) -> None:
-    summary = summarize(filled, KEYS)
-    assert (summary.source, summary.lake) == ("simulator", filled.root)
-    assert (summary.pages, summary.page_sets, summary.page_sets_expected) == (2, 2, 3)
-    assert summary.neos == 3
-    assert (summary.near_misses, summary.near_misses_earth) == (2, 1)
-    assert (summary.approaches, summary.approaches_earth) == (3, 2)
-    assert (summary.years, summary.first_year, summary.last_year) == (3, 1900, 2200)
+    totals = totals_of(filled, KEYS)
+    assert (totals.source, totals.lake) == ("simulator", filled.root)
+    assert (totals.pages, totals.page_sets, totals.page_sets_expected) == (2, 2, 3)
+    assert totals.neos == 3
+    assert (totals.near_misses, totals.near_misses_earth) == (2, 1)
+    assert (totals.approaches, totals.approaches_earth) == (3, 2)
+    assert (totals.years, totals.first_year, totals.last_year) == (3, 1900, 2200)
 
 
 @disk_and_s3
 def test_totals_are_up_to_date_until_a_set_is_counted_again(filled: Storage) -> None:
-    assert summarize(filled, KEYS).up_to_date
+    assert totals_of(filled, KEYS).up_to_date
     gather(filled, THIRD, [page(neo("4", approach()), number=2)])
-    assert not summarize(filled, KEYS).up_to_date
+    assert not totals_of(filled, KEYS).up_to_date
     total(filled, KEYS)
-    assert summarize(filled, KEYS).up_to_date
+    assert totals_of(filled, KEYS).up_to_date
     gather(filled, FIRST, [page(neo("5", approach()))])
-    assert not summarize(filled, KEYS).up_to_date
+    assert not totals_of(filled, KEYS).up_to_date
 
 
 def test_totals_of_other_page_sets_are_never_called_consistent(lake: Storage) -> None:
     gather(lake, FIRST, [page(*(neo(str(number)) for number in range(20)))])
     total(lake, [FIRST])
-    assert summarize(lake, [FIRST]).verdict == "consistent"
+    assert totals_of(lake, [FIRST]).verdict == "consistent"
     gather(lake, SECOND, [page(*(neo(str(number)) for number in range(20, 40)), number=1, hours=1)])
-    summary = summarize(lake, [FIRST, SECOND])
-    assert (summary.verdict, summary.reasons) == ("incomplete", ["totals not computed for these page sets"])
+    totals = totals_of(lake, [FIRST, SECOND])
+    assert (totals.verdict, totals.reasons) == ("incomplete", ["totals not computed for these page sets"])
 
 
 def test_without_totals_the_way_to_them_is_told(lake: Storage) -> None:
     with pytest.raises(
         LakeError, match=r"total_near_misses/data\.parquet is missing: run `neo run`, or materialize total_near"
     ):
-        summarize(lake, KEYS)
+        totals_of(lake, KEYS)
 
 
 def test_page_sets_of_another_size_are_told_apart_from_the_totals(filled: Storage) -> None:
-    summary = summarize(filled, ["00000-00001", "00002-00002"])
-    assert (summary.page_sets, summary.page_sets_expected) == (0, 2)
-    assert not summary.up_to_date
+    totals = totals_of(filled, ["00000-00001", "00002-00002"])
+    assert (totals.page_sets, totals.page_sets_expected) == (0, 2)
+    assert not totals.up_to_date
 
 
 def test_a_catalogue_without_approaches(lake: Storage) -> None:
     gather(lake, FIRST, [page(neo("1"))])
     total(lake, [FIRST])
-    summary = summarize(lake, [FIRST])
-    assert (summary.near_misses, summary.approaches, summary.years) == (0, 0, 0)
-    assert (summary.first_year, summary.last_year) == (None, None)
-    assert summary.source == "simulator"
+    totals = totals_of(lake, [FIRST])
+    assert (totals.near_misses, totals.approaches, totals.years) == (0, 0, 0)
+    assert (totals.first_year, totals.last_year) == (None, None)
+    assert totals.source == "simulator"

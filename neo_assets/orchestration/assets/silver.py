@@ -52,7 +52,7 @@ def silver_assets(page_sets: dg.PartitionsDefinition) -> list[dg.AssetsDefinitio
                     context.log.warning(
                         "%d records of page set %s could not be read and are in quarantine", bad, page_set
                     )
-        for name in context.selected_output_names:
+        for name in context.op_execution_context.selected_output_names:  # as Dagster advises
             yield dg.Output(rows[name], name)
 
     return [silver]

@@ -1,6 +1,7 @@
 """The asset graph over a lake and a served simulator, run by Dagster in this process. No assertions here."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -8,9 +9,11 @@ import dagster as dg
 from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.assets.bronze import bronze_assets
 from neo_assets.orchestration.assets.gold import gold_assets
+from neo_assets.orchestration.assets.landed import landed_assets
 from neo_assets.orchestration.assets.silver import silver_assets
 from neo_assets.orchestration.io_managers import ParquetIOManager, RawPagesIOManager
 from neo_assets.orchestration.partitions import page_sets
+from neo_assets.pipeline.metrics.duckdb import DuckDB
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.source import NeoWs
 from neo_assets_tests.conftest import Served
@@ -32,7 +35,7 @@ class Graph:
 
     lake: Storage
     settings: Settings
-    instance: dg.DagsterInstance = field(default_factory=dg.DagsterInstance.ephemeral)
+    instance: dg.DagsterInstance = field(default_factory=lambda: dg.DagsterInstance.ephemeral(str(Path.cwd())))
 
     def run(
         self, select: str, first: str | None = None, last: str | None = None, config: dict[str, Any] | None = None
@@ -44,7 +47,7 @@ class Graph:
         sets = page_sets(self.settings.pages, self.settings.pages_per_set)
         tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
         return dg.materialize(
-            [*bronze_assets(sets, self.settings), *silver_assets(sets), *gold_assets(sets)],
+            [*bronze_assets(sets, self.settings), *silver_assets(sets), *landed_assets(), *gold_assets(sets)],
             selection=select.split(","),
             partition_key=None if last else first,
             tags={name: key for name, key in tags.items() if key} if last else None,
@@ -54,6 +57,7 @@ class Graph:
             resources={
                 "lake": self.lake,
                 "neows": NeoWs(self.settings),
+                "engine": DuckDB(),
                 "raw_pages_io": RawPagesIOManager(self.lake),
                 "parquet_io": ParquetIOManager(self.lake),
             },

@@ -154,7 +154,10 @@ def test_pages_that_are_to_be_taken_again_are_taken_once_however_often_the_run_i
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"not_before": "yesterday"}, "not_before: 'yesterday' is no time; give one such as 2026-03-01T06:00:00+00:00"),
+        (
+            {"not_before": "yesterday"},
+            "not_before: 'yesterday' is not a time; give one such as 2026-03-01T06:00:00+00:00",
+        ),
         ({"take_again": [1, 2]}, "take_again: page 2 is in none of the page sets 00000-00001"),
     ],
 )

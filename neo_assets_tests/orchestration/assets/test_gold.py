@@ -1,190 +1,12 @@
-"""The totals: each NEO once, the copy fetched last, whatever the catalogue did between page sets."""
-
-import json
-from collections import Counter
-from collections.abc import Callable
-from typing import Any
+"""Counts and totals as assets: errors in one line, and what Dagster shows of a total."""
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from neo_assets.lake import layout, tables
-from neo_assets.lake.storage import LakeError, Storage
-from neo_assets.orchestration.assets.gold import counted_page_sets, sum_up
-from neo_assets.orchestration.partitions import page_sets
-from neo_assets.schema.pages import Page
-from neo_assets.schema.tables import CLOSE_APPROACHES, NEAR_MISS_COUNT, TOTAL_NEAR_MISSES, TOTAL_YEARLY_APPROACHES
-from neo_assets.sources.simulator.catalogue import Catalogue
-from neo_assets_tests.conftest import Lakes, Served, disk_and_s3
-from neo_assets_tests.orchestration.assets.by_hand import TOTALS, gather, pages_from
-from neo_assets_tests.orchestration.assets.graph import Graph, at, failure
-from neo_assets_tests.sources.neows.examples import approach, neo, page
-from neo_assets_tests.sources.neows.slow_reader import identities
-
-FIRST, SECOND, THIRD = "00000-00000", "00001-00001", "00002-00002"
-
-NearMisses = Counter[str]
-Approaches = Counter[tuple[int, str]]
-
-
-def totals(lake: Storage, page_sets: list[str]) -> tuple[NearMisses, Approaches]:
-    """Both totals as the lake gives them, by body and by year and body."""
-    near, yearly = (sum_up(lake, total, partial, page_sets).to_pylist() for total, partial in TOTALS.items())
-    return (
-        Counter({row["orbiting_body"]: row["near_misses"] for row in near}),
-        Counter({(row["year"], row["orbiting_body"]): row["approaches"] for row in yearly}),
-    )
-
-
-def counted_by_force(pages: list[Page]) -> tuple[NearMisses, Approaches]:
-    """Both totals counted object by object over the pages' bodies."""
-    copies = [
-        ((one.fetched_at, one.number), identities(record), record)
-        for one in pages
-        for record in json.loads(one.body)["near_earth_objects"]
-    ]
-    last = [
-        record for when, same, record in copies if not any(other > when and again & same for other, again, _ in copies)
-    ]
-    near, yearly = NearMisses(), Approaches()
-    for one in last:
-        for entry in one["close_approach_data"]:
-            body = entry["orbiting_body"]
-            near[body] += float(entry["miss_distance"]["astronomical"]) < 0.2
-            yearly[int(entry["close_approach_date"][:4]), body] += 1
-    return +near, yearly
-
-
-# --- the heart: a catalogue that moves while its page sets are fetched
-
-drifts: st.SearchStrategy[Callable[[Catalogue], Catalogue]] = st.one_of(
-    st.integers(1, 25).map(lambda count: lambda catalogue: catalogue.inserted(count)),
-    st.integers(1, 25).map(lambda count: lambda catalogue: catalogue.grown(count)),
-    st.integers(0, 99).map(lambda seed: lambda catalogue: catalogue.reordered(seed)),
-    st.floats(0, 1).map(lambda share: lambda catalogue: catalogue.numbered(share)),
-)
-
-
-def test_totals_count_every_neo_once_through_any_drift(lakes: Lakes) -> None:
-    @given(
-        neos=st.integers(30, 60),
-        pages_per_set=st.integers(1, 2),
-        moves=st.lists(st.lists(drifts, max_size=3), min_size=1, max_size=4),
-        order=st.randoms(use_true_random=False),
-    )
-    @settings(max_examples=lakes.examples(15))
-    def they_do(neos: int, pages_per_set: int, moves: list[list[Callable[[Catalogue], Catalogue]]], order: Any) -> None:
-        keys = list(page_sets(3, pages_per_set).get_partition_keys())
-        fetched_in_order = [*keys, *order.choices(keys, k=2)]
-        order.shuffle(fetched_in_order)
-        catalogue = Catalogue(neos)
-        stored: dict[str, list[Page]] = {}
-        lake = lakes.new()
-        for hours, key in enumerate(fetched_in_order):
-            for drift in moves[hours % len(moves)]:
-                catalogue = drift(catalogue)
-            stored[key] = pages_from(catalogue, key, hours)
-        for key, pages in stored.items():
-            gather(lake, key, pages)
-        assert totals(lake, keys) == counted_by_force([page for pages in stored.values() for page in pages])
-
-    they_do()
-
-
-# --- by example
-
-
-def approaches(count: int, **changes: Any) -> list[dict[str, Any]]:
-    return [approach(day=f"20{year:02d}-01-01", **changes) for year in range(count)]
-
-
-def test_sets_without_an_object_in_common_are_summed(lake: Storage) -> None:
-    gather(lake, FIRST, [page(neo("1", *approaches(2)), neo("2", *approaches(3)))])
-    gather(lake, SECOND, [page(neo("3", *approaches(4)), number=1)])
-    near, yearly = totals(lake, [FIRST, SECOND])
-    assert near == {"Earth": 9}
-    assert yearly == {(2000, "Earth"): 3, (2001, "Earth"): 3, (2002, "Earth"): 2, (2003, "Earth"): 1}
-
-
-@pytest.mark.parametrize(("hours", "left"), [(1, 5), (-1, 2)])
-def test_the_copy_fetched_last_counts_whichever_set_it_is_in(lake: Storage, hours: float, left: int) -> None:
-    gather(lake, FIRST, [page(neo("1", *approaches(2)), neo("2", *approaches(1)))])
-    gather(lake, SECOND, [page(neo("1", *approaches(5)), number=1, hours=hours)])
-    near, yearly = totals(lake, [FIRST, SECOND])
-    assert near.total() == yearly.total() == left + 1
-
-
-def test_an_object_that_was_numbered_in_between_counts_once(lake: Storage) -> None:
-    gather(lake, FIRST, [page(neo("54428000", *approaches(2), name="(2022 AC30)"))])
-    gather(lake, SECOND, [page(neo("2660000", *approaches(3), name="660000 (2022 AC30)"), number=1, hours=1)])
-    assert totals(lake, [FIRST, SECOND])[0] == {"Earth": 3}
-
-
-def test_objects_without_a_designation_are_not_one_another(lake: Storage) -> None:
-    gather(lake, FIRST, [page(neo("1", *approaches(2), name="433 Eros"), neo("2", *approaches(3), name="719 Albert"))])
-    gather(lake, SECOND, [page(neo("3", *approaches(4), name="887 Alinda"), number=1, hours=1)])
-    assert totals(lake, [FIRST, SECOND])[0] == {"Earth": 9}
-
-
-def test_an_object_seen_three_times_counts_once(lake: Storage) -> None:
-    for number, key in enumerate((FIRST, SECOND, THIRD)):
-        gather(lake, key, [page(neo("1", *approaches(number + 1)), number=number, hours=number)])
-    assert totals(lake, [FIRST, SECOND, THIRD])[0] == {"Earth": 3}
-
-
-def test_a_body_whose_last_near_miss_is_gone_is_not_in_the_total(lake: Storage) -> None:
-    gather(lake, FIRST, [page(neo("1", approach(body="Venus")), neo("2", approach()))])
-    gather(lake, SECOND, [page(neo("1", approach()), number=1, hours=1)])
-    assert sum_up(lake, TOTAL_NEAR_MISSES, NEAR_MISS_COUNT, [FIRST, SECOND]).to_pylist() == [
-        {"orbiting_body": "Earth", "near_misses": 2}
-    ]
-
-
-def test_only_the_page_sets_asked_for_are_totalled(lake: Storage) -> None:
-    gather(lake, FIRST, [page(neo("1", *approaches(2)))])
-    gather(lake, "00000-00003", [page(neo("9", *approaches(7)), number=number, hours=9) for number in range(4)])
-    gather(lake, FIRST, [page(neo("1", *approaches(2)))])
-    assert totals(lake, [FIRST])[0] == {"Earth": 2}
-
-
-def test_no_approaches_at_all_are_totals_without_rows(lake: Storage) -> None:
-    gather(lake, FIRST, [page(neo("1"))])
-    for total, partial in TOTALS.items():
-        rows = sum_up(lake, total, partial, [FIRST])
-        assert rows.num_rows == 0
-        assert rows.schema.remove_metadata().equals(total.schema, check_metadata=True)
-
-
-def test_a_total_stands_in_a_fixed_order(lake: Storage) -> None:
-    gather(lake, FIRST, [page(neo("1", *approaches(2, body="Venus"), *approaches(2), *approaches(1, body="Moon")))])
-    rows = sum_up(lake, TOTAL_YEARLY_APPROACHES, TOTALS[TOTAL_YEARLY_APPROACHES], [FIRST]).to_pylist()
-    keys = [(row["year"], row["orbiting_body"]) for row in rows]
-    assert keys == sorted(keys)
-
-
-@disk_and_s3
-def test_a_total_says_what_it_was_made_from(lake: Storage) -> None:
-    gather(lake, FIRST, [page(neo("1", approach()))])
-    before = sum_up(lake, TOTAL_NEAR_MISSES, NEAR_MISS_COUNT, [FIRST])
-    gather(lake, FIRST, [page(neo("1", approach(), approach()))])
-    after = sum_up(lake, TOTAL_NEAR_MISSES, NEAR_MISS_COUNT, [FIRST])
-    assert tables.made_from(before) != tables.made_from(after) != ""
-
-
-def test_a_count_that_is_missing_where_it_is_needed_is_told(lake: Storage) -> None:
-    gather(lake, FIRST, [page(neo("1", *approaches(2)))])
-    gather(lake, SECOND, [page(neo("1", *approaches(5)), number=1, hours=1)])
-    lake.delete(layout.table_file(CLOSE_APPROACHES, FIRST))
-    with pytest.raises(LakeError, match=f"materialize close_approaches for page set {FIRST}"):
-        totals(lake, [FIRST, SECOND])
-
-
-def test_page_sets_that_have_been_counted(lake: Storage) -> None:
-    with pytest.raises(LakeError, match=r"there is nothing to total: .* run `neo run`"):
-        counted_page_sets(lake, NEAR_MISS_COUNT, [FIRST, SECOND])
-    gather(lake, SECOND, [page(neo("1"), number=1)])
-    assert counted_page_sets(lake, NEAR_MISS_COUNT, [FIRST, SECOND]) == [SECOND]
+from neo_assets.lake import layout
+from neo_assets.lake.storage import Storage
+from neo_assets.schema.tables import CLOSE_APPROACHES
+from neo_assets_tests.conftest import Served
+from neo_assets_tests.orchestration.assets.graph import FIRST, SECOND, Graph, at, failure, metadata
 
 
 @pytest.mark.parametrize("count", ["near_miss_count", "yearly_approaches"])
@@ -196,3 +18,12 @@ def test_rows_that_are_damaged_are_told_in_one_line(lake: Storage, served: Serve
     message = failure(graph.run(count, page_set))
     assert message.startswith(f"{lake.location(file)} is damaged (")
     assert message.endswith(f": delete it and run `neo run`, or materialize close_approaches for page set {page_set}")
+
+
+def test_a_total_shows_how_many_page_sets_it_covers(lake: Storage, served: Served) -> None:
+    graph = Graph(lake, at(served))
+    select = "raw_pages,neo_records,close_approaches,near_miss_count,yearly_approaches"
+    for page_sets, keys in (("1 of 2", [FIRST]), ("2 of 2", [FIRST, SECOND])):
+        for key in keys:
+            assert graph.run(select, key).success
+        assert metadata(graph.run("total_near_misses"))["total_near_misses", None]["page sets"] == page_sets

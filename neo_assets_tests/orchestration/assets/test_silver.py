@@ -8,8 +8,8 @@ from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS, NEO_SIGHTING
 from neo_assets.sources.neows.parse import parse
 from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.conftest import disk_and_s3
-from neo_assets_tests.orchestration.assets.by_hand import pages_from
 from neo_assets_tests.orchestration.assets.graph import FIRST, SECOND, Graph, failure, metadata
+from neo_assets_tests.pipeline.by_hand import pages_from
 from neo_assets_tests.settings import settings_of
 from neo_assets_tests.sources.neows.examples import approach, neo, page
 

@@ -1,5 +1,6 @@
 """Asset checks: they pass on what the graph makes, and each one notices the damage that it is for."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -8,8 +9,9 @@ import pyarrow as pa
 import pytest
 
 from neo_assets.definitions import build_defs
-from neo_assets.lake import layout, tables
+from neo_assets.lake import layout, raw_pages, tables
 from neo_assets.lake.storage import Storage
+from neo_assets.schema.page_sets import FIRST_LANDED_PAGE, LANDED
 from neo_assets.schema.tables import (
     CLOSE_APPROACHES,
     NEAR_MISS_COUNT,
@@ -24,9 +26,10 @@ from neo_assets.schema.tables import (
 from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.integration.harness import copy
-from neo_assets_tests.orchestration.assets.by_hand import gather, pages_from
+from neo_assets_tests.pipeline.by_hand import gather, pages_from
 from neo_assets_tests.settings import settings_of
 
+CATALOGUE = Catalogue(neos=200)
 PAGE_SETS = ["00000-00001", "00002-00003"]
 FIRST = PAGE_SETS[0]
 OF_A_PAGE_SET = {
@@ -55,9 +58,13 @@ class Graph:
     def materialize(self, job: str, page_set: str | None = None) -> dg.ExecuteInProcessResult:
         return self.defs.resolve_job_def(job).execute_in_process(partition_key=page_set)
 
-    def check(self, names: set[str], page_set: str | None = None) -> Verdicts:
+    def check(self, names: set[str], page_set: str | None = None, landed: bool = False) -> Verdicts:
         """Run checks without materializing anything; gives those of one name as one."""
-        keys = [key for key in self.graph.asset_check_keys if key.name in names]
+        keys = [
+            key
+            for key in self.graph.asset_check_keys
+            if key.name in names and (key.asset_key.to_user_string() == "landed_objects") is landed
+        ]
         job = self.defs.resolve_implicit_global_asset_job_def()
         alone = job.get_subset(asset_selection=set(), asset_check_selection=set(keys))
         result = alone.execute_in_process(tags={"dagster/partition": page_set} if page_set else None)
@@ -120,6 +127,17 @@ def test_all_pass_on_what_the_graph_makes_and_run_with_it(lake: Storage) -> None
         [*OF_TOTALS, "snapshot_is_consistent"], True
     )
     assert len(evaluated) == 5
+
+
+def test_landed_objects_pass_the_same_checks_and_damage_to_them_is_noticed(lake: Storage) -> None:
+    graph, checks = Graph(lake), OF_A_PAGE_SET - {"every_page_is_whole", "catalogue_stood_still"}
+    [page] = pages_from(CATALOGUE, "00009-00009")
+    raw_pages.write_page(lake, dataclasses.replace(page, number=FIRST_LANDED_PAGE + 9), "a.ndjson")
+    evaluated = graph.materialize("landed").get_asset_check_evaluations()
+    assert {check.check_name: check.passed for check in evaluated} == dict.fromkeys(checks, True)
+    graph.change(NEAR_MISS_COUNT, without_the_last, LANDED)
+    found = graph.check(checks, landed=True)
+    assert {name for name, passed in found.items() if not passed} == {"near_misses_add_up"}
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ Totals are held against a count of the same objects in plain Python.
 
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ import pytest
 from neo_assets.lake import owner, raw_pages, tables
 from neo_assets.lake.storage import Storage
 from neo_assets.pipeline import land as landing_module
-from neo_assets.pipeline.land import Report
 from neo_assets.schema.page_sets import LANDED
 from neo_assets.schema.tables import NEAR_MISS_COUNT, NEO_RECORDS, QUARANTINE, TABLES, TOTAL_NEAR_MISSES
+from neo_assets_tests.cli.landing import COMPRESSIONS, KEY, Zone, counted, lines, neos, totals
 from neo_assets_tests.conftest import disk_and_s3
-from neo_assets_tests.pipeline.landing import COMPRESSIONS, KEY, Zone, counted, lines, neos, totals
+from neo_assets_tests.integration.harness import Ended
 from neo_assets_tests.sources.neows.examples import CAPTURES, NEEDS_CAPTURES, approach, body, neo
+
+Neo = Callable[..., Ended]
 
 
 @pytest.fixture
@@ -45,8 +48,8 @@ class TestPages:
 
     def test_an_incomplete_page_set_waits(self, zone: Zone) -> None:
         zone.drop("0.json", body(*neos(0), number=0))
-        assert zone.land().counted == {"page set 00000-00001": "not computed yet, as it lacks 1 page"}
-        assert zone.ran == []
+        assert "page set 00000-00001: not computed yet, as it lacks 1 page" in zone.land().lines
+        assert zone.ran == set()
         zone.drop("1.json", body(*neos(20), number=1))
         zone.land()
         assert totals(zone) == counted(neos(0, 40))
@@ -62,7 +65,7 @@ class TestPages:
         zone.drop("same.json", body(*neos(40), number=2, total=80))
         zone.land()
         assert totals(zone) == counted([*neos(0), *neos(500), *neos(40, 40)])
-        assert [job for job in zone.ran if job[0] != "recompute"] == [("totals", None)]
+        assert zone.ran == {("recompute", "00000-00001"), ("recompute", "00002-00003"), ("totals", None)}
 
     def test_a_page_outside_is_kept_and_told(self, zone: Zone) -> None:
         zone.drop("far.json", body(*neos(0), number=4711))
@@ -212,18 +215,18 @@ class TestSource:
         zone.drop("a.ndjson", lines(*neos(0, 1)))
         said = zone.land().lines[-1]
         assert said.startswith(
-            "The lake was empty and is taken to hold simulator data from now on; for NASA's data set"
+            "The lake was empty and belongs to simulator from now on. For NASA's data, set NASA_API_KEYS"
         )
         assert owner.source_of(zone.lake) == "simulator"
         zone.drop("b.ndjson", lines(*neos(1, 1)))
-        assert zone.land().claimed == ""
+        assert len(zone.land().lines) == 3
 
     def test_an_empty_lake_becomes_nasas_where_there_is_a_key(self, disk_lake: Storage, tmp_path: Path) -> None:
         zone = Zone(disk_lake, tmp_path, nasa_api_keys=KEY)
         zone.drop("a.ndjson", lines(*neos(0, 1)))
         said = zone.land().lines[-1]
         assert said.startswith(
-            "The lake was empty and is taken to hold nasa data from now on; for simulated data unset"
+            "The lake was empty and belongs to nasa from now on. For simulated data, unset NASA_API_KEYS"
         )
         assert zone.total().source == "nasa"
 
@@ -241,7 +244,7 @@ class TestSource:
 def test_nothing_to_do(zone: Zone) -> None:
     zone.drop(".a.json", b"being written")
     zone.drop(".rsync/a.json", b"being written")
-    assert zone.land() == Report()
+    assert zone.land().lines == []
     assert owner.source_of(zone.lake) is None
 
 
@@ -288,3 +291,43 @@ class TestCaptures:
         zone.land()
         every = [json.loads(line) for line in gzip.decompress(objects).splitlines()]
         assert totals(zone) == counted([*every, *json.loads(page)["near_earth_objects"]])
+
+
+class TestCommand:
+    @pytest.fixture
+    def zone(self, lake: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Zone:
+        monkeypatch.setenv("NEO_LAKE", lake.root)
+        return Zone(lake, tmp_path)
+
+    @disk_and_s3
+    def test_it_says_what_was_done(self, zone: Zone, neo: Neo) -> None:
+        ended = neo("land")
+        assert (ended.code, ended.out) == (0, f"Nothing to do: no file waits in {zone.lake.root}/landing.\n")
+        zone.drop("a.ndjson", lines(*neos(0, 3)))
+        ended = neo("land")
+        assert ended.code == 0
+        *lines_, claimed = ended.out.splitlines()
+        assert lines_ == ["a.ndjson: 3 objects", "landed objects: computed", "totals: computed"]
+        assert claimed.startswith("The lake was empty and belongs to simulator from now on. For NASA's data")
+        assert totals(zone) == counted(neos(0, 3))
+        zone.drop("b.json", b"")
+        ended = neo("land")
+        assert (ended.code, ended.out) == (1, "b.json: SET ASIDE: it is empty\n")
+        assert ended.err == "Error: not taken in, or not computed: b.json\n"
+
+    def test_a_file_set_aside_under_the_name_of_a_table_is_none(self, zone: Zone, neo: Neo) -> None:
+        zone.drop("page_set=00000-00001/data.parquet", b"")
+        zone.land()
+        assert list(zone.below("quarantine")) == ["landing/page_set=00000-00001/data.parquet.reason.txt"]
+        ended = neo("quarantine", "list")
+        assert (ended.code, ended.out) == (0, "")
+
+    def test_lines_in_quarantine_are_listed_and_read_again(self, zone: Zone, neo: Neo) -> None:
+        zone.drop("a.ndjson", lines(*neos(0, 3)) + b"no JSON")
+        zone.land()
+        (number,) = raw_pages.stored_numbers(zone.lake)
+        ended = neo("quarantine", "list")
+        assert ended.code == 0
+        assert ended.out == f"a.ndjson, page set landed, page {number}, near_earth_objects[3]: not an object\n"
+        assert neo("quarantine", "replay").code == 0
+        assert totals(zone) == counted(neos(0, 3))

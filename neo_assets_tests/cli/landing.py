@@ -5,18 +5,20 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 
+from neo_assets.cli.land import report
+from neo_assets.cli.runner import Landing, Runner
 from neo_assets.definitions import build_defs
 from neo_assets.lake import owner, raw_pages
 from neo_assets.lake.storage import Storage
-from neo_assets.orchestration.automation import QUIET
-from neo_assets.pipeline.land import Landing, Report
-from neo_assets.pipeline.totals import Summary, summarize
+from neo_assets.pipeline.metrics.duckdb import DuckDB
+from neo_assets.pipeline.totals import Totals, read_totals
 from neo_assets.schema.page_sets import page_set_keys
 from neo_assets.schema.pages import Page
 from neo_assets_tests.settings import settings_of
@@ -31,6 +33,23 @@ COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+@dataclass
+class Report:
+    """What `neo land` did, and the lines that it printed."""
+
+    landing: Landing
+    lines: list[str]
+
+    @property
+    def files(self) -> dict[str, str]:
+        """What is said of each file."""
+        return dict(line.split(": ", 1) for line in self.lines[: len(self.landing.files)])
+
+    @property
+    def set_aside(self) -> list[str]:
+        return [file.file for file in self.landing.files if file.is_set_aside]
+
+
 class Zone:
     """A lake of two page sets of two pages, and what is dropped into it."""
 
@@ -41,18 +60,20 @@ class Zone:
         self.keys = page_set_keys(self.settings.pages, self.settings.pages_per_set)
         self.defs = build_defs(self.settings)
         self.instance = dg.DagsterInstance.ephemeral(str(home))
-        self.ran: list[tuple[str, str | None]] = []
 
     def drop(self, name: str, content: bytes) -> Path:
         self.lake.write(path := f"landing/{name}", content)
         return Path(self.lake.location(path))
 
-    def execute(self, job: str, page_set: str | None) -> None:
-        self.ran.append((job, page_set))
-        self.defs.resolve_job_def(job).execute_in_process(QUIET, self.instance, page_set)
+    def land(self) -> "Report":
+        with Runner(self.settings, self.lake, self.instance) as runner:
+            landing = runner.land()
+        return Report(landing, report(landing, self.settings))
 
-    def land(self, settled_s: float = 0) -> Report:
-        return Landing(self.lake, self.settings, self.instance, self.execute).take_in(settled_s)
+    @property
+    def ran(self) -> set[tuple[str, str | None]]:
+        """The jobs that ran, with their page sets."""
+        return {(run.job_name, run.tags.get("dagster/partition")) for run in self.instance.get_runs()}
 
     def fetched(self, number: int, *neos: dict[str, Any]) -> None:
         """A page that came over the network some time ago."""
@@ -73,8 +94,8 @@ class Zone:
     def _days(place: str) -> int:
         return 3 if place == "archive" else 0
 
-    def total(self) -> Summary:
-        return summarize(self.lake, self.keys)
+    def total(self) -> Totals:
+        return read_totals(self.lake, DuckDB(), self.keys)
 
 
 def lines(*neos: Any) -> bytes:

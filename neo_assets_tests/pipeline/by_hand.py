@@ -1,27 +1,30 @@
-"""What the assets do for a page set, done without Dagster: from a catalogue to every table. No assertions here."""
+"""What the graph does for a page set, without Dagster: from a catalogue to every table. No assertions here."""
 
 from collections.abc import Iterable
 from datetime import timedelta
 
 from neo_assets.lake import raw_pages, tables
 from neo_assets.lake.storage import Storage
-from neo_assets.orchestration.assets.gold import count, sum_up
-from neo_assets.orchestration.assets.silver import read_pages
-from neo_assets.orchestration.io_managers import StoredPages
-from neo_assets.pipeline.staleness import page_index
+from neo_assets.pipeline.count import count, sum_up
+from neo_assets.pipeline.gather import store
+from neo_assets.pipeline.metrics.duckdb import DuckDB
+from neo_assets.pipeline.read import read_pages
 from neo_assets.schema.page_sets import pages_of
 from neo_assets.schema.pages import Page, PageFacts
 from neo_assets.schema.tables import (
     CLOSE_APPROACHES,
     NEAR_MISS_COUNT,
     NEO_RECORDS,
-    RAW_PAGE_INDEX,
+    NEO_SIGHTINGS,
+    QUARANTINE,
     TOTAL_NEAR_MISSES,
     TOTAL_YEARLY_APPROACHES,
     YEARLY_APPROACHES,
 )
 from neo_assets.sources.simulator.catalogue import Catalogue, to_json
 from neo_assets_tests.sources.neows.examples import NOON
+
+ENGINE = DuckDB()
 
 TOTALS = {TOTAL_NEAR_MISSES: NEAR_MISS_COUNT, TOTAL_YEARLY_APPROACHES: YEARLY_APPROACHES}
 
@@ -39,22 +42,24 @@ def pages_from(catalogue: Catalogue, page_set: str, hours: float = 0) -> list[Pa
 
 def gather(lake: Storage, page_set: str, pages: Iterable[Page]) -> list[PageFacts]:
     """Store the pages of a set and make all its tables."""
-    facts = [raw_pages.write_page(lake, page) for page in pages]
-    tables.write_table(lake, RAW_PAGE_INDEX, page_index(facts), page_set)
+    gathered = store(lake, page_set, pages)
     compute(lake, page_set)
-    return facts
+    return list(gathered.pages)
 
 
 def compute(lake: Storage, page_set: str) -> None:
     """Make the tables of a set from its stored pages."""
-    parsed = read_pages(lake, page_set, StoredPages(lake, pages_of(page_set)))
+    parsed = read_pages(raw_pages.read_pages(lake, pages_of(page_set)))
+    tables.write_table(lake, NEO_SIGHTINGS, parsed.neo_sightings, page_set)
+    tables.write_table(lake, QUARANTINE, parsed.quarantine, page_set)
     tables.write_table(lake, NEO_RECORDS, parsed.neo_records, page_set)
     tables.write_table(lake, CLOSE_APPROACHES, parsed.close_approaches, page_set)
     for table in (NEAR_MISS_COUNT, YEARLY_APPROACHES):
-        tables.write_table(lake, table, count(table, tables.read_table(lake, CLOSE_APPROACHES, page_set)), page_set)
+        rows = count(ENGINE, table, tables.read_table(lake, CLOSE_APPROACHES, page_set))
+        tables.write_table(lake, table, rows, page_set)
 
 
 def total(lake: Storage, page_sets: list[str]) -> None:
     """Make the totals over page sets."""
     for table, partial in TOTALS.items():
-        tables.write_table(lake, table, sum_up(lake, table, partial, page_sets))
+        tables.write_table(lake, table, sum_up(ENGINE, lake, table, partial, page_sets))
