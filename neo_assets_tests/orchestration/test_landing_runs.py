@@ -34,7 +34,10 @@ class Daemon:
 
     def tick(self) -> list[dg.RunRequest]:
         context = dg.build_sensor_context(
-            instance=self.zone.instance, cursor=self.cursor, resources={"lake": self.zone.lake}
+            instance=self.zone.instance,
+            cursor=self.cursor,
+            resources={"lake": self.zone.lake},
+            repository_def=self.zone.defs.get_repository_def(),
         )
         result = self.sensor.evaluate_tick(context)
         self.cursor = result.cursor or self.cursor
