@@ -2,9 +2,9 @@
 
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable
 from functools import cached_property
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from neo_assets.schema.pages import NASA, SIMULATOR, CatalogueStats, Page
@@ -63,27 +63,6 @@ class NeoWs:
         failed = _run(self._fetch, numbers, keep)
         if failed:
             raise PagesMissing(failed, len(numbers))
-
-    def pages(self, numbers: Iterable[int]) -> Iterator[Page]:
-        """TEMP."""
-        got: list[Page] = []
-        error = None
-        try:
-            self.fetch(numbers, got.append)
-        except PagesMissing as missing:
-            error = missing
-        yield from got
-        if error:
-            raise error
-
-    def close(self) -> None:
-        """TEMP."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def stats(self) -> CatalogueStats:
         """What NeoWs says of its whole catalogue.
