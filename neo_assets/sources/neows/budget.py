@@ -14,6 +14,7 @@ import hashlib
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,14 +95,14 @@ class Budget:
             return self._take(db, without)
 
     def give_back(self, slot: Slot) -> None:
-        """A slot that was not used."""
+        """Free a slot that was not used."""
         with self._transaction() as db:
             db.execute("DELETE FROM requests WHERE key = ? AND at = ?", (self._hashes[slot.key], slot.at))
 
     def forecast(self, requests: int) -> float:
         """When the last of so many more requests could be sent (seconds since 1970), if nobody else sends any."""
         at = self._clock()
-        with contextlib.closing(sqlite3.connect(":memory:")) as copy:  # so that nobody waits for the reckoning
+        with contextlib.closing(sqlite3.connect(":memory:")) as copy:  # so that nobody waits while it is computed
             with self._plainly():
                 self._db.backup(copy)
             self._forget(copy)
@@ -157,8 +158,7 @@ class Budget:
             windows = [(self._window_s, min(per_hour, _DEMO_PER_HOUR)), (24 * self._window_s, _DEMO_PER_DAY)]
         at = max(earliest, parked_until)
         for length_s, requests in windows:
-            # Whatever stands in the window, in whatever order it was handed out: after the last but so many it has
-            # room.
+            # Whatever is in the window, in whatever order it was handed out: it has room after the last but so many.
             row = db.execute(
                 "SELECT at FROM requests WHERE key = ? ORDER BY at DESC LIMIT 1 OFFSET ?",
                 (self._hashes[key], requests - 1),
@@ -229,10 +229,11 @@ class Budget:
         except sqlite3.Error:
             db.close()
             raise
+        weakref.finalize(self, db.close)  # for an owner that is never closed, such as a Dagster resource
         return db
 
     def close(self) -> None:
-        """Let go of the ledger."""
+        """Close the ledger; the next use opens it again."""
         with self._lock:
             if "_db" in self.__dict__:
                 self._db.close()

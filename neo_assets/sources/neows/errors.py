@@ -1,5 +1,4 @@
-"""What can go wrong with NeoWs, as a small tree that carries its own verdict. What is done about it is decided by the
-client.
+"""What can go wrong with NeoWs, as a small tree of errors that carry their own verdict. `gate` acts on it.
 
 Sources: the gateway's error codes at https://api.nasa.gov and https://developer.nrel.gov/docs/errors (the same API
 Umbrella).
@@ -9,20 +8,20 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 _NAMED = 5
-"""Pages that a message names at most."""
+"""The most pages that a message names."""
 
 
 class NeoWsError(Exception):
-    """NeoWs did not give what was asked; the message is one line that says what and why, free of keys."""
+    """NeoWs did not give what was asked for; the message is one line that says what and why, free of keys."""
 
     retryable: ClassVar[bool] = False
-    """Whether asking again, now or later, may help. Dagster's step and run retries go by this too."""
+    """Whether asking again, now or later, may help. Dagster's step and run retries follow it too."""
 
     concerns_all: ClassVar[bool] = False
-    """Whether every other page will fail in the same way, so that going on is no use."""
+    """Whether every other page would fail in the same way."""
 
     is_outage: ClassVar[bool] = False
-    """Whether the host itself is out of order: the breaker counts these."""
+    """Whether the error points to an outage of the host: the breaker counts these."""
 
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
         """`retry_after_s`: seconds to wait before asking again, where the response says so (Retry-After)."""
@@ -31,13 +30,13 @@ class NeoWsError(Exception):
 
 
 class KeyRejected(NeoWsError):
-    """403 (or 401): the key is missing, unknown, disabled or not allowed. Give up with it; other keys go on."""
+    """403 (or 401): the key is missing, unknown, disabled or not allowed. Do without it; other keys carry on."""
 
     concerns_all = True
 
 
 class Refused(NeoWsError):
-    """403 without a code of the gateway: a proxy or firewall on the way refuses, whatever the key. Give up, with all
+    """403 without a code of the gateway: a proxy or firewall on the way refuses, whatever the key. Give up on all
     pages.
     """
 
@@ -49,11 +48,11 @@ class NotFound(NeoWsError):
 
 
 class BadRequest(NeoWsError):
-    """Another 4xx, or a redirect: asking in the same way again is no use. Give up."""
+    """Another 4xx, or a redirect: asking again in the same way would not help. Give up."""
 
 
 class CertificateRejected(NeoWsError):
-    """The server's TLS certificate cannot be trusted. Give up, with all pages."""
+    """The server's TLS certificate cannot be trusted. Give up on all pages."""
 
     concerns_all = True
 
@@ -61,7 +60,7 @@ class CertificateRejected(NeoWsError):
 class RateLimited(NeoWsError):
     """429: over the hourly budget, or so NeoWs says; false ones occur (2023-11-22, nasa/api-docs#210).
 
-    Wait as long as Retry-After says; other keys go on meanwhile.
+    Leave the key alone for as long as Retry-After says; other keys carry on meanwhile.
     """
 
     retryable = True
@@ -83,7 +82,7 @@ class Unreachable(NeoWsError):
 
 
 class Outage(NeoWsError):
-    """The breaker has tripped: the host was out of order several times in a row. Give up for now, with all pages."""
+    """The breaker has tripped: the host failed several times in a row. Give up on all pages for now."""
 
     retryable = True
     concerns_all = True
@@ -103,26 +102,30 @@ class WrongPage(NeoWsError):
 
 
 class PagesMissing(Exception):
-    """Some pages of a set could not be had; those that could are kept."""
+    """Some pages could not be fetched; the others were handed over before."""
 
     def __init__(self, failed: Mapping[int, NeoWsError], asked: int) -> None:
-        """`failed`: the pages with their errors; `asked`: how many were asked for."""
+        """
+        Args:
+            failed: the pages that could not be fetched, with their errors; at least one.
+            asked: how many pages were asked for.
+        """
         self.failed, self.asked = failed, asked
         self.errors = list(failed.values())
         kept = ", the others were stored" if asked > len(failed) else ""
-        self.summary = f"{len(failed)} of {asked:,} page{'s' if asked > 1 else ''} could not be had{kept}"
+        self.summary = f"{len(failed)} of {asked:,} page{'s' if asked > 1 else ''} could not be fetched{kept}"
         pages = ", ".join(map(str, list(failed)[:_NAMED])) + (", ..." if len(failed) > _NAMED else "")
         super().__init__(f"{self.summary} (page {pages}): {self.errors[0]}")
 
     @classmethod
     def of_all(cls, failures: Sequence["PagesMissing"]) -> "PagesMissing":
-        """Those of several sets as one."""
+        """The pages missing from several sets, as one error."""
         failed = {page: error for failure in failures for page, error in failure.failed.items()}
         return cls(failed, sum(failure.asked for failure in failures))
 
     @property
     def concerns_all(self) -> bool:
-        """Whether other page sets will fail in the same way."""
+        """Whether other page sets would fail in the same way."""
         return any(error.concerns_all for error in self.errors)
 
     @property

@@ -1,42 +1,50 @@
-"""What the assets are given: NeoWs as the settings say. (The lake's resource is a `lake.storage.Storage`.)"""
+"""NeoWs as the settings describe it, for callers that are not async: its pages, its own counts, and a forecast.
 
-import contextlib
+How a page is fetched is decided in `client` and `gate`; where it is stored, by whoever consumes it.
+"""
+
+import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable
-from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+import weakref
+from collections.abc import Generator, Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from neo_assets.schema.pages import NASA, SIMULATOR, CatalogueStats, Page
 from neo_assets.settings import NASA_BASE_URL, Settings
-from neo_assets.sources.neows.breaker import Breaker
 from neo_assets.sources.neows.budget import Budget
-from neo_assets.sources.neows.errors import KeyRejected, NeoWsError, PagesMissing
+from neo_assets.sources.neows.loop_thread import LoopThread
+from neo_assets.sources.neows.retry_policy import RETRY_POLICY, RetryPolicy
 
 if TYPE_CHECKING:
-    import httpx
-
     from neo_assets.sources.neows.client import NeoWsClient
 
 _EMBEDDED_KEY = "embedded-simulator"
 
-T = TypeVar("T")
-
 
 class NeoWs:
-    """The source of Browse pages: NASA's API where a key is set, the embedded simulator where none is."""
+    """The source of Browse pages: NASA's API where a key is set, the embedded simulator where none is.
 
-    def __init__(self, settings: Settings, on_page: Callable[[Page], None] = lambda page: None) -> None:
-        """`on_page` is told of every page that was fetched and stored."""
+    One client serves its whole life, with one set of connections, keys, budget and breaker. It starts at the first use,
+    and ends with `close`, when the object is collected, or with the process.
+    """
+
+    def __init__(self, settings: Settings, policy: RetryPolicy = RETRY_POLICY) -> None:
+        """
+        Args:
+            settings: where NeoWs is, the keys, and the budget.
+            policy: how patient to be.
+        """
         self._settings = settings
-        self._on_page = on_page
-        # How the host fares, and which keys it turns away, is known from one page set to the next.
-        self._breaker = Breaker()
-        self._rejected: dict[str, KeyRejected] = {}
+        self._policy = policy
+        self._budget = None if settings.simulated else _budget(settings)  # nobody to be polite to in the simulator
+        self._starting = threading.Lock()
+        self._started: tuple[LoopThread, NeoWsClient] | None = None
 
     @property
     def source(self) -> str | None:
-        """`simulator` or `nasa`; None where only the first response can tell, as another server was set."""
+        """`simulator` or `nasa`; None where only the first response can tell, as another server is set."""
         if self._settings.simulated:
             return SIMULATOR
         return NASA if self._settings.base_url == NASA_BASE_URL else None
@@ -46,84 +54,92 @@ class NeoWs:
         """The source in words, for people."""
         return "the embedded simulator" if self._settings.simulated else self._settings.base_url
 
-    def fetch(self, numbers: Iterable[int], store: Callable[[Page], None]) -> None:
-        """Fetch pages and hand each to `store`, called from several threads.
+    def pages(self, numbers: Iterable[int]) -> Generator[Page, None, None]:
+        """Fetch Browse pages; each is yielded as soon as it has arrived.
+
+        A few more are fetched while the caller is busy with one. Ctrl-C cancels them, and so does closing the iterator
+        (`contextlib.closing`, where the loop over it may end early).
 
         Raises:
-            PagesMissing: some could not be had; the others were stored.
+            PagesMissing: after the last page, if some could not be fetched.
+            BudgetError: the budget's ledger cannot be used.
         """
         numbers = list(numbers)
         if not numbers:
             return
-
-        def keep(page: Page) -> None:
-            store(page)
-            self._on_page(page)
-
-        failed = _run(self._fetch, numbers, keep)
-        if failed:
-            raise PagesMissing(failed, len(numbers))
+        loop, client = self._running()
+        pages = client.pages(numbers)
+        while page := loop.call(anext, pages, None):
+            try:
+                yield page
+            except GeneratorExit:
+                if not loop.ended:
+                    loop.call(pages.aclose)
+                raise
 
     def stats(self) -> CatalogueStats:
-        """What NeoWs says of its whole catalogue.
+        """NeoWs's own counts of its whole catalogue.
 
         Raises:
-            NeoWsError: it could not be had.
+            NeoWsError: they could not be fetched.
+            BudgetError: the budget's ledger cannot be used.
         """
-        return _run(self._stats)
+        loop, client = self._running()
+        return loop.call(client.fetch_stats)
 
     def forecast(self, requests: int) -> float:
-        """When the last of so many requests could be sent by the budget, at the earliest (seconds since 1970)."""
-        if self._settings.simulated:
-            return time.time()
-        with contextlib.closing(self._budget()) as budget:
-            return budget.forecast(requests)
+        """The earliest time at which the budget lets the last of so many requests out (seconds since 1970).
 
-    async def _stats(self) -> CatalogueStats:
-        async with self._client() as client:
-            return await client.fetch_stats()
+        Raises:
+            BudgetError: the budget's ledger cannot be used.
+        """
+        return self._budget.forecast(requests) if self._budget else time.time()
 
-    async def _fetch(self, numbers: list[int], store: Callable[[Page], None]) -> dict[int, NeoWsError]:
-        async with self._client() as client:
-            return await client.fetch_pages(numbers, store)
+    def close(self) -> None:
+        """Close the connections and the budget's ledger; the next use opens them again."""
+        with self._starting:
+            if self._started:
+                self._started[0].close()
+                self._started = None
+        if self._budget:
+            self._budget.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _running(self) -> "tuple[LoopThread, NeoWsClient]":
+        """The client and its event loop, started if they are not running yet."""
+        with self._starting:
+            if self._started is None:
+                client = self._client()
+                loop = LoopThread(client, "neows")
+                weakref.finalize(self, loop.stop).atexit = False  # at exit the thread ends by itself
+                self._started = loop, client
+            return self._started
 
     def _client(self) -> "NeoWsClient":
         from neo_assets.sources.neows.client import NeoWsClient  # and httpx with it, which takes a while to import
 
-        settings = self._settings
-        if self._breaker.tripped:  # whoever asks again after an outage means to see whether it is over
-            self._breaker = Breaker()
-        if settings.simulated:  # no network and nobody to be polite to, so no budget
-            return NeoWsClient(NASA_BASE_URL, [_EMBEDDED_KEY], None, transport=self._embedded)
-        return NeoWsClient(
-            settings.base_url, settings.keys, self._budget(), breaker=self._breaker, rejected=self._rejected
-        )
+        if not self._settings.simulated:
+            return NeoWsClient(self._settings.base_url, self._settings.keys, self._budget, policy=self._policy)
 
-    def _budget(self) -> Budget:
-        settings = self._settings
-        url = urlsplit(settings.base_url)
-        host = f"{url.hostname}:{url.port or (443 if url.scheme == 'https' else 80)}"
-        return Budget(
-            settings.request_ledger, host, settings.keys, settings.requests_per_hour, settings.requests_per_second
-        )
-
-    @cached_property
-    def _embedded(self) -> "httpx.AsyncBaseTransport":
-        import httpx  # these three only where they are needed: a process that talks to NASA has no use for a simulator
+        import httpx  # these three only here: a process that talks to NASA has no use for a simulator
 
         from neo_assets.sources.simulator.app import create_app
         from neo_assets.sources.simulator.catalogue import Catalogue
 
-        return httpx.ASGITransport(create_app(Catalogue()))
+        transport = httpx.ASGITransport(create_app(Catalogue()))
+        return NeoWsClient(NASA_BASE_URL, [_EMBEDDED_KEY], None, transport=transport, policy=self._policy)
 
 
-def _run(function: Callable[..., Awaitable[T]], *arguments: object) -> T:
-    """Await a function in a thread of its own.
-
-    Ctrl-C is met here then, and what is under way is cancelled. Within an event loop it might strike a callback, which
-    swallows it, or leave a task without the wake-up that it waits for.
-    """
-    from anyio.from_thread import start_blocking_portal  # not above, as httpx
-
-    with start_blocking_portal() as portal:
-        return portal.call(function, *arguments)
+def _budget(settings: Settings) -> Budget:
+    url = urlsplit(settings.base_url)
+    host = f"{url.hostname}:{url.port or (443 if url.scheme == 'https' else 80)}"
+    return Budget(
+        settings.request_ledger, host, settings.keys, settings.requests_per_hour, settings.requests_per_second
+    )

@@ -1,16 +1,17 @@
-"""A client of NeoWs and a server that answers as it is told, without a network. No assertions about the client here."""
+"""A client of NeoWs, and a server that answers as a test says, without a network. No assertions about the client."""
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import httpx
 
 from neo_assets.schema.pages import Page
 from neo_assets.sources.neows import errors
-from neo_assets.sources.neows.budget import Budget
+from neo_assets.sources.neows.budget import Budget, Slot
 from neo_assets.sources.neows.client import NeoWsClient
+from neo_assets.sources.neows.retry_policy import RetryPolicy
 from neo_assets_tests.sources.neows.examples import body, neo
 
 URL = "http://neows.example/neo/rest/v1"
@@ -19,6 +20,10 @@ OTHER_KEY = "Wm7hB2yR-the_other-0123456789"
 
 OVER_LIMIT = "<html><body><h1>OVER_RATE_LIMIT</h1></body></html>"
 """What the gateway says with a 429."""
+
+QUICK = RetryPolicy(first_wait_s=0.001)
+"""The policy, with waits so short that a test may fail often."""
+
 
 Handler = Callable[[httpx.Request], Any]
 
@@ -38,7 +43,7 @@ def gateway(status: int, code: str) -> httpx.Response:
 
 
 class Server:
-    """Answers as told, whole pages by default, and keeps the requests that came."""
+    """Answers as a test says, with whole pages by default, and keeps the requests that came."""
 
     def __init__(self, *answers: httpx.Response | Exception | Handler, then: Handler = whole) -> None:
         self.answers = list(answers)
@@ -58,23 +63,53 @@ class Server:
         return Counter(map(page_asked, self.requests))
 
 
-def fetch(
+class NotedBudget(Budget):
+    """Keeps the slots that it gave out or got back: when a request comes depends on the machine, its slot does not."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.given_out: list[Slot] = []
+        self.given_back: list[Slot] = []
+
+    def reserve(self, without: Collection[str] = ()) -> Slot:
+        self.given_out.append(slot := super().reserve(without))
+        return slot
+
+    def give_back(self, slot: Slot) -> None:
+        self.given_back.append(slot)
+        super().give_back(slot)
+
+    def times(self) -> list[float]:
+        return sorted(slot.at for slot in self.given_out)
+
+
+def client_of(
     server: Handler | httpx.AsyncBaseTransport | None,
-    numbers: Iterable[int] = (0,),
-    *,
     keys: Iterable[str] = (KEY,),
-    url: str = URL,
-    store: Callable[[Page], None] | None = None,
     budget: Budget | None = None,
+    url: str = URL,
     **options: Any,
-) -> tuple[dict[int, Page], dict[int, errors.NeoWsError]]:
-    """Fetch pages; those that came and those that failed."""
+) -> NeoWsClient:
+    """A client of a server; of the network where there is none."""
     transport = server if isinstance(server, httpx.AsyncBaseTransport | None) else httpx.MockTransport(server)
+    return NeoWsClient(url, keys, budget, transport=transport, **{"policy": QUICK} | options)
+
+
+def fetch(
+    server: Handler | httpx.AsyncBaseTransport | None, numbers: Iterable[int] = (0,), **options: Any
+) -> tuple[dict[int, Page], dict[int, errors.NeoWsError]]:
+    """Fetch pages; those that came and those that failed. The options are those of `client_of`."""
     pages: dict[int, Page] = {}
 
     async def run() -> dict[int, errors.NeoWsError]:
-        async with NeoWsClient(url, keys, budget, transport=transport, **{"first_wait_s": 0.001} | options) as client:
-            return await client.fetch_pages(numbers, store or (lambda page: pages.update({page.number: page})))
+        async with client_of(server, **options) as client:
+            try:
+                async for page in client.pages(numbers):
+                    assert page.number not in pages
+                    pages[page.number] = page
+            except errors.PagesMissing as missing:
+                return dict(missing.failed)
+        return {}
 
     return pages, asyncio.run(run())
 

@@ -18,10 +18,8 @@ from typing import Any
 import httpx
 import pytest
 
-from neo_assets.lake.storage import LakeError
-from neo_assets.schema.pages import CatalogueStats, Page
+from neo_assets.schema.pages import CatalogueStats
 from neo_assets.sources.neows import errors
-from neo_assets.sources.neows.client import NeoWsClient
 from neo_assets.sources.simulator.app import bind, create_app
 from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.integration.harness import nobody_at
@@ -32,6 +30,7 @@ from neo_assets_tests.sources.neows.fetching import (
     OVER_LIMIT,
     URL,
     Server,
+    client_of,
     failure,
     fetch,
     gateway,
@@ -66,7 +65,7 @@ def test_the_simulators_pages_are_never_taken_for_nasas() -> None:
 
 def test_what_the_catalogue_says_of_itself_is_asked_for_once() -> None:
     async def ask(app: httpx.AsyncBaseTransport) -> CatalogueStats:
-        async with NeoWsClient(URL, [KEY], None, transport=app, first_wait_s=0.001) as client:
+        async with client_of(app) as client:
             return await client.fetch_stats()
 
     catalogue = Catalogue(neos=45)
@@ -302,18 +301,99 @@ def test_only_so_many_requests_are_under_way_at_once() -> None:
     assert most == 3
 
 
-def test_pages_are_handed_over_as_they_come() -> None:
+def test_a_page_is_yielded_as_soon_as_it_has_arrived() -> None:
+    """Page 0 is answered only when every other page has been yielded."""
+
+    async def run() -> list[int]:
+        others_came = asyncio.Event()
+
+        async def answer(request: httpx.Request) -> httpx.Response:
+            if page_asked(request) == 0:
+                await others_came.wait()
+            return whole(request)
+
+        came = []
+        async with client_of(answer) as client:
+            async for page in client.pages(range(20)):
+                came.append(page.number)
+                if len(came) == 19:
+                    others_came.set()
+        return came
+
+    came = asyncio.run(run())
+    assert came[-1] == 0
+    assert sorted(came) == list(range(20))
+
+
+def test_a_slow_consumer_holds_the_fetching_back() -> None:
     server = Server()
-    asked_when_stored = []
-    fetch(server, range(10), concurrency=1, store=lambda page: asked_when_stored.append(len(server.requests)))
-    assert asked_when_stored == list(range(1, 11))
+
+    async def run() -> list[int]:
+        ahead: list[int] = []
+        async with client_of(server, concurrency=3) as client:
+            async for _ in client.pages(range(12)):
+                await asyncio.sleep(0.02)
+                ahead.append(len(server.requests) - len(ahead) - 1)
+        return ahead
+
+    assert asyncio.run(run()) == [3] * 9 + [2, 1, 0]
 
 
-def test_a_page_that_cannot_be_stored_ends_it_with_that_error() -> None:
-    def store(page: Page) -> None:
-        raise LakeError("the disk is full")
+@pytest.mark.parametrize("when", ["before the first page", "after it"])
+def test_what_is_closed_early_is_cancelled(when: str) -> None:
+    async def run() -> None:
+        under_way, cancelled = set[int](), set[int]()
 
-    server = Server()
-    with pytest.raises(LakeError, match=r"^the disk is full$"):
-        fetch(server, range(50), store=store)
-    assert len(server.requests) < 50
+        async def answer(request: httpx.Request) -> httpx.Response:
+            number = page_asked(request)
+            if number == 0 and when == "after it":
+                return whole(request)
+            under_way.add(number)
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                cancelled.add(number)
+                raise
+            raise AssertionError
+
+        async with client_of(answer, concurrency=3) as client:
+            pages = client.pages(range(20))
+            if when == "after it":
+                assert (await anext(pages)).number == 0
+                while len(under_way) < 3:
+                    await asyncio.sleep(0)
+                await pages.aclose()
+            else:
+                waiting = asyncio.create_task(anext(pages, None))
+                while len(under_way) < 3:
+                    await asyncio.sleep(0)
+                waiting.cancel()
+                await asyncio.wait([waiting])
+        assert cancelled == under_way
+        assert len(under_way) == 3
+
+    asyncio.run(run())
+
+
+def test_an_error_that_concerns_all_cancels_what_is_under_way() -> None:
+    async def answer(request: httpx.Request) -> httpx.Response:
+        if page_asked(request) == 2:
+            return httpx.Response(403, html="<h1>Blocked</h1>")
+        if page_asked(request) > 2:
+            await asyncio.sleep(60)
+        return whole(request)
+
+    started = time.monotonic()
+    pages, failed = fetch(answer, range(20), concurrency=5)
+    assert time.monotonic() - started < 30
+    assert sorted(pages) == [0, 1]
+    assert list(failed) == list(range(2, 20))
+    assert {type(error) for error in failed.values()} == {errors.Refused}
+
+
+def test_what_the_iterator_cannot_judge_ends_it() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fetch(answer, range(20))

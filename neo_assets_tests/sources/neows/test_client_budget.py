@@ -1,25 +1,24 @@
-"""A client under a budget: which key is asked with, what is done with one that is not let through, and the pace."""
+"""A client under a budget: which key it uses, what it does with one that is not accepted, and the pace."""
 
 import asyncio
 import itertools
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from neo_assets.sources.neows import errors
-from neo_assets.sources.neows.budget import Budget, Slot
-from neo_assets.sources.neows.client import NeoWsClient
 from neo_assets_tests.sources.neows.examples import body
 from neo_assets_tests.sources.neows.fetching import (
     KEY,
     OTHER_KEY,
     OVER_LIMIT,
+    NotedBudget,
     Server,
+    client_of,
     failure,
     fetch,
     gateway,
@@ -28,26 +27,11 @@ from neo_assets_tests.sources.neows.fetching import (
 )
 
 
-class NotedBudget(Budget):
-    """Keeps the slots that it handed out: when a request comes is up to the machine, when it may come is not."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.handed_out: list[Slot] = []
-
-    def reserve(self, without: Collection[str] = ()) -> Slot:
-        self.handed_out.append(slot := super().reserve(without))
-        return slot
-
-    def times(self) -> list[float]:
-        return sorted(slot.at for slot in self.handed_out)
-
-
 @pytest.fixture
 def budget(tmp_path: Path) -> Iterator[Callable[..., NotedBudget]]:
     made: list[NotedBudget] = []
 
-    def budget(*keys: str, per_hour: int = 1000, per_second: float = 1e6, **options: Any) -> NotedBudget:
+    def budget(*keys: str, per_hour: int = 1000, per_second: float = 1e6, **options: float) -> NotedBudget:
         made.append(NotedBudget(tmp_path / "ledger", "neows.example", keys, per_hour, per_second, **options))
         return made[-1]
 
@@ -121,7 +105,7 @@ def test_a_key_that_may_be_used_at_once_is_used_soon(budget: Callable[..., Noted
 
 def assert_none_came_early(came: list[float], ledger: NotedBudget) -> None:
     """Each request came in its slot or after it; two clocks run, so a hundredth of a second is nothing."""
-    assert len(came) <= len(ledger.handed_out)
+    assert len(came) <= len(ledger.given_out)
     assert all(at >= slot - 0.01 for at, slot in zip(sorted(came), ledger.times(), strict=False))
 
 
@@ -170,18 +154,35 @@ def test_requests_of_all_workers_keep_their_distance(budget: Callable[..., Noted
     assert_none_came_early(came, ledger)
 
 
-def test_who_waits_for_the_budget_and_is_stopped_gives_the_slot_back(budget: Callable[..., NotedBudget]) -> None:
-    ledger = budget(KEY, per_second=0.01)
-    taken = ledger.reserve()
+def test_what_is_closed_early_gives_its_slots_back(budget: Callable[..., NotedBudget]) -> None:
+    ledger = budget(KEY, per_hour=1)
+    server = Server()
 
-    async def stopped() -> None:
-        async with NeoWsClient("http://neows.example", [KEY], ledger) as client:
-            waiting = asyncio.create_task(client.fetch_page(0))
-            while len(ledger.handed_out) < 2:
+    async def run() -> None:
+        async with client_of(server, budget=ledger, concurrency=3) as client:
+            pages = client.pages(range(10))
+            await anext(pages)
+            while len(ledger.given_out) < 4:
                 await asyncio.sleep(0.01)
-            await asyncio.sleep(0.2)  # until it has heard of its slot
-            waiting.cancel()
-            await asyncio.wait([waiting])
+            await pages.aclose()
 
-    asyncio.run(stopped())
-    assert ledger.reserve().at == pytest.approx(taken.at + 100)
+    asyncio.run(run())
+    first, second, *_ = ledger.times()
+    assert len(server.requests) == 1
+    assert first + 3600 < second == pytest.approx(ledger.reserve().at)
+
+
+def test_one_client_knows_a_rejected_key_from_one_page_set_to_the_next(budget: Callable[..., NotedBudget]) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return gateway(403, "API_KEY_DISABLED") if request.headers["X-Api-Key"] == KEY else whole(request)
+
+    server = Server(then=answer)
+    keys = [KEY, OTHER_KEY]
+
+    async def run() -> None:
+        async with client_of(server, keys, budget(*keys), concurrency=1) as client:
+            for numbers in (range(5), range(5, 10)):
+                assert [page.number async for page in client.pages(numbers)] == list(numbers)
+
+    asyncio.run(run())
+    assert Counter(request.headers["X-Api-Key"] for request in server.requests) == {KEY: 1, OTHER_KEY: 10}

@@ -1,6 +1,5 @@
-"""Outages met by a client that paces itself: a short one is waited out, a silence that is asked for is kept."""
+"""Outages met by a client that paces itself: it waits a short one out, and keeps a silence that the host asks for."""
 
-import asyncio
 import itertools
 import time
 from collections.abc import Callable
@@ -9,12 +8,9 @@ from pathlib import Path
 import httpx
 
 from neo_assets.sources.neows.budget import Budget
-from neo_assets.sources.neows.client import NeoWsClient
 from neo_assets.sources.neows.errors import NeoWsError
-from neo_assets_tests.sources.neows.examples import body, neo
-
-URL = "http://neows.example/neo/rest/v1"
-KEY = "Zk3fQ9xP-the_secret-0123456789"
+from neo_assets.sources.neows.retry_policy import RetryPolicy
+from neo_assets_tests.sources.neows.fetching import KEY, fetch, whole
 
 
 def crawl(ledger: Path, answer: Callable[[int], httpx.Response | None]) -> tuple[list[float], dict[int, NeoWsError]]:
@@ -25,15 +21,10 @@ def crawl(ledger: Path, answer: Callable[[int], httpx.Response | None]) -> tuple
 
     def serve(request: httpx.Request) -> httpx.Response:
         came.append(time.monotonic())
-        page = httpx.Response(200, content=body(neo(), number=int(request.url.params["page"])))
-        return answer(len(came) - 1) or page
+        return answer(len(came) - 1) or whole(request)
 
-    async def fetch() -> dict[int, NeoWsError]:
-        budget = Budget(ledger, "neows.example", [KEY], per_hour=10**6, per_second=20)
-        async with NeoWsClient(URL, [KEY], budget, transport=httpx.MockTransport(serve), first_wait_s=0.2) as client:
-            return await client.fetch_pages(range(24), lambda page: None)
-
-    failed = asyncio.run(fetch())
+    budget = Budget(ledger, "neows.example", [KEY], per_hour=10**6, per_second=20)
+    failed = fetch(serve, range(24), budget=budget, policy=RetryPolicy(first_wait_s=0.2))[1]
     return [later - earlier for earlier, later in itertools.pairwise(came)], failed
 
 
@@ -41,7 +32,7 @@ def test_a_short_outage_costs_no_page_and_few_requests(tmp_path: Path) -> None:
     silences, failed = crawl(tmp_path / "ledger", lambda number: httpx.Response(503) if number in (4, 5, 6) else None)
     assert failed == {}
     assert len(silences) + 1 == 24 + 3
-    # A single failure is left to whom it struck; after a second one in a row nobody asks, and then for longer.
+    # A single failure leads to a retry of that page; after a second in a row nobody asks, and then for longer.
     assert silences[5] >= 0.4
     assert silences[6] >= 0.8
 

@@ -1,21 +1,51 @@
 """The source of pages by the settings: NASA, another server, or the embedded simulator."""
 
+import gc
+import signal
+import subprocess
+import sys
+import threading
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
-from neo_assets.sources.neows import source as resources
-from neo_assets.sources.neows.breaker import Breaker
+from neo_assets.settings import Settings
 from neo_assets.sources.neows.errors import PagesMissing
+from neo_assets.sources.neows.retry_policy import RETRY_POLICY, RetryPolicy
 from neo_assets.sources.neows.source import NeoWs
 from neo_assets_tests.conftest import Served
 from neo_assets_tests.orchestration.assets.graph import at
-from neo_assets_tests.settings import settings_of
+from neo_assets_tests.sources.neows.fetching import QUICK
 
-if TYPE_CHECKING:
-    from neo_assets.schema.pages import Page
+SIMULATED = Settings(_env_file=None)
+
+
+@pytest.fixture
+def open_neows() -> Iterator[Callable[..., NeoWs]]:
+    """Makes a NeoWs that is closed at the end."""
+    opened: list[NeoWs] = []
+
+    def open_neows(settings: Settings, policy: RetryPolicy = RETRY_POLICY) -> NeoWs:
+        opened.append(NeoWs(settings, policy))
+        return opened[-1]
+
+    yield open_neows
+    for one in opened:
+        one.close()
+
+
+def numbers(neows: NeoWs, *pages: int) -> list[int]:
+    """The pages that come when some are asked for."""
+    return sorted(page.number for page in neows.pages(pages))
+
+
+def threads() -> int:
+    return sum(thread.name == "neows" for thread in threading.enumerate())
 
 
 @pytest.mark.parametrize(
@@ -27,71 +57,169 @@ if TYPE_CHECKING:
     ],
 )
 def test_where_pages_come_from(values: dict[str, str], source: str | None, where: str) -> None:
-    neows = NeoWs(settings_of(**values))
+    neows = NeoWs(Settings(_env_file=None, **values))
     assert (neows.source, neows.where) == (source, where)
 
 
-def test_without_a_key_the_embedded_simulator_answers() -> None:
-    pages: list[Page] = []
-    NeoWs(settings_of()).fetch([0, 7], pages.append)
+def test_without_a_key_the_embedded_simulator_answers(open_neows: Callable[..., NeoWs]) -> None:
+    pages = open_neows(SIMULATED).pages([0, 7])
     assert sorted((page.number, page.source, page.neos) for page in pages) == [
         (0, "simulator", 20),
         (7, "simulator", 20),
     ]
 
 
-def test_every_fetch_is_of_one_and_the_same_catalogue() -> None:
-    pages: list[Page] = []
-    for _ in range(2):
-        NeoWs(settings_of()).fetch([3], pages.append)
-    assert pages[0].body == pages[1].body
+def test_every_simulator_has_the_same_catalogue(open_neows: Callable[..., NeoWs]) -> None:
+    one, other = (next(open_neows(SIMULATED).pages([3])) for _ in range(2))
+    assert one.body == other.body
 
 
-def test_a_server_is_asked_under_the_budget(served: Served) -> None:
-    pages: list[Page] = []
+def test_a_server_is_asked_under_the_budget(served: Served, open_neows: Callable[..., NeoWs]) -> None:
     settings = at(served)
-    NeoWs(settings).fetch(range(3), pages.append)
-    assert sorted(page.number for page in pages) == sorted(served.pages) == [0, 1, 2]
+    assert numbers(open_neows(settings), 0, 1, 2) == sorted(served.pages) == [0, 1, 2]
     assert settings.request_ledger.is_file()
 
 
-def test_who_listens_is_told_of_every_page_that_was_stored(served: Served) -> None:
-    events: list[tuple[str, int]] = []
-    neows = NeoWs(at(served), on_page=lambda page: events.append(("told", page.number)))
-    neows.fetch([2], lambda page: events.append(("stored", page.number)))
-    assert events == [("stored", 2), ("told", 2)]
-
-
-def test_pages_that_cannot_be_had_are_told_and_the_others_stored(served: Served) -> None:
+def test_pages_that_cannot_be_fetched_are_named_after_the_others(
+    served: Served, open_neows: Callable[..., NeoWs]
+) -> None:
     served.answers = {1: Response(status_code=404), 3: Response(status_code=400)}
-    pages: list[Page] = []
-    with pytest.raises(PagesMissing, match=r"^2 of 4 pages could not be had, the others were stored \(page 1, 3\): "):
-        NeoWs(at(served)).fetch(range(4), pages.append)
-    assert sorted(page.number for page in pages) == [0, 2]
+    came = set()
+
+    def consume() -> None:
+        for page in open_neows(at(served)).pages(range(4)):
+            came.add(page.number)
+
+    with pytest.raises(PagesMissing, match=r"^2 of 4 pages could not be fetched, the others were stored \(page 1, 3\)"):
+        consume()
+    assert came == {0, 2}
 
 
-def test_a_forecast_is_the_budgets(served: Served) -> None:
-    neows = NeoWs(at(served, requests_per_hour=10))
+def test_a_forecast_is_the_budgets(served: Served, open_neows: Callable[..., NeoWs]) -> None:
+    neows = open_neows(at(served, requests_per_hour=10))
     now = time.time()
     assert now <= neows.forecast(10) < now + 60
     assert now + 3600 < neows.forecast(11) < now + 3700
 
 
 def test_the_simulator_is_foreseen_to_answer_at_once() -> None:
-    assert NeoWs(settings_of()).forecast(2_100) <= time.time()
+    assert NeoWs(SIMULATED).forecast(2_100) <= time.time()
 
 
-def test_no_pages_are_no_requests(served: Served) -> None:
-    NeoWs(at(served)).fetch([], lambda page: None)
-    assert served.pages == []
-
-
-def test_an_outage_is_known_from_one_page_set_to_the_next(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resources, "Breaker", lambda: Breaker(0.01))
-    served.answers = dict.fromkeys(range(4), Response(status_code=503))
+def test_no_pages_are_no_requests_and_start_nothing(served: Served) -> None:
+    before = threads()
     neows = NeoWs(at(served))
+    assert numbers(neows) == served.pages == []
+    assert threads() == before
+
+
+def test_an_outage_is_known_from_one_page_set_to_the_next(served: Served, open_neows: Callable[..., NeoWs]) -> None:
+    served.answers = dict.fromkeys(range(4), Response(status_code=503))
+    neows = open_neows(at(served), QUICK)
     for page in range(4):
         with pytest.raises(PagesMissing) as caught:
-            neows.fetch([page], lambda page: None)
+            numbers(neows, page)
         assert caught.value.concerns_all is (page % 2 > 0)
-    assert served.pages == [0] * 5 + [1] + [2] * 5 + [3], "whoever asks again after it was told sees whether it is over"
+    assert served.pages == [0] * 5 + [1] + [2] * 5 + [3], "whoever asks again after an outage finds out if it is over"
+
+
+# --- one client
+
+
+def test_one_connection_serves_page_set_after_page_set(served: Served, open_neows: Callable[..., NeoWs]) -> None:
+    connections = set()
+    app: Any = served.app
+
+    async def watched(scope: Scope, receive: Receive, send: Send) -> None:
+        connections.add(scope["client"])
+        await app(scope, receive, send)
+
+    served.app = watched  # type: ignore[assignment]
+    neows = open_neows(at(served))
+    for page in range(4):
+        assert numbers(neows, page) == [page]
+    assert neows.stats().near_earth_object_count == 90
+    assert len(connections) == 1
+
+
+def test_several_threads_may_consume_at_once(served: Served, open_neows: Callable[..., NeoWs]) -> None:
+    neows = open_neows(at(served))
+    before = threads()
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda first: numbers(neows, *range(first, first + 15)), (0, 20, 40)))
+    assert found == [list(range(first, first + 15)) for first in (0, 20, 40)]
+    assert threads() == before + 1
+
+
+def test_what_is_closed_may_be_used_again(served: Served) -> None:
+    before = threads()
+    with NeoWs(at(served)) as neows:
+        assert numbers(neows, 0) == [0]
+    assert threads() == before
+    with neows:
+        assert numbers(neows, 1) == [1]
+
+
+def test_pages_that_are_left_behind_do_not_outlive_the_close(served: Served) -> None:
+    with NeoWs(at(served)) as neows:
+        pages = neows.pages(range(20))
+        next(pages)
+    pages.close()
+    assert len(served.pages) < 20
+
+
+def test_one_that_is_dropped_ends_its_thread(served: Served) -> None:
+    before = threads()
+    neows = NeoWs(at(served))
+    neows.itself = neows  # type: ignore[attr-defined]
+    assert numbers(neows, 0) == [0]
+    assert threads() == before + 1
+    del neows
+    gc.collect()
+    until = time.monotonic() + 30
+    while threads() > before and time.monotonic() < until:
+        time.sleep(0.01)
+    assert threads() == before
+
+
+def test_a_process_ends_without_a_word_though_it_closed_nothing(served: Served) -> None:
+    program = f"""
+from neo_assets.settings import Settings
+from neo_assets.sources.neows.source import NeoWs
+neows = NeoWs(Settings(_env_file=None, nasa_api_keys="a-key-for-it", base_url={served.url!r}))
+pages = neows.pages(range(20))
+print(next(pages).neos)
+"""
+    ended = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "20\n", "")
+
+
+# --- what ends it early
+
+
+def test_closing_early_gives_the_slots_back(served: Served, open_neows: Callable[..., NeoWs]) -> None:
+    neows = open_neows(at(served, requests_per_hour=1))
+    pages = neows.pages(range(10))
+    next(pages)
+    pages.close()
+    assert served.pages == [0]
+    assert time.time() + 3500 < neows.forecast(1) < time.time() + 3700
+
+
+def test_an_interrupt_ends_the_wait_and_gives_the_slots_back(
+    served: Served, open_neows: Callable[..., NeoWs], caplog: pytest.LogCaptureFixture
+) -> None:
+    def interrupt() -> None:
+        while "waiting for the request budget until" not in caplog.text:
+            time.sleep(0.01)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    neows = open_neows(at(served, requests_per_hour=1))
+    assert numbers(neows, 0) == [0]
+    pages = neows.pages(range(1, 10))
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        next(pages)
+    assert served.pages == [0]
+    assert time.time() + 3500 < neows.forecast(1) < time.time() + 3700
+    assert list(pages) == []

@@ -1,0 +1,95 @@
+"""An event loop in a thread of its own, for callers that are not async. What runs in it is not known here.
+
+Ctrl-C then strikes the calling thread, which cancels its call. In a thread that runs an event loop it could strike a
+callback, which would swallow it, or leave a task waiting for a wake-up that never comes.
+"""
+
+import asyncio
+import atexit
+import contextlib
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class LoopThread:
+    """Runs async functions around one async resource, which it opens first and closes last."""
+
+    def __init__(self, resource: AbstractAsyncContextManager[object], name: str) -> None:
+        """Start the thread; it ends with `close`, soon after `stop`, or with the process.
+
+        Args:
+            resource: what the functions use.
+            name: name of the thread.
+        """
+        self._resource = resource
+        self._loop = asyncio.new_event_loop()
+        self._stopping = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+        atexit.register(self.close)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing can be called any more."""
+        return not self._thread.is_alive()
+
+    def call(self, function: Callable[..., Awaitable[T]], *arguments: object) -> T:
+        """Call a function in the loop, and wait for what it returns.
+
+        An exception raised in the calling thread meanwhile, such as KeyboardInterrupt, cancels the function and
+        propagates once it has ended.
+
+        Raises:
+            RuntimeError: the thread has ended.
+        """
+        tasks: list[asyncio.Task[T]] = []
+        ended = threading.Event()
+
+        async def run() -> T:
+            return await function(*arguments)
+
+        def start() -> None:
+            tasks.append(self._loop.create_task(run()))
+            tasks[0].add_done_callback(lambda _: ended.set())
+
+        def cancel() -> None:
+            if tasks:
+                tasks[0].cancel()
+            else:  # interrupted before it was handed over
+                ended.set()
+
+        try:
+            self._loop.call_soon_threadsafe(start)
+            ended.wait()
+        except BaseException:
+            self._loop.call_soon_threadsafe(cancel)
+            ended.wait()
+            raise
+        return tasks[0].result()
+
+    def stop(self) -> None:
+        """Let the thread end soon, without waiting for it. This takes no lock, so a finalizer may call it anywhere."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed already
+            self._loop.call_soon_threadsafe(self._stopping.set)
+
+    def close(self) -> None:
+        """End the thread and wait for it. What still runs in it is cancelled."""
+        self.stop()
+        self._thread.join()
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
+        atexit.unregister(self.close)
+
+    async def _serve(self) -> None:
+        async with self._resource:
+            await self._stopping.wait()
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)

@@ -1,0 +1,301 @@
+"""The gate: who may send now and with which key, and what becomes of those that wait."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from neo_assets.sources.neows import gate as module
+from neo_assets.sources.neows.budget import Slot
+from neo_assets.sources.neows.errors import KeyRejected, NeoWsError, NotFound, Outage, RateLimited, Unavailable
+from neo_assets.sources.neows.gate import Gate
+from neo_assets.sources.neows.retry_policy import RetryPolicy
+from neo_assets_tests.sources.neows.fetching import KEY, OTHER_KEY, QUICK, NotedBudget
+
+DOWN = Unavailable("NeoWs answered 503")
+
+
+@pytest.fixture
+def make_budget(tmp_path: Path) -> Iterator[Callable[..., NotedBudget]]:
+    """Budgets on one ledger; what is not given is one key, and no limit to speak of."""
+    made: list[NotedBudget] = []
+
+    def make_budget(
+        *keys: str, per_hour: int = 10**6, per_second: float = 1e6, kind: type[NotedBudget] = NotedBudget
+    ) -> NotedBudget:
+        made.append(kind(tmp_path / "ledger", "neows.example", keys or [KEY], per_hour, per_second))
+        return made[-1]
+
+    yield make_budget
+    for one in made:
+        one.close()
+
+
+def answering(*outcomes: Any, wait_s: float = 0.0) -> Callable[[str], Awaitable[str]]:
+    """Sends nothing; each call gives the next outcome, which is raised if it is an error, or the key."""
+    left = list(outcomes)
+
+    async def send(key: str) -> str:
+        await asyncio.sleep(wait_s)
+        outcome = left.pop(0) if left else None
+        if isinstance(outcome, NeoWsError):
+            raise outcome
+        return key
+
+    return send
+
+
+def ask_in_turn(gate: Gate, *asked: tuple[str, NeoWsError | None]) -> list[type[NeoWsError] | None]:
+    """Ask for one thing after another, once; what each ended with."""
+
+    async def ask_all() -> list[type[NeoWsError] | None]:
+        ends: list[type[NeoWsError] | None] = []
+        for what, error in asked:
+            try:
+                await gate.ask(what, answering(error))
+                ends.append(None)
+            except NeoWsError as end:
+                ends.append(type(end))
+        return ends
+
+    return asyncio.run(ask_all())
+
+
+# --- a host that is out of order
+
+
+def test_after_failures_in_a_row_at_several_pages_nobody_asks() -> None:
+    gate = Gate([KEY], None, RetryPolicy(first_wait_s=0.001, trips_after=3))
+    ends = ask_in_turn(gate, *((f"page {number}", DOWN) for number in range(3)), ("page 9", None))
+    assert ends == [Unavailable, Unavailable, Outage, Outage]
+    gate.reopen()
+    assert ask_in_turn(gate, ("page 9", None)) == [None], "whoever asks again finds out whether it is over"
+
+
+def test_an_answer_that_refuses_shows_that_the_host_is_up() -> None:
+    gate = Gate([KEY], None, RetryPolicy(first_wait_s=0.001, trips_after=2))
+    ends = ask_in_turn(gate, ("a", DOWN), ("b", NotFound("404")), ("c", DOWN))
+    assert ends == [Unavailable, NotFound, Unavailable]
+
+
+def test_requests_in_flight_when_the_outage_begins_count_once() -> None:
+    async def run() -> list[Any]:
+        gate = Gate([KEY], None, RetryPolicy(first_wait_s=0.001, trips_after=3))
+        asking = [gate.ask(f"page {number}", answering(DOWN, wait_s=0.02)) for number in range(8)]
+        return await asyncio.gather(*asking, return_exceptions=True)
+
+    assert list(map(type, asyncio.run(run()))) == [Unavailable] * 8
+
+
+def test_one_probe_at_a_time_at_growing_intervals_and_then_none() -> None:
+    gate = Gate([KEY], None, RetryPolicy(first_wait_s=0.05, trips_after=4))
+    asked: list[float] = []
+
+    async def fail(key: str) -> None:
+        asked.append(time.monotonic())
+        raise DOWN
+
+    async def run() -> None:
+        await asyncio.gather(gate.ask("page 0", fail), return_exceptions=True)
+        await asyncio.gather(*(gate.ask(f"page {number}", fail) for number in range(1, 9)), return_exceptions=True)
+
+    asyncio.run(run())
+    silences = [later - earlier for earlier, later in itertools.pairwise(asked)]
+    assert len(asked) == 4, "after the fourth failure nobody asks"
+    assert [silence >= least for silence, least in zip(silences, (0.0, 0.1, 0.2), strict=True)] == [True] * 3
+
+
+def test_when_the_probe_succeeds_those_that_queue_go_out_together() -> None:
+    under_way = 0
+    seen: list[int] = []
+
+    async def run() -> None:
+        gate = Gate([KEY], None, RetryPolicy(first_wait_s=0.02))
+        together = asyncio.Barrier(5)
+
+        async def send(key: str) -> None:
+            nonlocal under_way
+            under_way += 1
+            seen.append(under_way)
+            await (together.wait() if len(seen) > 1 else asyncio.sleep(0.05))
+            under_way -= 1
+
+        for number in range(2):
+            await asyncio.gather(gate.ask(f"page {number}", answering(DOWN)), return_exceptions=True)
+        async with asyncio.timeout(30):
+            await asyncio.gather(*(gate.ask(f"page {number}", send) for number in range(6)))
+
+    asyncio.run(run())
+    assert seen == [1, 1, 2, 3, 4, 5]
+
+
+def test_a_silence_that_the_host_asks_for_is_kept() -> None:
+    gate = Gate([KEY], None, QUICK)
+    start = time.monotonic()
+    ask_in_turn(gate, ("a", Unavailable("503", retry_after_s=0.3)), ("b", None))
+    assert time.monotonic() - start >= 0.3
+
+
+def test_who_waits_for_a_slot_when_the_host_fails_gives_it_back(make_budget: Callable[..., NotedBudget]) -> None:
+    budget = make_budget(per_second=5)
+
+    async def run() -> None:
+        gate = Gate([KEY], budget, QUICK)
+        asks_for_silence = answering(Unavailable("503", retry_after_s=1), wait_s=0.02)
+        await asyncio.gather(
+            gate.ask("page 0", asks_for_silence), gate.ask("page 1", answering()), return_exceptions=True
+        )
+
+    asyncio.run(run())
+    first, missed, used = budget.given_out
+    assert budget.given_back == [missed]
+    assert used.at - first.at >= 1
+
+
+# --- attempts
+
+
+def test_another_attempt_comes_after_growing_waits(caplog: pytest.LogCaptureFixture) -> None:
+    gate = Gate([KEY], None, RetryPolicy(first_wait_s=0.05))
+    start = time.monotonic()
+    wrong = RateLimited("NeoWs answered 429")
+    assert asyncio.run(gate.ask("page 7", answering(wrong, wrong), attempts=5)) == KEY
+    assert time.monotonic() - start >= 0.05 + 0.1
+    assert [record.message for record in caplog.records] == [
+        "page 7, attempt 1 of 5: NeoWs answered 429; again in 0 s",
+        "page 7, attempt 2 of 5: NeoWs answered 429; again in 0 s",
+    ]
+
+
+def test_what_would_not_help_is_not_tried_again() -> None:
+    gate = Gate([KEY], None, QUICK)
+    with pytest.raises(NotFound):
+        asyncio.run(gate.ask("page 7", answering(NotFound("404")), attempts=5))
+
+
+# --- slots and keys
+
+
+class SlowBudget(NotedBudget):
+    """Takes a while to reserve a slot."""
+
+    def reserve(self, without: Collection[str] = ()) -> Slot:
+        slot = super().reserve(without)
+        time.sleep(0.1)
+        return slot
+
+
+@pytest.mark.parametrize("kind", [NotedBudget, SlowBudget], ids=["waiting for its time", "being reserved"])
+def test_who_is_cancelled_gives_the_slot_back(make_budget: Callable[..., NotedBudget], kind: type[NotedBudget]) -> None:
+    budget = make_budget(per_second=0.01, kind=kind)
+    taken = budget.reserve()
+
+    async def run() -> None:
+        waiting = asyncio.create_task(Gate([KEY], budget, QUICK).ask("page 0", answering()))
+        while len(budget.given_out) < 2:
+            await asyncio.sleep(0.001)
+        if kind is NotedBudget:
+            await asyncio.sleep(0.05)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        assert waiting.cancelled()
+
+    asyncio.run(run())
+    assert budget.reserve().at == pytest.approx(taken.at + 100)
+
+
+def test_a_slot_whose_key_is_rejected_meanwhile_is_not_used(make_budget: Callable[..., NotedBudget]) -> None:
+    budget = make_budget(KEY, OTHER_KEY, per_second=5)
+    used: list[str] = []
+
+    async def send(key: str) -> None:
+        used.append(key)
+        if key == budget.given_out[0].key:
+            raise KeyRejected("403")
+
+    async def run() -> None:
+        gate = Gate([KEY, OTHER_KEY], budget, QUICK)
+        await asyncio.gather(*(gate.ask(f"page {number}", send) for number in range(4)))
+
+    asyncio.run(run())
+    rejected, *others = used
+    assert set(others) == {KEY, OTHER_KEY} - {rejected}
+    assert {slot.key for slot in budget.given_back} == {rejected}
+
+
+def test_a_slot_whose_key_is_parked_meanwhile_is_not_used(make_budget: Callable[..., NotedBudget]) -> None:
+    class ParkedMeanwhile(NotedBudget):
+        def reserve(self, without: Collection[str] = ()) -> Slot:
+            slot = super().reserve(without)
+            if len(self.given_out) == 2:
+                self.until = self.park(KEY, 1)
+            return slot
+
+    budget = make_budget(per_second=2, kind=ParkedMeanwhile)
+    budget.reserve()
+    asyncio.run(Gate([KEY], budget, QUICK).ask("page 0", answering()))
+    _, parked, used = budget.given_out
+    assert budget.given_back == [parked]
+    assert used.at == budget.until  # type: ignore[attr-defined]
+
+
+def test_a_slot_that_was_slept_through_is_not_used(
+    make_budget: Callable[..., NotedBudget], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Sleepy(NotedBudget):
+        def parked(self) -> set[str]:  # asked for after the wait
+            time.sleep(0.1 if len(self.given_out) == 2 else 0)
+            return super().parked()
+
+    monkeypatch.setattr(module, "_STALE_S", 0.08)
+    budget = make_budget(per_second=3, kind=Sleepy)
+    budget.reserve()
+    asyncio.run(Gate([KEY], budget, QUICK).ask("page 0", answering()))
+    assert budget.given_back[0] == budget.given_out[1]
+
+
+def test_waits_that_are_shared_are_logged_once(
+    make_budget: Callable[..., NotedBudget], caplog: pytest.LogCaptureFixture
+) -> None:
+    budget = make_budget(per_hour=8)
+    over_limit = RateLimited("NeoWs answered 429", retry_after_s=2870)
+
+    async def run() -> None:
+        gate = Gate([KEY], budget, QUICK)
+        asking = [
+            asyncio.create_task(gate.ask(f"page {number}", answering(over_limit, wait_s=0.05), attempts=5))
+            for number in range(8)
+        ]
+        while len(budget.given_out) < 16:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        for task in asking:
+            task.cancel()
+        await asyncio.wait(asking)
+
+    asyncio.run(run())
+    assert [record.message.partition(" until ")[0] for record in caplog.records] == [
+        "NeoWs answered 429; this key is left alone",
+        "waiting for the request budget",
+    ]
+    assert sorted(budget.given_back, key=lambda slot: slot.at) == budget.given_out[8:]
+
+
+def test_a_rejected_key_is_logged_once_and_the_others_carry_on(
+    make_budget: Callable[..., NotedBudget], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def send(key: str) -> None:
+        await asyncio.sleep(0.02)
+        if key == KEY:
+            raise KeyRejected("NeoWs answered 403")
+
+    async def run() -> None:
+        gate = Gate([KEY, OTHER_KEY], make_budget(KEY, OTHER_KEY), QUICK)
+        await asyncio.gather(*(gate.ask(f"page {number}", send) for number in range(8)))
+
+    asyncio.run(run())
+    assert [record.message for record in caplog.records] == ["NeoWs answered 403; another key carries on"]
