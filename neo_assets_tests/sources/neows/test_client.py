@@ -391,6 +391,26 @@ def test_an_error_that_concerns_all_cancels_what_is_under_way() -> None:
     assert {type(error) for error in failed.values()} == {errors.Refused}
 
 
+def test_pages_that_arrive_with_an_error_that_concerns_all_are_kept() -> None:
+    async def run() -> tuple[list[int], list[int]]:
+        together = asyncio.Barrier(3)
+
+        async def answer(request: httpx.Request) -> httpx.Response:
+            await together.wait()
+            return whole(request) if page_asked(request) else httpx.Response(403, html="<h1>Blocked</h1>")
+
+        came = []
+        async with client_of(answer, concurrency=3) as client:
+            try:
+                async for page in client.pages(range(20)):
+                    came.append(page.number)
+            except errors.PagesMissing as missing:
+                return sorted(came), list(missing.failed)
+        raise AssertionError
+
+    assert asyncio.run(run()) == ([1, 2], [0, *range(3, 20)])
+
+
 def test_what_the_iterator_cannot_judge_ends_it() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         raise ZeroDivisionError
