@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
+import alembic.config
+import alembic.script
 import botocore.session
 import pytest
 from hypothesis import HealthCheck, configuration
@@ -97,10 +99,22 @@ def _no_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _aws_sdk_read_once() -> Iterator[None]:
-    """The descriptions of AWS's services are read once per process, not again for each client: that takes 0.1 s."""
+def _libraries_read_once() -> Iterator[None]:
+    """AWS's description of S3 and Dagster's list of database revisions are read once per process.
+
+    Else they would be read again for every S3 client and for every Dagster instance, a tenth of a second each.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(botocore.session, "create_loader", functools.cache(botocore.session.create_loader))
+        read, known = alembic.script.ScriptDirectory.from_config, dict[str | None, alembic.script.ScriptDirectory]()
+
+        def revisions(config: alembic.config.Config) -> alembic.script.ScriptDirectory:
+            place = config.get_main_option("script_location")
+            if place not in known:
+                known[place] = read(config)
+            return known[place]
+
+        patch.setattr(alembic.script.ScriptDirectory, "from_config", revisions)
         yield
 
 
