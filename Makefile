@@ -15,7 +15,7 @@ export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/pycache
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export DAGSTER_DISABLE_TELEMETRY := yes
 
-.PHONY: help setup setup-dev run dev test lint lock clean
+.PHONY: help setup setup-dev run dev test quick lint lock clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | while read -r target text; do printf '  make %-10s %s\n' "$$target" "$$text"; done
@@ -48,8 +48,13 @@ run: setup  ## gather the first 200 NEOs and print the totals
 dev: setup  ## open Dagster's UI (PORT=3000)
 	@$(BIN)/dagster dev $(if $(PORT),--port $(PORT))
 
-test: setup-dev  ## run every test
-	@$(BIN)/python -m pytest -n auto --maxprocesses 8 --cov --cov-report=term
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8
+
+test: setup-dev  ## run every test (COV=1 measures coverage, which takes longer)
+	@$(PYTEST) $(if $(COV),--cov --cov-report=term)
+
+quick: setup-dev  ## run the tests that need neither many seconds nor an S3 server
+	@$(PYTEST) -m "not slow and not s3"
 
 lint: setup-dev  ## check style, format and types
 	@$(BIN)/ruff check .

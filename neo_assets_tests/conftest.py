@@ -1,10 +1,12 @@
 """What every test stands on: an environment without settings, and a simulator that serves over loopback."""
 
+import contextlib
 import functools
 import gc
 import os
 import socket
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -27,7 +29,7 @@ from neo_assets.cli import main as cli
 from neo_assets.lake.storage import Storage
 from neo_assets.sources.simulator.app import PREFIX, bind, create_app, make_server
 from neo_assets.sources.simulator.catalogue import Catalogue
-from neo_assets_tests.integration.harness import Ended
+from neo_assets_tests.integration.harness import Ended, is_a_setting
 from neo_assets_tests.s3_server import VERSIONED, S3Server, serving_s3
 
 configuration.set_hypothesis_home_dir(str(Path(sys.prefix) / "cache" / "hypothesis"))
@@ -82,19 +84,37 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: folders.get(item.path.parent.name, 2))
 
 
-@pytest.fixture(autouse=True)
-def _no_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+@contextlib.contextmanager
+def nowhere(place: Path) -> Iterator[None]:
     """No variable and no `.env` of whoever runs the tests is seen, and nothing is left in their directories."""
-    place = tmp_path_factory.mktemp("cwd")
     with pytest.MonkeyPatch.context() as patch:
-        for name in os.environ:
-            if name.startswith(("NEO_", "NASA_", "NEOWS_", "AWS_")) or name == "DAGSTER_HOME":
-                patch.delenv(name)
+        for name in filter(is_a_setting, [*os.environ]):
+            patch.delenv(name)
+        patch.setenv("DAGSTER_DISABLE_TELEMETRY", "yes")
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
             patch.setenv(name, str(place / "none"))
         patch.setenv("XDG_STATE_HOME", str(place / "state"))
         patch.chdir(place)
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """The modules of the project are imported as the tests are run: `definitions` reads the settings."""
+    with tempfile.TemporaryDirectory() as place, nowhere(Path(place)):
+        return (yield)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_for_shared_fixtures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with nowhere(tmp_path_factory.mktemp("cwd")):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with nowhere(tmp_path_factory.mktemp("cwd")):
         yield
 
 

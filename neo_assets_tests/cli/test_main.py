@@ -149,8 +149,11 @@ class TestRun:
         assert [name for name in changed(before, after) if "page_set=" in name or "raw_pages" in name] == []
         assert {name: digest for name, (digest, _) in before.items()} == {n: d for n, (d, _) in after.items()}
 
-    def test_nothing_is_left_outside_data_and_the_ledger_of_requests(self, here: Here, tmp_path: Path) -> None:
+    def test_nothing_is_left_outside_data_and_the_ledger_of_requests(
+        self, here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Without a `dagster.yaml` too, where Dagster would write telemetry to the user's home."""
+        monkeypatch.delenv("DAGSTER_DISABLE_TELEMETRY")
         here.neo("run", NEO_PAGES=1)
         assert [path.name for path in tmp_path.iterdir()] == ["here"]
         assert [path.name for path in here.path.iterdir()] == ["data"]

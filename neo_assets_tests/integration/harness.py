@@ -34,16 +34,28 @@ KEY = "Planted-Key_0123456789-abcdefghijklmnopqrstuvwxyz"
 
 # A shell that runs the tests in the background has SIGINT ignored, and children inherit that.
 _HEEDING_CTRL_C = ("env", "--default-signal=INT")
-_NOT_THE_USERS = ("NEO_", "NASA_", "NEOWS_", "DAGSTER_", "AWS_", "COVERAGE_", "COV_CORE_")
+_SETTINGS = ("NEO_", "NASA_", "NEOWS_", "DAGSTER_", "AWS_")
+_OTHERS = (
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+    *("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE"),
+)
+_COVERAGE = ("COVERAGE_", "COV_CORE_")
 
 
 PATIENCE_S = 240.0
 """How long something is waited for that takes seconds where nothing else is under way."""
 
 
+def is_a_setting(name: str) -> bool:
+    """Whether a variable changes what commands do or print: a setting, a proxy, colours."""
+    return name.startswith(_SETTINGS) or name.upper() in _OTHERS
+
+
 def environment(home: Path, **settings: object) -> dict[str, str]:
     """The environment of a command: the settings given and no other one, and a home of its own."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_THE_USERS)}
+    kept = {
+        name: value for name, value in os.environ.items() if not is_a_setting(name) and not name.startswith(_COVERAGE)
+    }
     ours = {"HOME": str(home / "home"), "XDG_STATE_HOME": str(home / "state")}
     return kept | ours | {name: str(value) for name, value in settings.items()}
 
