@@ -177,7 +177,7 @@ def test_a_changed_byte_anywhere_is_no_traceback(lake: Storage) -> None:
     write_counts(lake, FIRST)
     file = layout.table_file(NEAR_MISS_COUNT, FIRST)
     whole = lake.read(file).to_pybytes()
-    for place in range(0, len(whole), 5):
+    for place in range(0, len(whole), 5 if lake.is_local else 25):
         lake.write(file, whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
         with contextlib.suppress(LakeError):
             tables.read_table(lake, NEAR_MISS_COUNT, FIRST)
@@ -190,7 +190,7 @@ def test_a_changed_byte_of_the_rows_is_found_out(lake: Storage) -> None:
     whole = lake.read(file).to_pybytes()
     rows = tables.read_table(lake, NEAR_MISS_COUNT, FIRST)
     footer = int.from_bytes(whole[-8:-4], "little")
-    for place in range(4, len(whole) - 8 - footer):
+    for place in range(4, len(whole) - 8 - footer, 1 if lake.is_local else 5):
         lake.write(file, whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
         with contextlib.suppress(LakeError):
             assert tables.read_table(lake, NEAR_MISS_COUNT, FIRST).equals(rows), place

@@ -214,6 +214,13 @@ def test_stats_count_what_the_pages_show() -> None:
     assert catalogue.close_approach_count == sum(len(neo["close_approach_data"]) for neo in neos)
 
 
+def test_the_default_catalogue_knows_its_approaches_without_drawing_its_objects() -> None:
+    identities = Identities(DEFAULT_NEOS, Catalogue().seed)
+    drawn = sum(sum(draw_traits(identities, number).approaches.values()) for number in range(DEFAULT_NEOS))
+    assert Catalogue().close_approach_count == Catalogue().reordered(1).close_approach_count == drawn
+    assert Catalogue().grown(1).close_approach_count >= drawn
+
+
 # --- identities
 
 
