@@ -55,7 +55,7 @@ HEAD_START = (
 """Modules that share what takes long to start, or are run meanwhile (`head_start` in the end-to-end tests)."""
 
 
-class FileByFile(LoadScopeScheduling):
+class FileByFile(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
     """Shares the tests out among processes, those of a file together, as they share costly fixtures.
 
     The groups of pytest-xdist 3.8 (`--dist loadgroup`) are not seen by pytest 9.2.
@@ -202,7 +202,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         assert allowed(*address), "a connection was attempted"
         connect(self, address)
 
-    def resolve_s3(host: str, port: object, *arguments: Any, **options: Any) -> Any:
+    def resolve_s3(host: str, port: int, *arguments: Any, **options: Any) -> Any:
         assert allowed(host, port), "a connection was attempted"
         return resolve(host, port, *arguments, **options)
 

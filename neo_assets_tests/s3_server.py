@@ -17,8 +17,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import boto3
 import httpx
@@ -104,7 +105,8 @@ class S3Server:
 @contextlib.contextmanager
 def serving_s3(directory: Path) -> Iterator[S3Server]:
     """Start a server that keeps its data in a directory, and end it."""
-    identities = [{"name": "admin", "actions": _ADMIN}] + [{"name": who, "policyNames": [who]} for who in POLICIES]
+    identities: list[dict[str, Any]] = [{"name": "admin", "actions": _ADMIN}]
+    identities += [{"name": who, "policyNames": [who]} for who in POLICIES]
     for one in identities:
         one["credentials"] = [{"accessKey": one["name"], "secretKey": f"{one['name']}-secret"}]
     policies = [{"name": who, "content": json.dumps(what)} for who, what in POLICIES.items()]
@@ -223,7 +225,7 @@ def counting(server: S3Server, most_puts: float = math.inf) -> Iterator[Wire]:
                     connection.shutdown(socket.SHUT_RDWR)
 
 
-def _head(source: IO[bytes]) -> bytes:
+def _head(source: BufferedIOBase) -> bytes:
     """The request line and the headers; nothing at the end of the connection."""
     head = b""
     while not head.endswith(b"\r\n\r\n"):
@@ -233,7 +235,7 @@ def _head(source: IO[bytes]) -> bytes:
     return head
 
 
-def _carry_request(head: bytes, source: IO[bytes], there: socket.socket) -> None:
+def _carry_request(head: bytes, source: BufferedIOBase, there: socket.socket) -> None:
     there.sendall(head)
     if re.search(rb"(?i)\r\ntransfer-encoding: *chunked", head):
         size = -1

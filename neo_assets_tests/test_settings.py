@@ -197,7 +197,7 @@ def test_variables_of_other_programs_are_not_ours(load: Load, name: str, value: 
 def test_settings_never_change(load: Load) -> None:
     settings = load()
     with pytest.raises(ValidationError, match="frozen"):
-        settings.pages = 3
+        settings.pages = 3  # type: ignore[misc]
 
 
 def test_the_request_ledger_is_one_for_all_lakes_of_a_user(load: Load) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import boto3
 import pyarrow as pa
@@ -110,9 +110,9 @@ class Place:
     """A directory in which commands are run, and all that they leave."""
 
     path: Path
-    settings: dict[str, object] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
 
-    def start(self, command: str, *arguments: object, prefix: tuple[str, ...] = (), **settings: object) -> Started:
+    def start(self, command: str, *arguments: object, prefix: tuple[str, ...] = (), **settings: Any) -> Started:
         """Start a command of the environment that the tests run in."""
         logs = self.path.parent / f"{self.path.name}.logs"
         logs.mkdir(exist_ok=True)
@@ -130,15 +130,15 @@ class Place:
             )
         return Started(process, out, err)
 
-    def run(self, command: str, *arguments: object, timeout_s: float = PATIENCE_S, **settings: object) -> Ended:
+    def run(self, command: str, *arguments: object, timeout_s: float = PATIENCE_S, **settings: Any) -> Ended:
         """Run a command to its end."""
         return self.start(command, *arguments, **settings).wait(timeout_s)
 
-    def neo(self, *arguments: object, **settings: object) -> Ended:
+    def neo(self, *arguments: object, **settings: Any) -> Ended:
         """Run `neo`."""
         return self.run("neo", *arguments, **settings)
 
-    def materialize(self, select: str, partition: str | None = None, **settings: object) -> Ended:
+    def materialize(self, select: str, partition: str | None = None, **settings: Any) -> Ended:
         """Run `dagster asset materialize`."""
         of_set = ["--partition", partition] if partition else []
         return self.run(

@@ -49,7 +49,8 @@ class Graph:
         return result
 
     def rows(self, path: str) -> list[dict[str, Any]]:
-        return pq.ParquetFile(pa.BufferReader(self.lake.read(path))).read().to_pylist()
+        rows: list[dict[str, Any]] = pq.ParquetFile(pa.BufferReader(self.lake.read(path))).read().to_pylist()
+        return rows
 
 
 @pytest.fixture
@@ -99,16 +100,14 @@ def test_the_files_have_exactly_the_columns_of_the_schema(graph: Graph) -> None:
 
 def test_every_materialization_tells_its_rows_and_where_they_are(graph: Graph) -> None:
     results = [graph.materialize(ABOVE_THE_TOTALS, PAGE_SET), graph.materialize(TOTALS)]
-    events = [event.materialization for result in results for event in result.get_asset_materialization_events()] or [
-        event.step_materialization_data.materialization
-        for result in results
-        for event in result.get_asset_materialization_events()
-    ]
+    events = [event.materialization for result in results for event in result.get_asset_materialization_events()]
     assert {event.asset_key.to_user_string() for event in events} == {*ABOVE_THE_TOTALS, *TOTALS}
     for event in events:
         name = event.asset_key.to_user_string()
         assert event.partition == (None if name in TOTALS else PAGE_SET)
-        assert event.metadata["dagster/row_count"].value > 0, name
+        rows = event.metadata["dagster/row_count"].value
+        assert isinstance(rows, int), name
+        assert rows > 0, name
         assert str(event.metadata["dagster/uri"].value).startswith(graph.lake.root), name
         links = [str(v.value) for v in event.metadata.values() if isinstance(v, dg.PathMetadataValue)]
         assert len(links) == 1, name

@@ -222,7 +222,7 @@ def test_killed_runs_leave_no_half_object_and_no_upload_and_end_in_the_truth(
     api = watched(790, FAULTS, DRIFTS)
     lake = Storage(lake_of(at))
     with served(api) as url:
-        neows = {"NEOWS_BASE_URL": url, "NASA_API_KEYS": KEY, "NEO_REQUESTS_PER_SECOND": 1_000}
+        neows: dict[str, Any] = {"NEOWS_BASE_URL": url, "NASA_API_KEYS": KEY, "NEO_REQUESTS_PER_SECOND": 1_000}
         settings = {"NEO_PAGES": 40, "NEO_PAGES_PER_SET": 20, **neows}
         for written in (3, 30):
             with counting(s3_server, most_puts=written + 10) as wire:
@@ -263,7 +263,7 @@ def test_two_processes_on_one_set_end_with_one_consistent_set(
     at: Place, inside: Neo, s3_server: S3Server, tmp_path: Path
 ) -> None:
     second = place(tmp_path / "there", "dagster.yaml", **at.settings)
-    sets = {"NEO_PAGES": 20, "NEO_PAGES_PER_SET": 20}
+    sets: dict[str, Any] = {"NEO_PAGES": 20, "NEO_PAGES_PER_SET": 20}
     runs = [one.start("neo", "run", **sets) for one in (at, second)]
     for run in runs:
         ended = run.wait(120)

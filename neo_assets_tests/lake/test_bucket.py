@@ -4,7 +4,7 @@ real server answers, but for what none on loopback does: a bucket in another reg
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -111,11 +111,17 @@ def test_more_than_a_thousand_files_are_listed(s3: S3Server) -> None:
 
 
 def test_what_is_read_together_comes_in_order_and_a_few_ahead_only(s3: S3Server) -> None:
-    lake, read = Storage(s3.new_lake()), []
-    results = lake.each(lambda number: read.append(number) or number, range(1_000))
+    lake, read = Storage(s3.new_lake()), list[int]()
+
+    def noted(number: int) -> int:
+        read.append(number)
+        return number
+
+    results = lake.each(noted, range(1_000))
     assert [next(results) for _ in range(3)] == [0, 1, 2]
     time.sleep(0.1)
     assert len(read) < 40
+    assert isinstance(results, Generator)
     results.close()
     assert list(lake.each(lambda number: -number, range(100))) == [-number for number in range(100)]
 

@@ -159,8 +159,8 @@ def test_pyarrow_reads_it(object_file: Path) -> None:
 
 
 def test_duckdb_reads_it(object_file: Path) -> None:
-    rows = duckdb.sql(f"SELECT page.number, near_earth_objects[1].name FROM read_json('{object_file}')").fetchall()
-    assert rows == [(7, "the Earth’s")]
+    rows = duckdb.execute("SELECT page.number, near_earth_objects[1].name FROM read_json(?)", [str(object_file)])
+    assert rows.fetchall() == [(7, "the Earth’s")]
 
 
 @pytest.mark.skipif(not shutil.which("zstd"), reason="the zstd command is not installed")

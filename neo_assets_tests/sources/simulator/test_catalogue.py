@@ -85,10 +85,12 @@ def test_a_catalogue_holds_at_least_one_object() -> None:
 @pytest.mark.parametrize("neos", [10, 10**9])
 def test_a_page_draws_no_more_objects_than_it_shows(neos: int, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = []
-    draw = draw_traits
-    monkeypatch.setattr(
-        catalogue_module, "draw_traits", lambda identities, number: drawn.append(number) or draw(identities, number)
-    )
+
+    def noted(identities: Identities, number: int) -> Traits:
+        drawn.append(number)
+        return draw_traits(identities, number)
+
+    monkeypatch.setattr(catalogue_module, "draw_traits", noted)
     page = Catalogue(neos=neos).grown(5).numbered(0.5).reordered(1).page(0)
     assert len(drawn) == len(page["near_earth_objects"]) == min(neos + 5, 20)
 
@@ -164,7 +166,7 @@ def test_distances_stay_below_the_cut_off_of_body_and_orbit_date() -> None:
 def test_the_moons_approaches_come_with_the_earths() -> None:
     together = apart = 0
     for neo in map(Catalogue().neo, range(0, 33_000, 20)):
-        days = {body: set() for body in ("Earth", "Moon")}
+        days: dict[str, set[str]] = {body: set() for body in ("Earth", "Moon")}
         for approach in neo["close_approach_data"]:
             days.get(approach["orbiting_body"], set()).add(approach["close_approach_date"])
         together += len(days["Moon"] & days["Earth"])

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,13 @@ def test_small_pages_and_pages_beyond_the_end_have_the_shape() -> None:
         assert_browse_shape(over_the_wire(catalogue.page(number, size)))
 
 
+Kind = Callable[[dict[str, Any]], bool]
+"""Whether an object is of some kind."""
+
+
 def test_simulated_objects_of_every_rare_kind_have_the_shape() -> None:
     catalogue = Catalogue()
-    wanted = {
+    wanted: dict[str, Kind] = {
         "without H": lambda neo: "absolute_magnitude_h" not in neo,
         "without arc": lambda neo: neo["orbital_data"]["data_arc_in_days"] is None,
         "sentry": lambda neo: neo["is_sentry_object"],
