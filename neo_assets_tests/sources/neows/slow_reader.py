@@ -74,7 +74,7 @@ def read_neo(neo: Row) -> tuple[Row, list[Row]]:
     return record, approaches
 
 
-def read_approach(spk_id: str, entry: Row) -> Row:
+def read_approach(spk_id: str | None, entry: Row) -> Row:
     """One approach, of which nothing may be missing."""
     try:
         row = {

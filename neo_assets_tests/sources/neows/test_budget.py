@@ -194,7 +194,8 @@ def test_a_key_added_later_does_not_wait_for_the_others(make: Callable[..., Budg
     used_up = make("a", per_hour=1)
     assert [used_up.reserve().at > clock.now + HOUR for _ in range(2)] == [False, True]
     slot = make("ab", per_hour=1).reserve()
-    assert (slot.key, slot.at - clock.now) == ("b", pytest.approx(0, abs=1))
+    assert slot.key == "b"
+    assert slot.at == pytest.approx(clock.now, abs=1)
 
 
 def test_hosts_have_nothing_to_do_with_one_another(make: Callable[..., Budget], clock: Clock) -> None:

@@ -6,7 +6,7 @@ import math
 import re
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -32,6 +32,7 @@ from neo_assets_tests.sources.neows.examples import (
 
 def the_record(*neos: dict[str, Any]) -> dict[str, Any]:
     """The only row of `neo_records` that a page with these objects gives."""
+    record: dict[str, Any]
     (record,) = parse([page(*neos)]).neo_records.to_pylist()
     return record
 
@@ -241,7 +242,7 @@ def test_rows_stand_in_the_order_of_pages_and_of_places_on_them() -> None:
         (neo("7", approach() | {"close_approach_date": "2001-02-30"}), "close_approach_data.close_approach_date: "),
         (neo("7", approach() | {"epoch_date_close_approach": "x"}), "epoch_date_close_approach"),
         (neo("7", approach() | {"epoch_date_close_approach": 1.5}), "1.5"),
-        (neo("7", None), "close_approach_data: not an object"),
+        (neo("7", cast("Any", None)), "close_approach_data: not an object"),
         (neo("7", close_approach_data="none"), "close_approach_data"),
         (neo("7", absolute_magnitude_h="20.5"), "absolute_magnitude_h"),
         (neo("7", absolute_magnitude_h=float("inf")), "absolute_magnitude_h: not a finite number"),
@@ -392,7 +393,7 @@ def neos(draw: st.DrawFn) -> Any:
 
 @st.composite
 def some_pages(draw: st.DrawFn) -> list[Page]:
-    objects = st.one_of(neos(), neos(), neos(), neos(), st.sampled_from([None, "x", 3, []]))
+    objects: st.SearchStrategy[Any] = st.one_of(neos(), neos(), neos(), neos(), st.sampled_from([None, "x", 3, []]))
     contents = draw(st.lists(st.lists(objects, max_size=4), max_size=4))
     hours = draw(st.permutations(range(len(contents))))
     return [page(*content, number=i, hours=hours[i]) for i, content in enumerate(contents)]
