@@ -243,6 +243,7 @@ class TestWrongSettings:
 class TestSimulate:
     """`neo simulate`, as a process of its own, and `neo run` against it."""
 
+    @pytest.mark.slow
     def test_what_it_serves_is_gathered_like_nasas(self, tmp_path: Path, here: Here) -> None:
         at: Place = place(tmp_path / "simulator")
         server = at.start("neo", "simulate", "--port", 0, "--neos", 50)

@@ -290,6 +290,7 @@ def test_a_key_over_its_limit_is_told_apart_from_a_wrong_one(
     assert "not accepted; check NASA_API_KEYS" not in caplog.text
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_is_failing_in_one_line_by_the_next(
     tmp_path: Path, neows: Faulty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -338,6 +339,7 @@ def test_a_key_of_nasa_is_not_spent_on_a_lake_of_the_simulator(lake: Storage) ->
         everything(nasas)
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_it_in_one_line_and_the_next_run_goes_on(tmp_path: Path, neows: Faulty) -> None:
     at = place(tmp_path / "here", "dagster.yaml", NEO_PAGES=4, NASA_API_KEYS=KEY)
 

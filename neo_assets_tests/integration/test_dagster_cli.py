@@ -13,6 +13,8 @@ from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.integration.harness import CHECKOUT, Place, changed, counted, fingerprints, place
 from neo_assets_tests.s3_server import VERSIONED
 
+pytestmark = pytest.mark.slow
+
 FIRST, SECOND = "00000-00001", "00002-00003"
 OF_A_SET = {
     "bronze/raw_page_index",

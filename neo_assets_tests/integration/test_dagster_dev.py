@@ -15,6 +15,8 @@ from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.integration.conftest import ASSETS, PAGE_SETS, DagsterDev
 from neo_assets_tests.integration.harness import PATIENCE_S, counted
 
+pytestmark = pytest.mark.slow
+
 _BACKFILL = """
 query($id: String!) { partitionBackfillOrError(backfillId: $id) { __typename
   ... on PartitionBackfill { status partitionStatusCounts { runStatus count } } ... on PythonError { message } } }

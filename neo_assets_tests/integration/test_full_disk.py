@@ -12,6 +12,8 @@ import pytest
 
 from neo_assets_tests.integration.harness import Ended, Place, fingerprints
 
+pytestmark = pytest.mark.slow
+
 OnSmallDisk = Callable[..., Ended]
 
 # What is mounted is seen by this one process and its children only, and is gone when they are.

@@ -36,6 +36,8 @@ from neo_assets_tests.settings import settings_of
 from neo_assets_tests.sources.neows import examples
 from neo_assets_tests.sources.simulator.asking import served
 
+pytestmark = pytest.mark.slow
+
 Neo = Callable[..., Ended]
 
 FIRST, SECOND = "00000-00001", "00002-00003"

@@ -10,6 +10,8 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from neo_assets_tests.integration.harness import KEY, Ended, Faulty, Place, place, serving, unpacked
 
+pytestmark = pytest.mark.slow
+
 WRONG_KEY = "Wrong-Key_0123456789-abcdefghijklmnopqrstuvwxyz"
 SET_OF_THREE = {"NEO_PAGES": 6, "NEO_PAGES_PER_SET": 3, "NEO_REQUESTS_PER_SECOND": 100}
 

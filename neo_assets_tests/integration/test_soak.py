@@ -24,6 +24,8 @@ from neo_assets_tests.integration.harness import PATIENCE_S, Ended, Place, Start
 from neo_assets_tests.integration.watched import Watched, watched
 from neo_assets_tests.sources.simulator.asking import served
 
+pytestmark = pytest.mark.slow
+
 KEYS = [f"Soak-Key-{name}_0123456789-abcdefghijklmnopqrstuvwxyz" for name in ("One", "Two", "Three")]
 DISABLED = "Disabled-Key_0123456789-abcdefghijklmnopqrstuvwxyz"
 

@@ -9,6 +9,8 @@ import pytest
 
 from neo_assets_tests.integration.harness import KEY, Place, Started, fingerprints
 
+pytestmark = pytest.mark.slow
+
 REASONS = {
     "html": "page 0: the response is not JSON: <html><body><h1>Scheduled maintenance",
     "truncated": "page 0: the response is cut short or not a Browse page",
