@@ -1,0 +1,59 @@
+"""Takes graph.png, the picture of the asset graph in the README, from a running Dagster UI.
+
+    make run && make dev                                           in one shell
+    python3 -m venv /tmp/picture                                   in another
+    /tmp/picture/bin/pip install playwright pillow
+    /tmp/picture/bin/python docs/images/graph.py /usr/bin/chromium
+
+The argument is a Chromium; on Debian, `apt-get install chromium` installs one.
+"""
+
+import io
+import sys
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+UI = "http://127.0.0.1:3000/asset-groups"
+TARGET = Path(__file__).with_name("graph.png")
+MARGIN_PX = 30
+
+# What the graph's boxes cover, in pixels of the page.
+EXTENT = """() => {
+    const boxes = [...document.querySelectorAll('svg foreignObject')].map(box => box.getBoundingClientRect());
+    const shown = boxes.filter(box => box.width > 20);
+    const x = Math.min(...shown.map(box => box.left)), y = Math.min(...shown.map(box => box.top));
+    const right = Math.max(...shown.map(box => box.right)), bottom = Math.max(...shown.map(box => box.bottom));
+    return {x, y, width: right - x, height: bottom - y};
+}"""
+
+
+def take(chromium: str) -> bytes:
+    """A PNG of the whole graph, its groups expanded."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        page = browser.new_page(viewport={"width": 3000, "height": 1600})  # large enough to show each asset's details
+        page.goto(UI)
+        page.get_by_text("Hide navigation").click()
+        page.wait_for_selector("svg foreignObject")
+        page.keyboard.press("Alt+e")  # expands all groups
+        page.get_by_text("Latest event").first.wait_for()
+        page.wait_for_timeout(10_000)  # the status of each asset comes later, and nothing shows when all have come
+        extent = page.evaluate(EXTENT)
+        clip = {
+            "x": extent["x"] - MARGIN_PX,
+            "y": extent["y"] - MARGIN_PX,
+            "width": extent["width"] + 2 * MARGIN_PX,
+            "height": extent["height"] + 2 * MARGIN_PX,
+        }
+        picture = page.screenshot(clip=clip)
+        browser.close()
+    return picture
+
+
+if __name__ == "__main__":
+    shown = Image.open(io.BytesIO(take(sys.argv[1]))).convert("RGB")
+    colours = shown.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)  # a third of the bytes
+    colours.save(TARGET, optimize=True)
+    print(f"{TARGET}: {colours.width} x {colours.height}, {TARGET.stat().st_size / 1000:.0f} kB")
