@@ -41,11 +41,11 @@ _START_ATTEMPTS = 3
 
 
 LEAST = json.loads(
-    re.findall(r"```json\n(.*?)```", (Path(__file__).parents[1] / "README.md").read_text(), re.DOTALL)[0]
+    re.findall(r"```json\n(.*?)```", (Path(__file__).parents[1] / "docs/s3.md").read_text(), re.DOTALL)[0]
     .replace("your-bucket/neo/", f"{LAKES}/")
     .replace("your-bucket", LAKES)
 )
-"""The IAM policy that the README says suffices."""
+"""The IAM policy that `docs/s3.md` says is enough."""
 
 _READ = json.loads(json.dumps(LEAST).replace(', "s3:PutObject", "s3:DeleteObject"', ""))
 

@@ -1,40 +1,56 @@
-"""The README and `.env.example` keep their word: every command, option, file and setting that they name exists, and
-every setting is named with its default.
+"""The README, `docs/`, `CONTRIBUTING.md`, `CHANGELOG.md` and `.env.example` are true: every command, option, file and
+setting that they name exists, every setting has its default, and the figures shown are those of the simulator.
 """
 
 import functools
+import math
 import os
 import re
 import shlex
 import subprocess
 import sys
+import tomllib
+import zipfile
+from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 import dagster as dg
+import pyarrow as pa
 import pytest
 
 from neo_assets.cli.main import neo
 from neo_assets.definitions import defs
 from neo_assets.lake import layout
-from neo_assets.schema.tables import TABLES
+from neo_assets.pipeline.count import count
+from neo_assets.pipeline.metrics.duckdb import DuckDB
+from neo_assets.schema.pages import SIMULATOR, Page
+from neo_assets.schema.tables import NEAR_MISS_COUNT, TABLES, YEARLY_APPROACHES
 from neo_assets.settings import ALLOWED, Settings
+from neo_assets.sources.neows.parse import parse
+from neo_assets.sources.simulator.catalogue import Catalogue, to_json
 from neo_assets_tests.settings import settings_of
 
 CHECKOUT = Path(__file__).parents[1]
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 ENV_EXAMPLE = (CHECKOUT / ".env.example").read_text(encoding="utf-8")
 MAKEFILE = (CHECKOUT / "Makefile").read_text(encoding="utf-8")
-PYPROJECT = (CHECKOUT / "pyproject.toml").read_text(encoding="utf-8")
+CHANGELOG = (CHECKOUT / "CHANGELOG.md").read_text(encoding="utf-8")
+PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+DOCUMENTS = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
+TEXTS = {path: path.read_text(encoding="utf-8") for path in DOCUMENTS}
+ALL = "\n".join(TEXTS.values())
 
 PROGRAMS = {"make", "neo", "dagster", "dg", "python"}
 
 
 def commands() -> list[list[str]]:
-    """Every command line in the README, in code blocks and in backticks, without variables set before it."""
-    blocks = re.findall(r"^```\w*\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    """Every command line in the documents, in code blocks and in backticks, without variables set before it."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```", ALL, re.MULTILINE | re.DOTALL)
     lines = [line.removeprefix("$ ") for block in blocks for line in block.splitlines()]
-    inline = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", README, flags=re.MULTILINE | re.DOTALL))
+    inline = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", ALL, flags=re.MULTILINE | re.DOTALL))
     found = []
     for line in [*lines, *inline]:
         try:
@@ -143,9 +159,8 @@ def test_every_script_exists_and_every_line_of_python_is_run_by_a_test(words: li
 
 
 def test_dagster_and_dg_are_of_the_version_that_is_pinned() -> None:
-    pinned = re.search(r'"dagster==([\d.]+)"', PYPROJECT)
-    assert pinned
-    assert f"dagster=={pinned[1]} " in (CHECKOUT / "requirements.lock").read_text()
+    [pin] = [one for one in PROJECT["dependencies"] if one.startswith("dagster==")]
+    assert f"{pin} " in (CHECKOUT / "requirements.lock").read_text()
 
 
 def test_every_asset_that_a_command_selects_is_one() -> None:
@@ -159,7 +174,7 @@ def test_every_asset_that_a_command_selects_is_one() -> None:
 
 def test_an_asset_with_all_that_it_needs_starts_from_the_pages() -> None:
     """As `dagster asset materialize --select` reads it, where `+` goes up one layer only."""
-    [line] = re.findall(r"with all that it needs \|(.*)\|", README)
+    [line] = re.findall(r"and everything upstream of it \|(.*)\|", README)
     selected = re.findall(r'--select "?([^"\s]+)"?', line)[0]
     found = dg.AssetSelection.from_coercible(selected.split(",")).resolve(defs.resolve_asset_graph())
     assert "raw_pages" in {key.to_user_string() for key in found}
@@ -174,7 +189,7 @@ def test_every_setting_is_told_with_its_default() -> None:
 
 
 def test_every_name_that_looks_like_a_setting_is_one() -> None:
-    for text in (README, ENV_EXAMPLE, MAKEFILE):
+    for text in (ALL, ENV_EXAMPLE, MAKEFILE):
         named = set(re.findall(r"\b(?:NEO|NASA|NEOWS)_[A-Z_]+\b", text))
         assert named <= ALLOWED.keys()
 
@@ -192,11 +207,12 @@ def test_the_example_of_settings_can_be_used_as_it_is(tmp_path: Path, monkeypatc
 
 
 def test_the_paths_in_the_lake_are_those_of_the_layout() -> None:
-    told = set(re.findall(r"`((?:bronze|silver|gold|quarantine)[^`\s]*)`", README))
-    files = {layout.raw_page(0), layout.set_aside("")}
-    for table in TABLES.values():
-        files.add(layout.table_file(table, "…" if table.partitioned else None))
-    assert told == files
+    def named(text: str) -> set[str]:
+        return set(re.findall(r"`((?:bronze|silver|gold|quarantine)/[^`\s]*)`", text))
+
+    files = {layout.table_file(table, "…" if table.partitioned else None) for table in TABLES.values()}
+    assert named(README) == {layout.raw_page(0), *files}
+    assert named(ALL) == {layout.raw_page(0), layout.set_aside(""), *files}
 
 
 def test_the_table_that_a_run_ends_with_is_shown_as_it_is() -> None:
@@ -208,17 +224,86 @@ def test_the_table_that_a_run_ends_with_is_shown_as_it_is() -> None:
     ]
 
 
+@functools.cache
+def simulated() -> dict[str, pa.Table]:
+    """The tables that `make run` ends with."""
+    catalogue, now = Catalogue(), datetime.now(UTC)
+    parsed = parse(Page(number, to_json(catalogue.page(number)), now, SIMULATOR, 20, 0) for number in range(10))
+    return {
+        "neo_records": parsed.neo_records,
+        "close_approaches": parsed.close_approaches,
+        "total_near_misses": count(DuckDB(), NEAR_MISS_COUNT, parsed.close_approaches),
+        "total_yearly_approaches": count(DuckDB(), YEARLY_APPROACHES, parsed.close_approaches),
+    }
+
+
+def shows(cell: str, value: Any) -> bool:
+    """Whether a cell of a sample row shows a value, rounded."""
+    match value:
+        case bool():
+            return cell == str(value).lower()
+        case float():
+            return math.isclose(float(cell), value, rel_tol=1e-3)
+        case datetime():
+            return cell == f"{value.astimezone(UTC):%Y-%m-%d %H:%M}"
+        case date():
+            return cell == value.isoformat()
+    return cell == str(value)
+
+
+@pytest.mark.parametrize("name", ["neo_records", "close_approaches", "total_near_misses", "total_yearly_approaches"])
+def test_sample_rows_are_those_of_the_simulator(name: str) -> None:
+    [block] = re.findall(rf"^`{name}`, [^\n]*:\n\n((?:\|.*\n)+)", README, re.MULTILINE)
+    names, _, *samples = ([cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines())
+    rows = simulated()[name].select(names).to_pylist()
+    assert samples
+    for sample in samples:
+        assert any(all(map(shows, sample, row.values())) for row in rows), sample
+
+
+def test_the_figures_that_a_run_ends_with_are_those_of_the_simulator() -> None:
+    near, yearly = simulated()["total_near_misses"].to_pylist(), simulated()["total_yearly_approaches"].to_pylist()
+    for line, rows, column in (("Near misses", near, "near_misses"), ("Approaches", yearly, "approaches")):
+        every = sum(row[column] for row in rows)
+        earth = sum(row[column] for row in rows if row["orbiting_body"] == "Earth")
+        assert re.search(rf"^{line} +{every:,} to all bodies, {earth:,} to Earth", README, re.MULTILINE)
+
+
 def test_no_place_is_left_to_be_filled_in() -> None:
-    assert not re.search(r"@@|TODO|TBD|FIXME|XXX", README)
+    assert not re.search(r"@@|TODO|TBD|FIXME|XXX", ALL + CHANGELOG)
 
 
-def test_every_file_that_it_names_exists() -> None:
-    for name in re.findall(r"`([\w./]+\.(?:py|md|toml|yaml|lock|example))`", README):
-        assert (CHECKOUT / name).exists() or (CHECKOUT / "neo_assets" / name).exists(), name
-    for folder in re.findall(r"`(neo_assets/\w+|benchmarks)`", README):
-        assert (CHECKOUT / folder).is_dir(), folder
+def test_every_file_that_a_document_names_exists() -> None:
+    for name in re.findall(r"`([\w./]+\.(?:py|md|toml|yaml|lock|example|png))`", ALL):
+        assert any((CHECKOUT / folder / name).exists() for folder in ("", "neo_assets", "neo_assets_tests")), name
+    for folder in re.findall(r"`((?:lake|sources|pipeline|orchestration|schema|cli|docs|neo_assets)/\w+)/?`", ALL):
+        assert any((CHECKOUT / root / folder).is_dir() for root in ("", "neo_assets")), folder
 
 
-def test_every_link_within_leads_somewhere() -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)", README):
-        assert (CHECKOUT / target).exists(), target
+@pytest.mark.parametrize("path", [*DOCUMENTS, CHECKOUT / "CHANGELOG.md"], ids=lambda path: path.stem)
+def test_every_link_within_leads_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8")):
+        assert (path.parent / target).exists(), target
+
+
+def test_every_decision_is_in_the_index_with_its_title_and_status() -> None:
+    folder = CHECKOUT / "docs/decisions"
+    rows = re.findall(r"^\| \[(\d+)\]\((.+?)\) \| (.+?) \| (.+?) \|", TEXTS[folder / "README.md"], re.MULTILINE)
+    assert [name for _, name, _, _ in rows] == sorted(path.name for path in folder.glob("0*.md"))
+    for number, name, title, status in rows:
+        assert TEXTS[folder / name].startswith(f"# {number}. {title}\n\nStatus: {status} · Date: 2026-")
+
+
+def test_the_version_is_the_newest_in_the_changelog(tmp_path: Path) -> None:
+    """And what is built of it is whole: type marker and SQL, but no tests."""
+    sections = re.findall(r"^## \[(.+?)\](?: - \d{4}-\d\d-\d\d)?$", CHANGELOG, re.MULTILINE)
+    assert sections[:2] == ["Unreleased", PROJECT["version"]]
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=CHECKOUT, capture_output=True, check=True)
+    [wheel] = tmp_path.iterdir()
+    assert wheel.name.startswith(f"neo_assets-{PROJECT['version']}-")
+    held = {Path(name) for name in zipfile.ZipFile(wheel).namelist() if not name.split("/")[0].endswith(".dist-info")}
+    package = CHECKOUT / "neo_assets"
+    files = {path.relative_to(CHECKOUT) for path in package.rglob("*") if path.suffix in (".py", ".sql", ".typed")}
+    assert Path("neo_assets/py.typed") in held
+    assert held == files

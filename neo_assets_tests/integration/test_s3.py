@@ -383,7 +383,7 @@ def test_compute_logs_may_go_to_s3(at: Place, s3_server: S3Server, logs_on_s3: s
 
 def test_duckdb_reads_the_tables_where_they_are_as_the_readme_shows(gathered_on_s3: Place) -> None:
     [line] = re.findall(
-        r"^\.venv/bin/python -c \"(import duckdb, .*)\"$", (CHECKOUT / "README.md").read_text(), re.MULTILINE
+        r"^\.venv/bin/python -c \"(import duckdb, .*)\"$", (CHECKOUT / "docs/s3.md").read_text(), re.MULTILINE
     )
     ended = gathered_on_s3.run("python", "-c", line.replace("s3://your-bucket/neo", lake_of(gathered_on_s3)))
     assert ended.code == 0, ended.err
