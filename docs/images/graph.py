@@ -5,7 +5,8 @@
     /tmp/picture/bin/pip install playwright pillow
     /tmp/picture/bin/python docs/images/graph.py /usr/bin/chromium
 
-The argument is a Chromium; on Debian, `apt-get install chromium` installs one.
+The argument is a Chromium; on Debian, `apt-get install chromium` installs one. For a picture in which every asset has
+been materialized, also land a file with objects, and launch the job `stats` in the UI.
 """
 
 import io
@@ -18,6 +19,12 @@ from playwright.sync_api import sync_playwright
 UI = "http://127.0.0.1:3000/asset-groups"
 TARGET = Path(__file__).with_name("graph.png")
 MARGIN_PX = 30
+
+# The UI's own settings: the graph top to bottom, the navigation folded.
+VIEW = """
+    localStorage.setItem('asset-graph-direction', '"vertical"');
+    localStorage.setItem('dagster-nav-collapsed', 'true');
+"""
 
 # What the graph's boxes cover, in pixels of the page.
 EXTENT = """() => {
@@ -33,9 +40,9 @@ def take(chromium: str) -> bytes:
     """A PNG of the whole graph, its groups expanded."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"])
-        page = browser.new_page(viewport={"width": 3000, "height": 1600})  # large enough to show each asset's details
+        page = browser.new_page(viewport={"width": 3000, "height": 2000})  # large enough to show each asset's details
+        page.add_init_script(VIEW)
         page.goto(UI)
-        page.get_by_text("Hide navigation").click()
         page.wait_for_selector("svg foreignObject")
         page.keyboard.press("Alt+e")  # expands all groups
         page.get_by_text("Latest event").first.wait_for()
