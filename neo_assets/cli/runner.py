@@ -4,11 +4,12 @@ instance. The only module of the command line that imports Dagster.
 Dagster's own commands and jobs do the same; what is saved is the wait for a daemon's ticks.
 """
 
+import contextlib
 import logging
 import sys
 import time
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -327,11 +328,12 @@ class _Watched(NeoWs):
         self.fetched = 0
         """Pages that were fetched and stored so far."""
 
-    def pages(self, numbers: Iterable[int]) -> Iterator[Page]:
-        for page in super().pages(numbers):
-            yield page
-            self.fetched += 1  # whoever asks for the next page has stored this one
-            self._bar.update()
+    def pages(self, numbers: Iterable[int]) -> Generator[Page, None, None]:
+        with contextlib.closing(super().pages(numbers)) as pages:
+            for page in pages:
+                yield page
+                self.fetched += 1  # whoever asks for the next page has stored this one
+                self._bar.update()
 
 
 def _say(line: str) -> None:

@@ -6,6 +6,7 @@ table itself. Dagster's own managers save one partition at a time, hold whole va
 atomically.
 """
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -40,7 +41,9 @@ class RawPagesIOManager(dg.IOManager):
                 if any(failure.concerns_all for failure in failures):
                     break
                 try:
-                    _describe(context, page_set, self._metadata(store(self._storage, page_set, pages)))
+                    with contextlib.closing(pages):
+                        gathered = store(self._storage, page_set, pages)
+                    _describe(context, page_set, self._metadata(gathered))
                 except PagesMissing as failure:
                     failures.append(failure)
             if failures:

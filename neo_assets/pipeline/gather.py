@@ -2,8 +2,9 @@
 `sources.neows`, bytes in `lake.raw_pages`.
 """
 
+import contextlib
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -19,8 +20,10 @@ from neo_assets.schema.tables import RAW_PAGE_INDEX
 
 logger = logging.getLogger(__name__)
 
-Pages = Iterator[Page | PageFacts]
-"""Pages on their way into the lake: fetched ones, and what is known of those that are stored already."""
+Pages = Generator[Page | PageFacts, None, None]
+"""Pages on their way into the lake: fetched ones, and what is known of those that are stored already. To close it
+cancels what is being fetched.
+"""
 
 
 class Source(Protocol):
@@ -31,7 +34,7 @@ class Source(Protocol):
         """`nasa` or `simulator`; None if only a response can tell."""
         ...
 
-    def pages(self, numbers: Iterable[int]) -> Iterator[Page]:
+    def pages(self, numbers: Iterable[int]) -> Generator[Page, None, None]:
         """These Browse pages, each as soon as it arrives."""
         ...
 
@@ -70,14 +73,16 @@ def gather(
     reused = [facts for facts in young if facts.page not in again or facts.fetched_at >= since]
     yield from reused
     owned_by = neows.source
-    for page in neows.pages(sorted(set(pages_of(page_set)) - {facts.page for facts in reused})):
-        if page.source != owned_by:  # only now is it known
-            owner.claim(lake, page.source)
-            owned_by = page.source
-        yield page
+    missing = sorted(set(pages_of(page_set)) - {facts.page for facts in reused})
+    with contextlib.closing(neows.pages(missing)) as fetched:
+        for page in fetched:
+            if page.source != owned_by:  # only now is it known
+                owner.claim(lake, page.source)
+                owned_by = page.source
+            yield page
 
 
-def stored(lake: Storage, page_set: str) -> Iterator[PageFacts]:
+def stored(lake: Storage, page_set: str) -> Pages:
     """The pages of a set as they are in the lake; nothing is fetched.
 
     Raises:

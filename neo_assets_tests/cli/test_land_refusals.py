@@ -169,7 +169,8 @@ class TestWhatIsInterrupted:
         zone.drop("0.json", body(*neos(0), number=0))
         zone.drop("a.ndjson.gz", gzip.compress(lines(*neos(10, 450))))
         with monkeypatch.context() as patch:
-            patch.setattr(*(Storage, "move") if when == "stored" else (tables, "write_table"), killed)
+            target, name = (Storage, "move") if when == "stored" else (tables, "write_table")
+            patch.setattr(target, name, killed)
             with pytest.raises(Killed):
                 zone.land()
         files = {"0.json", "a.ndjson.gz"}

@@ -17,8 +17,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from neo_assets.sources.neows import client
+from neo_assets.sources.neows import gate
 from neo_assets.sources.neows.budget import Budget
+from neo_assets.sources.neows.client import NeoWsClient
+from neo_assets.sources.neows.errors import PagesMissing
+from neo_assets.sources.neows.retry_policy import RetryPolicy
 from neo_assets.sources.simulator.profile import FAULTS
 from neo_assets_tests.integration.harness import PATIENCE_S, Ended, Place, Started, counted, place, unpacked
 from neo_assets_tests.integration.watched import Watched, watched
@@ -172,14 +175,18 @@ CRAWLED = 40
 
 def crawl(url: str, ledger: Path, first: int) -> None:
     """Fetch pages until all are there; what a process of its own does."""
-    client._STALE_S = STALE_S
+    gate._STALE_S = STALE_S
     budget = Budget(ledger, "simulated", KEYS[:2], REQUESTS_PER_HOUR, per_second=100, hour_s=HOUR_S + LEEWAY_S)
 
     async def fetch() -> None:
         waiting = list(range(first, first + CRAWLED))
         while waiting:
-            async with client.NeoWsClient(url, KEYS[:2], budget, first_wait_s=0.02) as neows:
-                waiting = list(await neows.fetch_pages(waiting, lambda page: None))
+            async with NeoWsClient(url, KEYS[:2], budget, policy=RetryPolicy(first_wait_s=0.02)) as neows:
+                try:
+                    async for page in neows.pages(list(waiting)):
+                        waiting.remove(page.number)
+                except PagesMissing:
+                    pass  # asked for again
 
     asyncio.run(fetch())
 

@@ -20,7 +20,7 @@ SETS = page_sets(4, 2)
 ROWS = pa.Table.from_pylist([{"orbiting_body": "Earth", "near_misses": 3}], schema=NEAR_MISS_COUNT.schema)
 
 
-def run(lake: Storage, *assets: dg.AssetsDefinition, select: str = "*", **options: object) -> dg.ExecuteInProcessResult:
+def run(lake: Storage, *assets: dg.AssetsDefinition, select: str = "*", **options: Any) -> dg.ExecuteInProcessResult:
     """Materialize assets that use our managers."""
     managers = {"parquet_io": ParquetIOManager(lake), "raw_pages_io": RawPagesIOManager(lake)}
     with dg.DagsterInstance.ephemeral() as instance:

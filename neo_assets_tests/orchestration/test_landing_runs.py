@@ -48,7 +48,7 @@ class Daemon:
         """Run what the sensor asks for; the page sets of these runs."""
         requests = self.tick()
         for request in requests:
-            job = self.zone.defs.resolve_job_def(self.sensor.job_name)
+            job = self.zone.defs.resolve_job_def(self.sensor.job_name or "")
             assert job.execute_in_process(request.run_config, self.zone.instance, request.partition_key).success
         return [request.partition_key for request in requests]
 

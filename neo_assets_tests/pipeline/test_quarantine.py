@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from click import ClickException
@@ -11,7 +12,7 @@ from neo_assets.cli import main as cli
 from neo_assets.lake import owner
 from neo_assets.lake.raw_pages import read_page, write_page
 from neo_assets.lake.storage import Storage
-from neo_assets.schema.pages import Page
+from neo_assets.schema.pages import Page, PageFacts
 from neo_assets.sources.simulator.catalogue import Catalogue, to_json
 
 
@@ -51,7 +52,7 @@ def damaged(place: Damaged, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     return place.lake
 
 
-def rewrite(lake: Storage, facts, envelope) -> None:
+def rewrite(lake: Storage, facts: PageFacts, envelope: dict[str, Any]) -> None:
     body = json.dumps(envelope).encode()
     write_page(lake, Page(0, body, facts.fetched_at, facts.source, facts.neos, facts.total_elements))
 

@@ -20,9 +20,10 @@ from neo_assets.sources.neows.retry_policy import RETRY_POLICY, RetryPolicy
 from neo_assets.sources.neows.source import NeoWs
 from neo_assets_tests.conftest import Served
 from neo_assets_tests.orchestration.assets.graph import at
+from neo_assets_tests.settings import settings_of
 from neo_assets_tests.sources.neows.fetching import QUICK
 
-SIMULATED = Settings(_env_file=None)
+SIMULATED = settings_of()
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def threads() -> int:
     ],
 )
 def test_where_pages_come_from(values: dict[str, str], source: str | None, where: str) -> None:
-    neows = NeoWs(Settings(_env_file=None, **values))
+    neows = NeoWs(settings_of(**values))
     assert (neows.source, neows.where) == (source, where)
 
 
