@@ -5,6 +5,7 @@ files' text alone; nothing of the project is imported.
 import ast
 import re
 import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -14,9 +15,24 @@ CHECKOUT = Path(__file__).parents[1]
 PACKAGE = CHECKOUT / "neo_assets"
 TESTS = CHECKOUT / "neo_assets_tests"
 
-LEAVES = {"neo_assets.settings", "neo_assets.schema.tables"}
-FOLDERS = {"neows", "simulator", "lake", "metrics"}
-"""Plain Python: they never import Dagster, nor one another."""
+LAYERS = (
+    {"schema"},
+    {"settings"},
+    {"sources", "lake"},
+    {"pipeline"},
+    {"orchestration"},
+    {"definitions"},
+    {"cli"},
+)
+"""The front doors, from the bottom up. A module imports its own door and those below; doors of one layer do not know
+each other.
+"""
+
+DAGSTER = {"orchestration", "definitions"}
+"""Doors that import Dagster."""
+
+RUNNER = "neo_assets.cli.runner"
+"""The one module besides that imports Dagster, and the one that imports `definitions`."""
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 EVERY_MODULE = [*MODULES, *sorted(TESTS.rglob("*.py")), *sorted((CHECKOUT / "benchmarks").rglob("*.py"))]
@@ -25,17 +41,30 @@ LONGEST_OF_TESTS = 480
 """Tables of cases make tests longer than what they test."""
 
 TRIED_THROUGH = {
+    "cli/plan.py": "pipeline/test_plan.py",
+    "cli/printing.py": "cli/test_main.py",
+    "cli/quarantine.py": "pipeline/test_quarantine.py",
+    "cli/run.py": "cli/test_runner.py",
+    "cli/simulate.py": "cli/test_main.py",
+    "cli/totals.py": "cli/test_main.py",
     "lake/bucket.py": "lake/test_storage.py",
-    "metrics/duckdb.py": "metrics/test_engine.py",
-    "simulator/identity.py": "simulator/test_catalogue.py",
-    "simulator/traits.py": "simulator/test_catalogue.py",
-    "simulator/wire.py": "simulator/test_shape.py",
-    "words.py": "test_cli.py",
+    "orchestration/assets/landed.py": "orchestration/test_landing_runs.py",
+    "orchestration/checks/check.py": "orchestration/checks/test_checks.py",
+    "orchestration/checks/page_set.py": "orchestration/checks/test_checks.py",
+    "orchestration/checks/totals.py": "orchestration/checks/test_checks.py",
+    "orchestration/instance.py": "cli/test_runner.py",
+    "pipeline/gather.py": "orchestration/assets/test_bronze.py",
+    "pipeline/land.py": "cli/test_land.py",
+    "pipeline/metrics/duckdb.py": "pipeline/metrics/test_engine.py",
+    "pipeline/metrics/registry.py": "pipeline/metrics/test_engine.py",
+    "pipeline/read.py": "orchestration/assets/test_silver.py",
+    "pipeline/text.py": "cli/test_main.py",
+    "schema/pages.py": "lake/test_raw_pages.py",
+    "sources/simulator/identity.py": "sources/simulator/test_catalogue.py",
+    "sources/simulator/traits.py": "sources/simulator/test_catalogue.py",
+    "sources/simulator/wire.py": "sources/simulator/test_shape.py",
 }
-"""Modules that nobody uses but through another one, and where they are tried."""
-
-# May import `definitions`, each with its reason.
-ENTRY_POINTS = {"neo_assets.cli.runner": "`neo run` executes the code location in its own process"}
+"""Modules that are used through another one, and where they are tested."""
 
 
 def dotted(path: Path) -> str:
@@ -82,31 +111,50 @@ def tracked() -> list[Path]:
     return [path for name in names.stdout.splitlines() if (path := CHECKOUT / name).is_file()]
 
 
-@pytest.mark.parametrize("leaf", sorted(LEAVES))
-def test_a_leaf_imports_nothing_of_ours(leaf: str) -> None:
-    assert ours(CHECKOUT.joinpath(*leaf.split(".")).with_suffix(".py")) == set()
+def door(name: str) -> str:
+    """The front door of a module: `neo_assets.lake.layout` -> `lake`."""
+    return name.split(".")[1]
 
 
-@pytest.mark.parametrize("folder", sorted(FOLDERS))
-def test_a_folder_imports_only_the_schema_and_its_own_files(folder: str) -> None:
-    for path in (PACKAGE / folder).rglob("*.py"):
-        strangers = {name for name in ours(path) if not name.startswith(f"neo_assets.{folder}.")}
-        assert strangers <= {"neo_assets.schema.tables"}, dotted(path)
+def test_the_layers_are_the_front_doors() -> None:
+    doors = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert doors - {"__init__", "__pycache__", "py"} == set().union(*LAYERS)
 
 
-@pytest.mark.parametrize("folder", sorted(FOLDERS))
-def test_a_folder_knows_nothing_of_dagster(folder: str) -> None:
-    for path in (PACKAGE / folder).rglob("*.py"):
-        assert not {name for name in imported(path) if name.split(".")[0].startswith("dagster")}, dotted(path)
+def test_imports_go_down() -> None:
+    below: set[str] = set()
+    for layer in LAYERS:
+        for path in MODULES:
+            name = dotted(path)
+            if name != "neo_assets" and door(name) in layer:
+                imports = {door(one) for one in ours(path) if one != "neo_assets"}
+                assert imports <= below | {door(name)}, name
+        below |= layer
 
 
-def test_nobody_imports_the_definitions_but_an_entry_point() -> None:
-    importers = {dotted(path) for path in MODULES if "neo_assets.definitions" in ours(path)}
-    assert importers <= ENTRY_POINTS.keys()
+def test_only_the_runner_imports_the_definitions() -> None:
+    assert [dotted(path) for path in MODULES if "neo_assets.definitions" in ours(path)] == [RUNNER]
 
 
-def test_nobody_imports_the_command_line() -> None:
-    assert not [dotted(path) for path in MODULES if "neo_assets.cli.main" in ours(path)]
+def test_dagster_is_imported_behind_its_own_doors_and_by_the_runner() -> None:
+    importers = {dotted(path) for path in MODULES if any(one.split(".")[0] == "dagster" for one in imported(path))}
+    assert {name for name in importers if door(name) not in DAGSTER} == {RUNNER}
+
+
+PLAIN = sorted(
+    name
+    for name in map(dotted, MODULES)
+    if name != RUNNER and (name == "neo_assets" or door(name) not in DAGSTER) and not name.endswith("__init__")
+)
+
+
+def test_no_plain_module_loads_dagster() -> None:
+    """Each package in an interpreter of its own, as an API would import it."""
+    for package in sorted({door(name) for name in PLAIN if name != "neo_assets"}):
+        names = [name for name in PLAIN if name != "neo_assets" and door(name) == package]
+        program = f"import sys, {', '.join(names)}\nprint(*(one for one in sys.modules if one.startswith('dagster')))"
+        loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+        assert loaded.split() == [], package
 
 
 def test_the_package_never_imports_its_tests() -> None:
@@ -156,7 +204,7 @@ def test_no_file_is_long() -> None:
 
 
 def test_a_folder_has_three_real_files() -> None:
-    for folder in {path.parent for path in MODULES} - {PACKAGE}:
+    for folder in {path.parent for path in MODULES} - {PACKAGE, PACKAGE / "sources"}:
         assert len([path for path in folder.iterdir() if path.is_file() and path.name != "__init__.py"]) >= 3, folder
 
 

@@ -9,14 +9,14 @@ import pyarrow as pa
 from neo_assets.lake import layout, raw_pages, tables
 from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.io_managers import ParquetIOManager, RawPagesIOManager
-from neo_assets.orchestration.partitions import page_sets
+from neo_assets.schema.page_sets import page_set_keys
 from neo_assets.schema.pages import Page, PageFacts
 from neo_assets.schema.tables import NEAR_MISS_COUNT, NEO_RECORDS, RAW_PAGE_INDEX, TOTAL_NEAR_MISSES
 from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.orchestration.assets.graph import FIRST, SECOND, failure, metadata
 from neo_assets_tests.sources.neows.examples import neo, page
 
-SETS = page_sets(4, 2)
+SETS = dg.StaticPartitionsDefinition(page_set_keys(4, 2))
 ROWS = pa.Table.from_pylist([{"orbiting_body": "Earth", "near_misses": 3}], schema=NEAR_MISS_COUNT.schema)
 
 

@@ -12,8 +12,8 @@ from neo_assets.orchestration.assets.gold import gold_assets
 from neo_assets.orchestration.assets.landed import landed_assets
 from neo_assets.orchestration.assets.silver import silver_assets
 from neo_assets.orchestration.io_managers import ParquetIOManager, RawPagesIOManager
-from neo_assets.orchestration.partitions import page_sets
 from neo_assets.pipeline.metrics.duckdb import DuckDB
+from neo_assets.schema.page_sets import page_set_keys
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.source import NeoWs
 from neo_assets_tests.conftest import Served
@@ -44,7 +44,7 @@ class Graph:
 
         `config` is that of `raw_pages`.
         """
-        sets = page_sets(self.settings.pages, self.settings.pages_per_set)
+        sets = dg.StaticPartitionsDefinition(page_set_keys(self.settings.pages, self.settings.pages_per_set))
         tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
         return dg.materialize(
             [*bronze_assets(sets, self.settings), *silver_assets(sets), *landed_assets(), *gold_assets(sets)],

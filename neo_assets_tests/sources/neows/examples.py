@@ -12,7 +12,7 @@ import pytest
 
 from neo_assets.schema.pages import Page
 
-CAPTURES = Path(__file__).parents[3] / "shared/neows"
+CAPTURES = Path(__file__).parents[4] / "shared/neows"
 NEEDS_CAPTURES = pytest.mark.skipif(not CAPTURES.is_dir(), reason="the real captures are not at hand")
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
