@@ -47,6 +47,7 @@ class Daemon:
     def run(self) -> list[str | None]:
         """Run what the sensor asks for; the page sets of these runs."""
         requests = self.tick()
+        assert self.sensor.job_name
         for request in requests:
             job = self.zone.defs.resolve_job_def(self.sensor.job_name or "")
             assert job.execute_in_process(request.run_config, self.zone.instance, request.partition_key).success
