@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import timedelta
+from functools import lru_cache
 
 from neo_assets.lake import raw_pages, tables
 from neo_assets.lake.storage import Storage
@@ -34,10 +35,17 @@ def pages_from(catalogue: Catalogue, page_set: str, hours: float = 0) -> list[Pa
     size = catalogue.near_earth_object_count
     found = []
     for number in pages_of(page_set):
-        content = catalogue.page(number)
+        body, neos = body_of(catalogue, number)
         at = NOON + timedelta(hours=hours, seconds=number)
-        found.append(Page(number, to_json(content), at, "simulator", len(content["near_earth_objects"]), size))
+        found.append(Page(number, body, at, "simulator", neos, size))
     return found
+
+
+@lru_cache(200)
+def body_of(catalogue: Catalogue, number: int) -> tuple[bytes, int]:
+    """A page's body, and how many objects are in it; many tests use the same few pages."""
+    content = catalogue.page(number)
+    return to_json(content), len(content["near_earth_objects"])
 
 
 def gather(lake: Storage, page_set: str, pages: Iterable[Page]) -> list[PageFacts]:

@@ -16,9 +16,9 @@ from neo_assets.pipeline.gather import store
 from neo_assets.schema.page_sets import page_set_keys, pages_of
 from neo_assets.schema.pages import Page
 from neo_assets.schema.tables import CATALOGUE_STATS
-from neo_assets.sources.simulator.catalogue import Catalogue, to_json
+from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.conftest import Lakes, disk_and_s3
-from neo_assets_tests.pipeline.by_hand import ENGINE
+from neo_assets_tests.pipeline.by_hand import ENGINE, body_of
 from neo_assets_tests.pipeline.by_hand import compute as compute_tables
 
 SETS = page_set_keys(6, 2)
@@ -31,10 +31,10 @@ def fetch(
 ) -> None:
     """Store pages as they are in a catalogue, a second apart."""
     for seconds, number in enumerate(pages):
-        envelope = catalogue.page(number)
+        body, neos = body_of(catalogue, number)
         arrived = at + timedelta(seconds=seconds)
-        neos, size = len(envelope["near_earth_objects"]), envelope["page"]["total_elements"]
-        write_page(lake, Page(number, to_json(envelope), arrived, "simulator", neos, size), landed_file)
+        size = catalogue.near_earth_object_count
+        write_page(lake, Page(number, body, arrived, "simulator", neos, size), landed_file)
 
 
 def compute(lake: Storage, keys: Sequence[str] = SETS) -> Snapshot:
