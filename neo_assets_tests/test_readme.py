@@ -2,16 +2,19 @@
 setting that they name exists, every setting has its default, and the figures shown are those of the simulator.
 """
 
+import contextlib
 import functools
+import io
 import math
-import os
 import re
 import shlex
 import subprocess
 import sys
 import tomllib
+import warnings
 import zipfile
 from datetime import UTC, date, datetime
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -72,15 +75,17 @@ def of(program: str) -> list[list[str]]:
 
 @functools.cache
 def help_of(*command: str) -> str:
-    """What `--help` of a command says."""
-    ended = subprocess.run(
-        [Path(sys.executable).with_name(command[0]), *command[1:], "--help"],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=os.environ | {"COLUMNS": "200", "NO_COLOR": "1"},
-    )
-    return ended.stdout
+    """What `--help` of a command says: run in this process, as one of its own would import Dagster first."""
+    (program,) = metadata.entry_points(group="console_scripts", name=command[0])
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # dg's Typer does not heed Click's
+        patch.setenv("COLUMNS", "200")
+        patch.setattr(sys, "argv", [*command, "--help"])
+        patch.setattr(sys.modules["__main__"], "__package__", None)  # else the program would be `python -m pytest`
+        with pytest.raises(SystemExit, match="0"):
+            program.load()()
+    return said.getvalue()
 
 
 def options(words: list[str]) -> list[str]:

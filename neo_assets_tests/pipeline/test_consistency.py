@@ -173,7 +173,7 @@ _DRIFTS = st.sampled_from(
 
 
 def test_taking_pages_again_until_there_are_none_ends_in_a_consistent_snapshot(lakes: Lakes) -> None:
-    @settings(max_examples=lakes.examples(20))
+    @settings(max_examples=lakes.examples(12))
     @given(moment=st.integers(1, 5), drift=_DRIFTS)
     def it_does(moment: int, drift: Callable[[Catalogue], Catalogue]) -> None:
         lake = lakes.new()
