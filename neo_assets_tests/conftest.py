@@ -29,7 +29,7 @@ from neo_assets.cli import main as cli
 from neo_assets.lake.storage import Storage
 from neo_assets.sources.simulator.app import PREFIX, bind, create_app, make_server
 from neo_assets.sources.simulator.catalogue import Catalogue
-from neo_assets_tests.integration.harness import Ended, is_a_setting
+from neo_assets_tests.integration.harness import PATIENCE_S, Ended, is_a_setting
 from neo_assets_tests.s3_server import VERSIONED, S3Server, serving_s3
 
 configuration.set_hypothesis_home_dir(str(Path(sys.prefix) / "cache" / "hypothesis"))
@@ -147,9 +147,14 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 @pytest.fixture
 def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
-    """The S3 server, its administrator's settings being those of this process."""
+    """The S3 server, its administrator's settings being those of this process.
+
+    It is waited for as long as a busy machine may take: a request that timed out would be sent again while the first
+    one is under way, and after three of them the lake would be called unreachable.
+    """
     for name, value in s3_server.settings().items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr("neo_assets.lake.bucket._READ_S", PATIENCE_S)
     return s3_server
 
 
