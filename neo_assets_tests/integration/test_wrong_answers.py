@@ -32,7 +32,7 @@ def test_it_says_why_and_harms_nothing(
     assert ended.code == 1
     assert ended.out == ""
     assert "Traceback" not in ended.err
-    assert last.startswith("Error: 1 of 1 page could not be had (page 0): ")
+    assert last.startswith("Error: 1 of 1 page could not be fetched (page 0): ")
     assert REASONS[case] in last
     assert len(last) < 300
     attempts = [

@@ -85,7 +85,7 @@ def test_only_the_page_that_is_damaged_is_fetched_again(graph: Graph, served: Se
 def test_a_page_that_cannot_be_had_keeps_the_others(graph: Graph, served: Served) -> None:
     served.answers[1] = Response(status_code=404)
     message = failure(graph.run("raw_pages", FIRST))
-    assert message.startswith("1 of 2 pages could not be had, the others were stored (page 1): 127.0.0.1 answered 404")
+    assert message.startswith("1 of 2 pages could not be fetched, the others were stored (page 1): 127.0.0.1 answered 404")
     assert raw_pages.read_facts(graph.lake, 0)
     served.answers.clear()
     served.pages.clear()
@@ -178,12 +178,12 @@ def test_a_time_without_a_zone_is_utc(graph: Graph, served: Served) -> None:
 def test_a_set_that_fails_does_not_stop_the_others_of_its_run(graph: Graph, served: Served) -> None:
     served.answers[1] = Response(status_code=404)
     message = failure(graph.run("raw_pages", FIRST, SECOND))
-    assert message.startswith("1 of 2 pages could not be had, the others were stored (page 1): ")
+    assert message.startswith("1 of 2 pages could not be fetched, the others were stored (page 1): ")
     assert sorted(served.pages) == [0, 1, 2, 3]
     assert tables.stored_page_sets(graph.lake, RAW_PAGE_INDEX, [FIRST, SECOND]) == [SECOND]
 
 
 def test_a_key_that_is_turned_away_is_not_tried_again_for_the_next_set(graph: Graph, served: Served) -> None:
     served.answers = dict.fromkeys(range(4), Response(status_code=403))
-    assert "could not be had" in failure(graph.run("raw_pages", FIRST, SECOND))
+    assert "could not be fetched" in failure(graph.run("raw_pages", FIRST, SECOND))
     assert set(served.pages) <= {0, 1}
