@@ -12,7 +12,6 @@ from neo_assets.orchestration.checks.page_set import page_set_checks
 from neo_assets.orchestration.checks.totals import total_checks
 from neo_assets.orchestration.io_managers import ParquetIOManager, RawPagesIOManager
 from neo_assets.pipeline.metrics.engine import ENGINES
-from neo_assets.schema.page_sets import page_set_keys
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.source import NeoWs
 
@@ -25,7 +24,7 @@ def build_defs(settings: Settings, *, lake: Storage | None = None, neows: NeoWs 
         lake: replaces the lake that the settings name.
         neows: replaces the source of pages that the settings name.
     """
-    sets = dg.StaticPartitionsDefinition(page_set_keys(settings.pages, settings.pages_per_set))
+    sets = dg.StaticPartitionsDefinition(settings.page_sets)
     lake = lake or Storage(settings.lake)
     automated = automation(sets, settings)
     return dg.Definitions(

@@ -14,7 +14,7 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from neo_assets.schema.page_sets import MAX_PAGES
+from neo_assets.schema.page_sets import MAX_PAGES, page_set_keys
 
 NASA_BASE_URL = "https://api.nasa.gov/neo/rest/v1"
 """Root of NASA's NeoWs API (https://api.nasa.gov, "Asteroids - NeoWs")."""
@@ -127,6 +127,11 @@ class Settings(BaseSettings):
                 "set NASA_API_KEYS too (any key will do for `neo simulate`), or unset NEOWS_BASE_URL"
             )
         return self
+
+    @property
+    def page_sets(self) -> list[str]:
+        """Keys of the page sets that the settings ask for."""
+        return page_set_keys(self.pages, self.pages_per_set)
 
     @property
     def keys(self) -> tuple[str, ...]:

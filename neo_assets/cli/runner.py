@@ -32,7 +32,7 @@ from neo_assets.pipeline.metrics.engine import ENGINES
 from neo_assets.pipeline.staleness import complete, current, reusable_pages, stale
 from neo_assets.pipeline.text import counted, some
 from neo_assets.pipeline.totals import Totals, read_totals
-from neo_assets.schema.page_sets import LANDED, page_set_keys, pages_of
+from neo_assets.schema.page_sets import LANDED, pages_of
 from neo_assets.schema.pages import Page
 from neo_assets.schema.tables import QUARANTINE
 from neo_assets.settings import Settings
@@ -81,7 +81,7 @@ class Runner:
         self._settings = settings
         self._lake = lake or Storage(settings.lake)
         self._engine = ENGINES[settings.engine]()
-        self._keys = page_set_keys(settings.pages, settings.pages_per_set)
+        self._keys = settings.page_sets
         # The bar shows on a terminal only; the lines beside it show everywhere.
         self._bar = tqdm(total=0, unit="page", disable=None, leave=False, delay=0)
         self._neows = _Watched(settings, self._bar)

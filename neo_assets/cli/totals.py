@@ -16,8 +16,6 @@ def totals(as_json: bool) -> None:
     from neo_assets.lake.storage import Storage
     from neo_assets.pipeline.metrics.engine import ENGINES
     from neo_assets.pipeline.totals import read_totals
-    from neo_assets.schema.page_sets import page_set_keys
 
     settings = Settings.load()
-    keys = page_set_keys(settings.pages, settings.pages_per_set)
-    print_totals(read_totals(Storage(settings.lake), ENGINES[settings.engine](), keys), as_json)
+    print_totals(read_totals(Storage(settings.lake), ENGINES[settings.engine](), settings.page_sets), as_json)

@@ -18,7 +18,7 @@ from neo_assets.lake import landing_zone, owner, raw_pages
 from neo_assets.lake.landing_zone import Content, LandedFile
 from neo_assets.lake.storage import Storage
 from neo_assets.pipeline.text import counted
-from neo_assets.schema.page_sets import FIRST_LANDED_PAGE, LANDED, MAX_PAGES, page_set_keys, pages_of
+from neo_assets.schema.page_sets import FIRST_LANDED_PAGE, LANDED, MAX_PAGES, pages_of
 from neo_assets.schema.pages import NASA, SIMULATOR, Page, PageFacts
 from neo_assets.schema.tables import NEOS_PER_PAGE
 from neo_assets.settings import Settings
@@ -81,8 +81,7 @@ class TakenIn:
 def affected_page_sets(settings: Settings, pages: Iterable[PageFacts]) -> list[str]:
     """Page sets that these landed pages belong to, the landed objects among them."""
     numbers = {facts.page for facts in pages}
-    keys = page_set_keys(settings.pages, settings.pages_per_set)
-    affected = [key for key in keys if not numbers.isdisjoint(pages_of(key))]
+    affected = [key for key in settings.page_sets if not numbers.isdisjoint(pages_of(key))]
     return [*affected, LANDED] if any(number >= FIRST_LANDED_PAGE for number in numbers) else affected
 
 

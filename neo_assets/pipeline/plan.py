@@ -8,7 +8,7 @@ from neo_assets.lake.storage import Storage
 from neo_assets.pipeline.consistency import Snapshot
 from neo_assets.pipeline.metrics.engine import Engine
 from neo_assets.pipeline.staleness import reusable_pages
-from neo_assets.schema.page_sets import page_set_keys, pages_of
+from neo_assets.schema.page_sets import pages_of
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.source import NeoWs
 
@@ -37,7 +37,7 @@ class Plan:
 
 def make_plan(settings: Settings, lake: Storage, engine: Engine, neows: NeoWs) -> Plan:
     """Look at the lake and at the request budget."""
-    keys = page_set_keys(settings.pages, settings.pages_per_set)
+    keys = settings.page_sets
     if neows.source:
         owner.check(lake, neows.source)
     reusable = reusable_pages(lake, keys, settings.raw_max_age_hours)

@@ -5,7 +5,7 @@ import pyarrow.compute as pc
 
 from neo_assets.lake import tables
 from neo_assets.lake.storage import Storage
-from neo_assets.schema.page_sets import page_set_keys, with_landed
+from neo_assets.schema.page_sets import with_landed
 from neo_assets.schema.tables import QUARANTINE, RAW_PAGE_INDEX
 from neo_assets.settings import Settings
 
@@ -15,7 +15,7 @@ def quarantined(settings: Settings) -> pa.Table:
     the landed file that the record came in (null if it was fetched).
     """
     lake = Storage(settings.lake)
-    keys = page_set_keys(settings.pages, settings.pages_per_set)
+    keys = settings.page_sets
     rows = tables.read_page_sets(lake, QUARANTINE, tables.stored_page_sets(lake, QUARANTINE, with_landed(keys)))
     index = tables.read_page_sets(lake, RAW_PAGE_INDEX, pc.unique(rows["page_set"]).to_pylist())
     return rows.append_column("file", index["file"].take(pc.index_in(rows["page"], index["page"].combine_chunks())))

@@ -119,7 +119,9 @@ def test_a_page_set_that_fails_holds_up_no_other(
 ) -> None:
     neows.answers[1] = gone
     assert list(run()) == [SETS[0]]
-    assert re.search(r"\[1/2\] page set 00000-00001: .*FAILED: 1 of 2 pages could not be fetched", capsys.readouterr().err)
+    assert re.search(
+        r"\[1/2\] page set 00000-00001: .*FAILED: 1 of 2 pages could not be fetched", capsys.readouterr().err
+    )
     assert totals(lake)["page_sets"] == 1
     assert totals(lake)["neos"] == 40
 

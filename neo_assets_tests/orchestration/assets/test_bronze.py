@@ -85,7 +85,9 @@ def test_only_the_page_that_is_damaged_is_fetched_again(graph: Graph, served: Se
 def test_a_page_that_cannot_be_had_keeps_the_others(graph: Graph, served: Served) -> None:
     served.answers[1] = Response(status_code=404)
     message = failure(graph.run("raw_pages", FIRST))
-    assert message.startswith("1 of 2 pages could not be fetched, the others were stored (page 1): 127.0.0.1 answered 404")
+    assert message.startswith(
+        "1 of 2 pages could not be fetched, the others were stored (page 1): 127.0.0.1 answered 404"
+    )
     assert raw_pages.read_facts(graph.lake, 0)
     served.answers.clear()
     served.pages.clear()
