@@ -23,7 +23,7 @@ def digest_of_fixed_pages() -> str:
 
 
 def test_other_values_for_the_same_pages_are_another_version() -> None:
-    """If this fails, raise `parse.VERSION`, so that the next run computes all tables again; then put the digest here."""
+    """If this fails, raise `parse.VERSION`: the next run then computes all tables again. Put the digest here."""
     assert (VERSION, digest_of_fixed_pages()) == (
         1,
         "7e6a28edbd21458cf04a119b3bb5a0fe26cd7eda69109122d57c6aa135156f17",
