@@ -1,6 +1,7 @@
-"""Every environment variable, read once, checked, frozen; a `.env` file in the working directory is read too.
+"""The settings: environment variables and the `.env` file in the working directory, read once, validated, immutable.
 
-The only module that reads the environment. What a setting does lives where it is used; here stand its name and bounds.
+This is the only module that reads the environment. It defines each setting's name, default and bounds; the effect of a
+setting belongs to the code that uses it.
 """
 
 import os
@@ -21,7 +22,7 @@ NASA_BASE_URL = "https://api.nasa.gov/neo/rest/v1"
 
 
 class SettingsError(ValueError):
-    """A setting has a value that is not allowed; the message names it, its value and what is allowed, a line each."""
+    """Settings are invalid; the message has one line for each, with its name, its value and what is allowed."""
 
 
 def _setting(name: str, default: Any, allowed: str, **constraints: Any) -> Any:
@@ -29,11 +30,11 @@ def _setting(name: str, default: Any, allowed: str, **constraints: Any) -> Any:
 
 
 class Settings(BaseSettings):
-    """The settings of one process. Make it with `Settings.load()`; it never changes afterwards."""
+    """The settings of one process. Create them with `Settings.load()`; they never change afterwards."""
 
     model_config = SettingsConfigDict(
         env_file=".env",
-        env_prefix="neo_assets__",  # else the bare names of the fields, such as PAGES, would be read too
+        env_prefix="neo_assets__",  # otherwise the fields' bare names, such as PAGES, would be read too
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
@@ -45,7 +46,7 @@ class Settings(BaseSettings):
     pages: int = _setting("NEO_PAGES", 10, f"a whole number from 1 to {MAX_PAGES}", ge=1, le=MAX_PAGES)
     pages_per_set: int = _setting("NEO_PAGES_PER_SET", 2, f"a whole number from 1 to {MAX_PAGES}", ge=1, le=MAX_PAGES)
     nasa_api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = _setting(
-        "NASA_API_KEYS", (), "one key or several, comma separated, of letters, digits, - and _"
+        "NASA_API_KEYS", (), "one or more keys, separated by commas, of letters, digits, - and _"
     )
     nasa_api_key: SecretStr | None = _setting("NASA_API_KEY", None, "one key of letters, digits, - and _")
     base_url: str = _setting("NEOWS_BASE_URL", NASA_BASE_URL, "a URL such as " + NASA_BASE_URL)
@@ -60,10 +61,10 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls) -> Self:
-        """Read the environment and `.env`; AWS's own variables are only passed on.
+        """Read the environment and `.env`, and pass AWS's own variables on to the AWS SDK.
 
         Raises:
-            SettingsError: a value is not allowed.
+            SettingsError: a value is not allowed, or `.env` is not UTF-8.
         """
         try:
             settings = cls()
@@ -71,7 +72,7 @@ class Settings(BaseSettings):
             raise SettingsError("\n".join(map(_line, error.errors()))) from None
         except UnicodeDecodeError as error:
             raise SettingsError(
-                f"{Path('.env').absolute()} is not UTF-8 ({error}): write it so, or delete it"
+                f"{Path('.env').absolute()} is not UTF-8 ({error}): save it as UTF-8, or delete it"
             ) from None
         _lend_to_aws()
         return settings
@@ -82,7 +83,7 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         keys = tuple(filter(None, map(str.strip, value.split(","))))
-        if not keys:  # only an empty value means that the simulator is meant
+        if not keys:  # only an unset or empty value selects the simulator
             raise ValueError("no key")
         return keys
 
@@ -98,7 +99,7 @@ class Settings(BaseSettings):
     @classmethod
     def _is_http_url(cls, value: str) -> str:
         parts = urlsplit(value)
-        _ = parts.port  # raises where it is none
+        _ = parts.port  # raises ValueError if it is not a port
         has_more = parts.query or parts.fragment or "@" in parts.netloc
         if parts.scheme not in ("http", "https") or not parts.hostname or has_more:
             raise ValueError("not a URL")
@@ -107,7 +108,7 @@ class Settings(BaseSettings):
     @field_validator("lake")
     @classmethod
     def _is_path_or_s3(cls, value: str) -> str:
-        is_url = re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", value)  # with one slash it is one mistyped
+        is_url = re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", value)  # one slash is a mistyped URL
         if is_url and not (value.startswith("s3://") and urlsplit(value).netloc):
             raise ValueError("not a lake")
         return value.rstrip("/") or "/"
@@ -123,8 +124,8 @@ class Settings(BaseSettings):
     def _url_needs_a_key(self) -> Self:
         if self.base_url != NASA_BASE_URL and not self.keys:
             raise ValueError(
-                f"NEOWS_BASE_URL={self.base_url} is set but NASA_API_KEYS is not, so nothing would be asked there: "
-                "set NASA_API_KEYS too (any key will do for `neo simulate`), or unset NEOWS_BASE_URL"
+                f"NEOWS_BASE_URL={self.base_url} is set but NASA_API_KEYS is not, so that server would never be used: "
+                "set NASA_API_KEYS too (`neo simulate` accepts any key), or unset NEOWS_BASE_URL"
             )
         return self
 
@@ -135,15 +136,13 @@ class Settings(BaseSettings):
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The API keys, in clear; none means that the embedded simulator is the source."""
+        """The API keys, in clear text; empty if the embedded simulator is the source."""
         keys = [*self.nasa_api_keys, *([self.nasa_api_key] if self.nasa_api_key else [])]
         return tuple(dict.fromkeys(key.get_secret_value() for key in keys))
 
     @property
     def request_ledger(self) -> Path:
-        """Where the request budget is kept: one file for all processes of this user, whatever lake they work on; of
-        several users where they are told the same one.
-        """
+        """The request budget's ledger: by default one file for all processes of this user, whichever lake they use."""
         return self.ledger or platformdirs.user_state_path("neo_assets") / "requests.sqlite"
 
     @property
@@ -156,15 +155,14 @@ ALLOWED = {
     str(field.validation_alias): str(field.json_schema_extra["allowed"])  # type: ignore[index]
     for field in Settings.model_fields.values()
 }
-"""Every variable's name, and what it may be."""
+"""The name of each variable, and its allowed values in words."""
 
 SECRET_SETTINGS = {"NASA_API_KEYS", "NASA_API_KEY"}
+"""Variables whose values no message shows."""
 
 
 def _lend_to_aws() -> None:
-    """Set AWS_* variables for the AWS SDK, which reads the environment itself, but not `.env` as `dagster` does, and
-    not AWS_REGION as other SDKs of AWS do.
-    """
+    """Export the AWS_* variables of `.env`, and AWS_REGION as AWS_DEFAULT_REGION, as boto3 reads neither by itself."""
     for name, value in dotenv_values(".env").items():
         if name.startswith("AWS_") and value:
             os.environ.setdefault(name, value)
@@ -173,11 +171,11 @@ def _lend_to_aws() -> None:
 
 
 def _line(error: Any) -> str:
-    """One line for one pydantic error, in the words of whoever set the variable."""
+    """One line for a pydantic error: the variable, its value unless it may hold a key, and what is allowed."""
     name = str(error["loc"][0]) if error["loc"] else ""
     if name not in ALLOWED:
         return str(error["msg"]).removeprefix("Value error, ")
     value = str(error["input"])
-    if name in SECRET_SETTINGS or "@" in value or "?" in value:  # a URL may hold a key there
+    if name in SECRET_SETTINGS or "@" in value or "?" in value:  # the parts of a URL that may hold a key
         value = "..."
     return f"{name}={value} is not allowed: give {ALLOWED[name]}"

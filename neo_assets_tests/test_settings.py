@@ -1,4 +1,4 @@
-"""The environment variables: defaults, what is refused and how, and keys that never show."""
+"""The settings: defaults, errors for values that are not allowed, and API keys that no text shows."""
 
 import os
 from collections.abc import Callable
@@ -105,7 +105,7 @@ def test_every_variable_is_read(load: Load) -> None:
         ("DAGSTER_HOME", "relative/home", "absolute path"),
     ],
 )
-def test_a_wrong_value_is_one_line_with_variable_value_and_what_is_allowed(
+def test_an_error_is_one_line_with_the_variable_its_value_and_what_is_allowed(
     load: Load, name: str, value: str, allowed: str
 ) -> None:
     message = refusal(load, NASA_API_KEYS=KEY, **{name: value})
@@ -114,17 +114,17 @@ def test_a_wrong_value_is_one_line_with_variable_value_and_what_is_allowed(
     assert allowed in message
 
 
-def test_every_wrong_value_has_its_line(load: Load) -> None:
+def test_every_invalid_setting_has_its_own_line(load: Load) -> None:
     lines = refusal(load, NEO_PAGES="0", NEO_ENGINE="abacus").splitlines()
     assert [line.partition("=")[0] for line in lines] == ["NEO_PAGES", "NEO_ENGINE"]
 
 
-def test_a_wrong_value_in_the_env_file_is_named_too(load: Load) -> None:
+def test_an_invalid_value_in_the_env_file_is_named_too(load: Load) -> None:
     Path(".env").write_text("NEO_PAGES=several\n")
     assert "NEO_PAGES=several" in refusal(load)
 
 
-def test_an_env_file_that_is_not_utf_8_is_told(load: Load) -> None:
+def test_an_env_file_that_is_not_utf_8_is_reported(load: Load) -> None:
     Path(".env").write_bytes("NEO_LAKE=/données\n".encode("latin-1"))
     message = refusal(load)
     assert message.startswith(f"{Path.cwd()}/.env is not UTF-8 (")
@@ -132,21 +132,21 @@ def test_an_env_file_that_is_not_utf_8_is_told(load: Load) -> None:
 
 
 @pytest.mark.parametrize("name", ["NASA_API_KEYS", "NASA_API_KEY"])
-def test_a_key_that_fits_no_header_is_refused_unseen(load: Load, name: str) -> None:
+def test_a_key_that_is_not_valid_in_a_header_is_refused_and_not_shown(load: Load, name: str) -> None:
     message = refusal(load, **{name: f"{KEY} with spaces"})
     assert message.startswith(f"{name}=... is not allowed")
     assert KEY not in message
 
 
 @pytest.mark.parametrize("value", [",", " , ", " "])
-def test_commas_without_a_key_are_not_taken_for_unset(load: Load, value: str) -> None:
-    assert refusal(load, NASA_API_KEYS=value).startswith("NASA_API_KEYS=... is not allowed: give one key")
+def test_commas_without_a_key_do_not_mean_unset(load: Load, value: str) -> None:
+    assert refusal(load, NASA_API_KEYS=value).startswith("NASA_API_KEYS=... is not allowed: give one or more keys")
 
 
 @pytest.mark.parametrize(
     "url", [f"https://host/v1?api_key={KEY}", f"https://{KEY}@host/v1", f"https://user:{KEY}@host/v1"]
 )
-def test_a_key_in_the_base_url_is_refused_unseen(load: Load, url: str) -> None:
+def test_a_key_in_the_base_url_is_refused_and_not_shown(load: Load, url: str) -> None:
     message = refusal(load, NASA_API_KEYS="other-key", NEOWS_BASE_URL=url)
     assert message.startswith("NEOWS_BASE_URL=")
     assert KEY not in message
@@ -162,12 +162,12 @@ def test_one_key_alone_is_enough(load: Load) -> None:
     assert not settings.simulated
 
 
-def test_keys_show_in_no_text(load: Load) -> None:
+def test_no_text_shows_a_key(load: Load) -> None:
     settings = load(NASA_API_KEYS=KEY, NASA_API_KEY=KEY + "2")
     assert all(KEY not in text for text in (repr(settings), str(settings), settings.model_dump_json()))
 
 
-def test_keys_show_in_no_error(load: Load) -> None:
+def test_no_error_shows_a_key(load: Load) -> None:
     assert KEY not in refusal(load, NASA_API_KEYS=KEY, NASA_API_KEY=KEY, NEO_PAGES="0")
 
 
@@ -184,12 +184,12 @@ def test_the_env_file_is_read_and_the_environment_wins(load: Load) -> None:
 
 
 @pytest.mark.parametrize("name", ["NEO_LAKE", "NEO_PAGES", "NASA_API_KEYS", "NEOWS_BASE_URL", "NEO_ENGINE"])
-def test_empty_is_unset(load: Load, name: str) -> None:
+def test_an_empty_value_means_unset(load: Load, name: str) -> None:
     assert load(**{name: ""}) == Settings.load() == Settings()
 
 
 @pytest.mark.parametrize(("name", "value"), [("PAGES", "7"), ("LAKE", "/elsewhere"), ("BASE_URL", "http://elsewhere")])
-def test_variables_of_other_programs_are_not_ours(load: Load, name: str, value: str) -> None:
+def test_variables_of_other_programs_are_ignored(load: Load, name: str, value: str) -> None:
     before = Settings.load()
     assert load(**{name: value}) == before
 
@@ -200,17 +200,17 @@ def test_settings_never_change(load: Load) -> None:
         settings.pages = 3  # type: ignore[misc]
 
 
-def test_the_request_ledger_is_one_for_all_lakes_of_a_user(load: Load) -> None:
+def test_all_lakes_of_a_user_share_one_request_ledger(load: Load) -> None:
     assert load(NEO_LAKE="/a").request_ledger == load(NEO_LAKE="/b").request_ledger
 
 
-def test_settings_of_aws_are_passed_on_from_the_env_file_and_the_environment_wins(load: Load) -> None:
+def test_aws_settings_are_passed_on_from_the_env_file_and_the_environment_wins(load: Load) -> None:
     Path(".env").write_text("AWS_PROFILE=from-file\nAWS_ENDPOINT_URL=http://from-file\nAWS_SESSION_TOKEN=\nOTHER=1\n")
     load(AWS_PROFILE="from-environment")
     assert (os.environ["AWS_PROFILE"], os.environ["AWS_ENDPOINT_URL"]) == ("from-environment", "http://from-file")
     assert not {"AWS_SESSION_TOKEN", "OTHER"} & os.environ.keys()
 
 
-def test_the_region_is_found_under_both_of_its_names(load: Load) -> None:
+def test_aws_region_wins_over_aws_default_region(load: Load) -> None:
     load(AWS_REGION="eu-west-1", AWS_DEFAULT_REGION="us-east-1")
     assert os.environ["AWS_DEFAULT_REGION"] == "eu-west-1"

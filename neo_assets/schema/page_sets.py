@@ -1,38 +1,38 @@
-"""Page sets: their keys and the Browse pages behind each key. What is done with a page set does not belong here."""
+"""Page sets: their keys and the Browse pages behind each key. Nothing here fetches, reads or computes a page set."""
 
 from collections.abc import Iterable
 
 KEY = "page_set"
-"""Name of the partition in hive-style paths."""
+"""Partition name in Hive-style paths: `page_set=00000-00001`."""
 
 MAX_PAGES = 100_000
-"""Browse pages are numbered below this, as a page set's key has five digits for a page."""
+"""Browse page numbers are below this limit, because a page set's key has five digits for each."""
 
 LANDED = "landed"
-"""Key of the set of landed objects: the only set that is no partition. Tables and totals treat it like the others."""
+"""Key of the set of landed objects, the only page set that is not a partition. Tables and totals include it."""
 
 FIRST_LANDED_PAGE = MAX_PAGES
-"""Landed objects are stored in pages of their own, numbered from here on."""
+"""Number of the first page of landed objects, which have pages of their own."""
 
 
 def page_set_key(first: int, last: int) -> str:
-    """Key of the set of Browse pages `first` to `last`, both included: `00000-00001`."""
+    """Key of the set of Browse pages `first` to `last`, inclusive: `00000-00001`."""
     return f"{first:05d}-{last:05d}"
 
 
 def page_set_keys(pages: int, pages_per_set: int) -> list[str]:
-    """Keys of the pages `0 .. pages-1` cut into sets of `pages_per_set`; the last set may be shorter."""
+    """Keys of the page sets for pages `0 .. pages-1`, `pages_per_set` pages each; the last set may be shorter."""
     starts = range(0, pages, pages_per_set)
     return [page_set_key(first, min(first + pages_per_set, pages) - 1) for first in starts]
 
 
 def with_landed(keys: Iterable[str]) -> list[str]:
-    """These page sets and the landed objects: all that a total covers."""
+    """The given page sets and the landed objects: everything that a total covers."""
     return [*keys, LANDED]
 
 
 def pages_of(key: str) -> range:
-    """Numbers of the Browse pages in the set with this key; none for the landed objects, which may be any number."""
+    """Numbers of the Browse pages in the set with this key; empty for the landed objects, whose pages are not fixed."""
     if key == LANDED:
         return range(0)
     first, last = key.split("-")

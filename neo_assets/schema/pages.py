@@ -1,6 +1,4 @@
-"""Browse pages as values: fetched, stored, and what is known of them. How they are fetched, stored or read lives in
-`sources` and `lake`.
-"""
+"""Browse pages as values: fetched, stored, described. Fetching is in `sources`; storing and reading are in `lake`."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,12 +6,12 @@ from datetime import datetime
 import pyarrow as pa
 
 NASA, SIMULATOR = "nasa", "simulator"
-"""The two sources of pages. A mirror of NASA's API counts as NASA."""
+"""The two sources of pages. A mirror of NASA's API is treated as NASA."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """One fetched Browse page: the response body with every key redacted, and what is known of it."""
+    """One fetched Browse page: the response body with every API key redacted, and the facts about it."""
 
     number: int
     body: bytes
@@ -25,7 +23,7 @@ class Page:
 
 @dataclass(frozen=True)
 class PageFacts:
-    """What is known of a stored page; a row of `raw_page_index`."""
+    """Facts about a stored page; one row of `raw_page_index`."""
 
     page: int
     fetched_at: datetime
@@ -58,7 +56,7 @@ class StoredPage:
 
 @dataclass(frozen=True)
 class CatalogueStats:
-    """NeoWs's own counts of its whole catalogue (`/stats`), at a time."""
+    """NeoWs's own counts for its whole catalogue (`/stats`), at the time of the response."""
 
     fetched_at: datetime
     near_earth_object_count: int

@@ -1,7 +1,7 @@
-"""Every table and column of the lake, once: name, type, unit, source in the NeoWs JSON, description.
+"""Every table and column of the lake, defined once: name, type, unit, source in the NeoWs JSON, description.
 
-Arrow schemas, Dagster column metadata, checks and the README's column lists derive from this module; nothing restates a
-column. How a value is read or computed does not belong here.
+Arrow schemas, Dagster column metadata and checks derive from this module. How a value is read or computed does not
+belong here.
 """
 
 from dataclasses import dataclass
@@ -10,21 +10,21 @@ from functools import cached_property
 import pyarrow as pa
 
 KM_PER_AU = 149_597_870
-"""Kilometres in one astronomical unit, as NeoWs itself converts (the IAU's au is 149,597,870.7 km)."""
+"""Kilometres in one astronomical unit, as NeoWs converts it (the IAU defines 149,597,870.7 km)."""
 
 NEAR_MISS_AU = 0.2
-"""A close approach nearer than this many au, strictly, is a near miss: the exercise's definition."""
+"""A close approach with a miss distance strictly below this, in au, is a near miss: the exercise's definition."""
 
 NEOS_PER_PAGE = 20
-"""NEOs on a Browse page: the default of NeoWs and the most that it gives."""
+"""NEOs on a full Browse page: NeoWs's default, and its maximum."""
 
 YEARS = (1899, 2201)
-"""First and last calendar year (UTC) of a close approach in NeoWs: 1900 to 2200 and a stray day on either side."""
+"""First and last calendar year (UTC) of a close approach in NeoWs: 1900 to 2200, plus a stray day at either end."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its Arrow type, whether it may be null, its unit, and where NeoWs has it (a JSON path)."""
+    """One column: its Arrow type, unit, source (a path in the NeoWs JSON), and whether it may be null."""
 
     name: str
     type: pa.DataType
@@ -42,9 +42,9 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """One table of the lake. `partitioned` tables hold one file per page set, the others one file in all.
+    """One table of the lake. A partitioned table has one file per page set; any other table is a single file.
 
-    `asset` is the asset that writes it, where that is not the one of its name.
+    `asset` names the asset that writes the table, if it differs from the table's name.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Table:
 
     @cached_property
     def schema(self) -> pa.Schema:
-        """The Arrow schema, which every file of the table has exactly."""
+        """The Arrow schema that every file of the table has."""
         return pa.schema([column.field for column in self.columns])
 
 
@@ -67,28 +67,33 @@ _TIME_FETCHED = pa.timestamp("us", "UTC")
 
 RAW_PAGE_INDEX = Table(
     "raw_page_index",
-    "What is known of each stored Browse page.",
+    "One row per stored Browse page: when it was fetched, from where, and its digests.",
     (
         Column("page", pa.int32(), "Number of the Browse page, from 0.", source="page.number"),
         Column("fetched_at", _TIME_FETCHED, "When the response arrived.", "UTC"),
-        Column("source", pa.string(), "Where it came from: `nasa` or `simulator`."),
+        Column("source", pa.string(), "Source of the page: `nasa` or `simulator`."),
         Column("sha256", pa.string(), "SHA-256 of the stored body, hexadecimal."),
         Column("bytes", pa.int64(), "Length of the stored body, uncompressed.", "bytes"),
         Column("neos", pa.int32(), "NEOs on the page.", source="near_earth_objects"),
         Column(
-            "total_elements", pa.int64(), "NEOs in the whole catalogue by this response.", source="page.total_elements"
+            "total_elements",
+            pa.int64(),
+            "NEOs in the whole catalogue, according to this response.",
+            source="page.total_elements",
         ),
         Column(
-            "md5", pa.string(), "MD5 of the stored object, hexadecimal; on S3 its ETag, another where KMS encrypts."
+            "md5",
+            pa.string(),
+            "MD5 of the stored object, hexadecimal; on S3, its ETag, which differs from the MD5 under KMS encryption.",
         ),
-        Column("file", pa.string(), "Landed file that it came in; null where it was fetched.", nullable=True),
+        Column("file", pa.string(), "Landed file that held the page; null if the page was fetched.", nullable=True),
     ),
     asset="raw_pages",
 )
 
 CATALOGUE_STATS = Table(
     "catalogue_stats",
-    "What NeoWs says of its whole catalogue (/stats), when it was last asked.",
+    "NeoWs's own counts for its whole catalogue (/stats), as last fetched.",
     (
         Column("fetched_at", _TIME_FETCHED, "When the response arrived.", "UTC"),
         Column("near_earth_object_count", pa.int64(), "NEOs in the catalogue.", source="near_earth_object_count"),
@@ -104,26 +109,26 @@ NEO_RECORDS = Table(
         Column(
             "id",
             pa.string(),
-            "NEO identifier; changes when the object is numbered.",
+            "NEO identifier (SPK-ID); changes when the object is numbered.",
             source=f"{_NEO}.id, else neo_reference_id",
         ),
         Column("neo_reference_id", pa.string(), "NEO reference identifier.", source=f"{_NEO}.neo_reference_id"),
-        Column("name", pa.string(), "Full name: number, name, provisional designation.", source=f"{_NEO}.name"),
+        Column("name", pa.string(), "Full name: number, name and provisional designation.", source=f"{_NEO}.name"),
         Column(
             "name_limited",
             pa.string(),
-            "Name alone, for the few that have one.",
+            "Name alone; null for most NEOs, which have none.",
             source=f"{_NEO}.name_limited",
             nullable=True,
         ),
         Column(
             "designation",
             pa.string(),
-            "Number, or provisional designation.",
+            "Number, or provisional designation if not numbered.",
             source=f"{_NEO}.designation",
             nullable=True,
         ),
-        Column("nasa_jpl_url", pa.string(), "The object's page at JPL.", source=f"{_NEO}.nasa_jpl_url", nullable=True),
+        Column("nasa_jpl_url", pa.string(), "The NEO's page at JPL.", source=f"{_NEO}.nasa_jpl_url", nullable=True),
         Column(
             "absolute_magnitude_h",
             pa.float64(),
@@ -135,14 +140,14 @@ NEO_RECORDS = Table(
         Column(
             "is_potentially_hazardous_asteroid",
             pa.bool_(),
-            "Potentially hazardous: MOID at most 0.05 au and H at most 22.",
+            "Whether the NEO is potentially hazardous: MOID at most 0.05 au and H at most 22.",
             source=f"{_NEO}.is_potentially_hazardous_asteroid",
             nullable=True,
         ),
         Column(
             "estimated_diameter_min_m",
             pa.float64(),
-            "Diameter estimated from H, albedo 0.25.",
+            "Minimum diameter, estimated from H with an albedo of 0.25.",
             "m",
             f"{_NEO}.estimated_diameter.meters.estimated_diameter_min",
             nullable=True,
@@ -150,7 +155,7 @@ NEO_RECORDS = Table(
         Column(
             "estimated_diameter_max_m",
             pa.float64(),
-            "Diameter estimated from H, albedo 0.05.",
+            "Maximum diameter, estimated from H with an albedo of 0.05.",
             "m",
             f"{_NEO}.estimated_diameter.meters.estimated_diameter_max",
             nullable=True,
@@ -158,7 +163,7 @@ NEO_RECORDS = Table(
         Column(
             "closest_approach_miss_distance_km",
             pa.float64(),
-            "Smallest miss distance over all orbiting bodies, the earliest on a tie; null without approaches.",
+            "Miss distance of the closest approach to any orbiting body, the earliest if tied; null without approaches.",
             "km",
             f"{_CLOSEST}: miss_distance.kilometers",
             nullable=True,
@@ -182,7 +187,7 @@ NEO_RECORDS = Table(
         Column(
             "first_observation_date",
             pa.date32(),
-            "First observation used in the orbit.",
+            "Date of the first observation used in the orbit.",
             "UTC date",
             f"{_NEO}.orbital_data.first_observation_date",
             nullable=True,
@@ -190,7 +195,7 @@ NEO_RECORDS = Table(
         Column(
             "last_observation_date",
             pa.date32(),
-            "Last observation used in the orbit.",
+            "Date of the last observation used in the orbit.",
             "UTC date",
             f"{_NEO}.orbital_data.last_observation_date",
             nullable=True,
@@ -198,7 +203,7 @@ NEO_RECORDS = Table(
         Column(
             "observations_used",
             pa.int64(),
-            "Observations used in the orbit.",
+            "Number of observations used in the orbit.",
             "observations",
             f"{_NEO}.orbital_data.observations_used",
             nullable=True,
@@ -222,25 +227,27 @@ CLOSE_APPROACHES = Table(
         Column(
             "close_approach_at",
             pa.timestamp("ms", "UTC"),
-            "Time of closest approach, to the minute (JPL gives TDB, NeoWs writes it as UTC).",
+            "Time of the close approach, to the minute (JPL computes TDB; NeoWs labels it UTC).",
             "UTC",
             f"{_APPROACH}.epoch_date_close_approach",
         ),
         Column(
             "close_approach_date",
             pa.date32(),
-            "Date of closest approach.",
+            "Date of the close approach.",
             "UTC date",
             f"{_APPROACH}.close_approach_date",
         ),
         Column(
             "orbiting_body",
             pa.string(),
-            "The body approached, as NASA writes it: Earth, Venus, Juptr, Merc, Mars, Moon, ...",
+            "The body approached, as NASA spells it: Earth, Venus, Juptr, Merc, Mars, Moon, ...",
             source=f"{_APPROACH}.orbiting_body",
         ),
-        Column("miss_distance_au", pa.float64(), "Miss distance.", "au", f"{_APPROACH}.miss_distance.astronomical"),
-        Column("miss_distance_km", pa.float64(), "Miss distance.", "km", f"{_APPROACH}.miss_distance.kilometers"),
+        Column(
+            "miss_distance_au", pa.float64(), "Miss distance in au.", "au", f"{_APPROACH}.miss_distance.astronomical"
+        ),
+        Column("miss_distance_km", pa.float64(), "Miss distance in km.", "km", f"{_APPROACH}.miss_distance.kilometers"),
         Column(
             "relative_velocity_km_s",
             pa.float64(),
@@ -253,46 +260,55 @@ CLOSE_APPROACHES = Table(
 
 NEO_SIGHTINGS = Table(
     "neo_sightings",
-    "Where and when each NEO was seen: what tells which copy of an object counts, and whether the catalogue moved.",
+    "One row per NEO and page it was on, to find superseded copies and changes of the catalogue.",
     (
         Column("neo_id", pa.string(), "The NEO: `id` in neo_records.", source=f"{_NEO}.id, else neo_reference_id"),
         Column(
             "principal_designation",
             pa.string(),
-            "Designation in parentheses in `name`, kept when the object is numbered; the id where there is none.",
+            "Designation in parentheses in `name`, kept when the object is numbered; the id if there is none.",
             source=f"{_NEO}.name",
         ),
         Column("page", pa.int32(), "Number of the Browse page.", source="page.number"),
-        Column("fetched_at", _TIME_FETCHED, "When that page arrived.", "UTC"),
-        Column("is_counted", pa.bool_(), "Whether this copy stands in neo_records: no later one is in the page set."),
+        Column("fetched_at", _TIME_FETCHED, "When the page was fetched.", "UTC"),
+        Column(
+            "is_counted",
+            pa.bool_(),
+            "Whether this copy is the one in neo_records: the last of the NEO in its page set.",
+        ),
     ),
     asset="neo_records",
 )
 
 QUARANTINE = Table(
     "quarantine",
-    "Records that could not be read, whole, with the reason.",
+    "Unreadable records, kept whole, with the reason.",
     (
         Column("page", pa.int32(), "Number of the Browse page.", source="page.number"),
-        Column("index", pa.int32(), "Place on the page, from 0.", source=_NEO),
-        Column("reason", pa.string(), "What could not be read."),
+        Column("index", pa.int32(), "Position on the page, from 0.", source=_NEO),
+        Column("reason", pa.string(), "Field that could not be read, and why."),
         Column("record", pa.string(), "The record's JSON.", source=_NEO),
     ),
     asset="neo_records",
 )
 
 _BODY = Column(
-    "orbiting_body", pa.string(), "The body approached, as NASA writes it.", source=f"{_APPROACH}.orbiting_body"
+    "orbiting_body", pa.string(), "The body approached, as NASA spells it.", source=f"{_APPROACH}.orbiting_body"
 )
 _YEAR = Column(
-    "year", pa.int32(), "Calendar year of the closest approach.", "UTC year", f"{_APPROACH}.close_approach_date"
+    "year", pa.int32(), "Calendar year of the close approaches.", "UTC year", f"{_APPROACH}.close_approach_date"
 )
 
 _NEAR_MISS_COLUMNS = (
     _BODY,
-    Column("near_misses", pa.int64(), f"Close approaches nearer than {NEAR_MISS_AU} au, strictly.", "approaches"),
+    Column(
+        "near_misses",
+        pa.int64(),
+        f"Number of close approaches with a miss distance below {NEAR_MISS_AU} au.",
+        "approaches",
+    ),
 )
-_YEARLY_COLUMNS = (_YEAR, _BODY, Column("approaches", pa.int64(), "Close approaches.", "approaches"))
+_YEARLY_COLUMNS = (_YEAR, _BODY, Column("approaches", pa.int64(), "Number of close approaches.", "approaches"))
 
 NEAR_MISS_COUNT = Table("near_miss_count", "Near misses of one page set, per orbiting body.", _NEAR_MISS_COLUMNS)
 YEARLY_APPROACHES = Table(
@@ -312,14 +328,25 @@ TOTAL_YEARLY_APPROACHES = Table(
 )
 SNAPSHOT = Table(
     "snapshot",
-    "Whether the lake holds one state of the catalogue: a row for each finding, or one that says consistent.",
+    "Whether the stored pages show the catalogue in a single state: one row per finding, or a single `consistent` row.",
     (
         Column(
-            "verdict", pa.string(), "`consistent`, `drifted` (the catalogue moved) or `incomplete` (something lacks)."
+            "verdict",
+            pa.string(),
+            "Verdict of this finding: `consistent`, `drifted` (the catalogue changed meanwhile) or `incomplete` (data "
+            "is missing).",
         ),
-        Column("reason", pa.string(), "What was found; empty where nothing was."),
-        Column("count", pa.int64(), "How many of them."),
-        Column("detail", pa.string(), "Which, or from what to what."),
+        Column("reason", pa.string(), "Kind of finding, such as `NEOs seen twice`; empty if there is none."),
+        Column(
+            "count",
+            pa.int64(),
+            "Number of NEOs, approaches, pages, page sets or records that the finding concerns; 0 if there is none.",
+        ),
+        Column(
+            "detail",
+            pa.string(),
+            "The first of the names, pages or page sets concerned, the two numbers that differ, or what to do.",
+        ),
     ),
     partitioned=False,
 )
@@ -340,4 +367,4 @@ TABLES = {
         SNAPSHOT,
     )
 }
-"""Every table by its name, which is the name of its asset where it is one."""
+"""Every table by name."""

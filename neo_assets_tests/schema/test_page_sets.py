@@ -1,4 +1,4 @@
-"""Page sets: every page in exactly one, keys that sort and tell their pages."""
+"""Page sets: each page is in exactly one, and keys sort like pages and contain the page numbers."""
 
 import pytest
 from hypothesis import given
@@ -29,13 +29,13 @@ def test_every_page_is_in_exactly_one_set(pages: int, pages_per_set: int) -> Non
 
 
 @given(pages=st.integers(1, 3_000), pages_per_set=st.integers(1, 4_000))
-def test_keys_sort_as_their_pages(pages: int, pages_per_set: int) -> None:
+def test_keys_sort_like_their_pages(pages: int, pages_per_set: int) -> None:
     keys = page_set_keys(pages, pages_per_set)
     assert sorted(keys) == keys
 
 
 @given(first=st.integers(0, 99_999), length=st.integers(1, 100))
-def test_a_key_tells_its_pages(first: int, length: int) -> None:
+def test_a_key_contains_its_page_numbers(first: int, length: int) -> None:
     assert pages_of(page_set_key(first, first + length - 1)) == range(first, first + length)
 
 

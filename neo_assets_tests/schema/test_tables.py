@@ -1,4 +1,4 @@
-"""The tables' columns are an interface: names, order, types and nulls, written out here once more."""
+"""The tables' columns are an interface: this file repeats their names, order, types and nullability on purpose."""
 
 import pyarrow as pa
 import pytest
@@ -90,13 +90,13 @@ COLUMNS = {
 }
 
 
-def test_no_table_but_these() -> None:
+def test_there_are_no_other_tables() -> None:
     assert set(schema.TABLES) == set(COLUMNS)
     assert all(name == table.name for name, table in schema.TABLES.items())
 
 
 @pytest.mark.parametrize("name", COLUMNS)
-def test_columns_stand_in_their_order_with_their_types(name: str) -> None:
+def test_columns_keep_their_names_order_and_types(name: str) -> None:
     expected = [tuple(line.strip().split(" ", 1)) for line in COLUMNS[name].strip().splitlines()]
     fields = schema.TABLES[name].schema
     assert [(one.name, f"{one.type}{'?' * one.nullable}") for one in fields] == expected
@@ -107,7 +107,7 @@ def test_neo_records_has_exactly_17_columns() -> None:
 
 
 @pytest.mark.parametrize("table", schema.TABLES.values(), ids=lambda table: table.name)
-def test_every_field_says_what_it_is(table: schema.Table) -> None:
+def test_every_field_is_described(table: schema.Table) -> None:
     assert table.description
     for one in table.schema:
         assert set(one.metadata) == {b"description", b"unit", b"source"}
@@ -116,8 +116,8 @@ def test_every_field_says_what_it_is(table: schema.Table) -> None:
 
 @pytest.mark.parametrize("table", schema.TABLES.values(), ids=lambda table: table.name)
 def test_every_quantity_has_a_unit(table: schema.Table) -> None:
-    timely_or_real = [one for one in table.schema if pa.types.is_floating(one.type) or pa.types.is_temporal(one.type)]
-    assert all(one.metadata[b"unit"] for one in timely_or_real)
+    quantities = [one for one in table.schema if pa.types.is_floating(one.type) or pa.types.is_temporal(one.type)]
+    assert all(one.metadata[b"unit"] for one in quantities)
 
 
 @pytest.mark.parametrize(
@@ -127,11 +127,11 @@ def test_every_quantity_has_a_unit(table: schema.Table) -> None:
         (schema.TOTAL_YEARLY_APPROACHES, schema.YEARLY_APPROACHES),
     ],
 )
-def test_a_total_has_the_columns_of_what_it_sums(total: schema.Table, partial: schema.Table) -> None:
+def test_a_total_has_the_columns_of_the_table_it_sums(total: schema.Table, partial: schema.Table) -> None:
     assert total.schema.equals(partial.schema, check_metadata=True)
     assert (partial.partitioned, total.partitioned) == (True, False)
 
 
-def test_what_is_of_the_whole_lake_is_one_file() -> None:
+def test_tables_over_the_whole_lake_are_not_partitioned() -> None:
     whole = {name for name, table in schema.TABLES.items() if not table.partitioned}
     assert whole == {"total_near_misses", "total_yearly_approaches", "catalogue_stats", "snapshot"}
