@@ -1,1 +1,1 @@
-"""Where bytes go: one layout on local disk and S3. What the bytes mean is the business of `neows` and `metrics`."""
+"""Where bytes are stored: the same paths on local disk and S3. Nothing here fetches, parses or computes."""

@@ -1,6 +1,4 @@
-"""The lake on local disk: files that appear whole or not at all, and what the operating system says of a failure put
-into words.
-"""
+"""The lake on local disk: atomic writes, and clear messages for operating system errors."""
 
 import contextlib
 import errno
@@ -14,109 +12,117 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import fs
 
-_SAID = {
-    errno.ENOSPC: "the disk is full: free some space, or set NEO_LAKE to a place that has it",
-    errno.EDQUOT: "the disk quota is used up: free some space, or set NEO_LAKE to a place that has it",
-    errno.EACCES: "permission denied: ask for it, or set NEO_LAKE to a place of your own",
-    errno.EPERM: "permission denied: ask for it, or set NEO_LAKE to a place of your own",
-    errno.EROFS: "the file system is read-only: set NEO_LAKE to a place that you may write to",
-    errno.ENOENT: "the directory cannot be made: set NEO_LAKE to another place",
-    errno.ENOTDIR: "a file stands where a directory is needed: set NEO_LAKE to another place",
-    errno.EEXIST: "a file stands where a directory is needed: set NEO_LAKE to another place",
+_DENIED = "permission denied: get write access, or set NEO_LAKE to a place of your own"
+_FILE_IN_THE_WAY = "there is a file where a directory is needed: set NEO_LAKE to another place"
+_HINTS = {
+    errno.ENOSPC: "the disk is full: free some space, or set NEO_LAKE to a place that has enough",
+    errno.EDQUOT: "the disk quota is used up: free some space, or set NEO_LAKE to a place that has enough",
+    errno.EACCES: _DENIED,
+    errno.EPERM: _DENIED,
+    errno.EROFS: "the file system is read-only: set NEO_LAKE to a writable place",
+    errno.ENOENT: "the directory cannot be created: set NEO_LAKE to another place",
+    errno.ENOTDIR: _FILE_IN_THE_WAY,
+    errno.EEXIST: _FILE_IN_THE_WAY,
 }
 
-_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
-"""What file systems without hard links say, such as exFAT and some of the network."""
+_NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+"""Errors from file systems without hard links, such as exFAT and some network file systems."""
 
-_OURS = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
-"""This machine, in the names of files being written: others may share the disk."""
+_MACHINE = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+"""This machine's mark in the names of temporary files, as other machines may share the disk."""
 
 
 class Disk:
-    """A directory; it is made with the first write."""
+    """A directory, which is created at the first write."""
 
     def __init__(self, root: str) -> None:
-        """`root`: an absolute path."""
+        """
+        Args:
+            root: an absolute path.
+        """
         self._root = Path(root)
         self._filesystem = fs.SubTreeFileSystem(root, fs.LocalFileSystem())
 
     def read(self, path: str) -> pa.Buffer:
-        """A file, whole."""
+        """Read a whole file."""
         with self._filesystem.open_input_file(path) as file:
             return file.read_buffer()
 
     def read_tail(self, path: str, size: int) -> bytes:
-        """The end of a file."""
+        """Read the end of a file."""
         with self._filesystem.open_input_file(path) as file:
             length = file.size()
             return bytes(file.read_at(min(size, length), max(0, length - size)))
 
     def open(self, path: str) -> pa.NativeFile:
-        """A file, to be read piece by piece."""
+        """Open a file for reading piece by piece."""
         return self._filesystem.open_input_file(path)
 
     def write(self, path: str, data: bytes | pa.Buffer) -> str:
-        """A file, written aside and renamed; its MD5."""
+        """Write a file atomically. Returns its MD5."""
         self.write_pieces(path, [data])
         return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
     def write_pieces(self, path: str, pieces: Iterable[bytes | pa.Buffer]) -> None:
-        """The same of one that comes piece by piece."""
-        with self._aside(path, pieces) as (aside, target):
-            aside.replace(target)
+        """Write a file from pieces, to a temporary file that is then renamed."""
+        with self._temporary(path, pieces) as (temporary, target):
+            temporary.replace(target)
             _sync(target.parent)
 
     def create(self, path: str, data: bytes | pa.Buffer) -> bool:
-        """A file, written aside and linked to its name, which fails where one stands."""
-        with self._aside(path, [data]) as (aside, target):
+        """Write a file atomically unless one exists. Returns whether it was written.
+
+        A hard link from a temporary file to the final name fails if that name is taken.
+        """
+        with self._temporary(path, [data]) as (temporary, target):
             try:
-                target.hardlink_to(aside)
+                target.hardlink_to(temporary)
             except FileExistsError:
                 return False
             except OSError as error:
-                if error.errno not in _NO_LINKS:
+                if error.errno not in _NO_HARD_LINKS:
                     raise
-                if target.exists():  # looking first is the best that can be done there
+                if target.exists():  # not atomic, but the best these file systems allow
                     return False
-                aside.replace(target)
+                temporary.replace(target)
             _sync(target.parent)
             return True
 
     @contextlib.contextmanager
-    def _aside(self, path: str, pieces: Iterable[bytes | pa.Buffer]) -> Iterator[tuple[Path, Path]]:
-        """A file beside its place with all that belongs in it, and its place; what is left of it then is deleted."""
+    def _temporary(self, path: str, pieces: Iterable[bytes | pa.Buffer]) -> Iterator[tuple[Path, Path]]:
+        """A complete temporary file beside its final path, and that path. The temporary file is deleted afterwards."""
         target = self._root / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Hidden from query engines and from `Storage.files`; another name each time, as two processes may write it.
-        aside = target.with_name(f".{target.name}.{_OURS}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
+        # Hidden from query engines and `Storage.files`, and unique, as two processes may write the same file.
+        temporary = target.with_name(f".{target.name}.{_MACHINE}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
         try:
-            with aside.open("wb") as file:
+            with temporary.open("wb") as file:
                 file.writelines(pieces)
                 file.flush()
-                os.fsync(file.fileno())  # else a power cut after the rename may leave an empty file under the good name
-            yield aside, target
+                os.fsync(file.fileno())  # otherwise a power cut after the rename may leave an empty file
+            yield temporary, target
         finally:
-            aside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
     def sweep(self) -> None:
-        """Delete what processes of this machine left behind that were killed in the middle of a write."""
-        for aside in self._root.rglob(f".*.{_OURS}-*.tmp"):
-            if not is_alive(int(aside.name.rpartition(f".{_OURS}-")[2].split("-")[0])):
-                aside.unlink(missing_ok=True)
+        """Delete temporary files of processes on this machine that were killed during a write."""
+        for temporary in self._root.rglob(f".*.{_MACHINE}-*.tmp"):
+            if not is_alive(int(temporary.name.rpartition(f".{_MACHINE}-")[2].split("-")[0])):
+                temporary.unlink(missing_ok=True)
 
     def files(self, directory: str) -> Iterator[fs.FileInfo]:
-        """The files below a directory; links to other directories are not followed, as they may lead in a circle."""
+        """List the files below a directory. Links to directories are not followed, as they may form a cycle."""
 
         def refuse(error: OSError) -> None:
             if not isinstance(error, FileNotFoundError):
                 raise error
 
-        below = os.walk(self._root / directory, onerror=refuse)
-        paths = [os.path.relpath(os.path.join(place, name), self._root) for place, _, names in below for name in names]
+        tree = os.walk(self._root / directory, onerror=refuse)
+        paths = [os.path.relpath(os.path.join(parent, name), self._root) for parent, _, names in tree for name in names]
         return (info for info in self._filesystem.get_file_info(paths) if info.type == fs.FileType.File)
 
     def digests(self, paths: Iterable[str]) -> dict[str, str]:
-        """The MD5 of those files that are there."""
+        """The MD5 of each file that exists."""
         found = {}
         for path in paths:
             with contextlib.suppress(FileNotFoundError), (self._root / path).open("rb") as file:
@@ -124,11 +130,11 @@ class Disk:
         return found
 
     def info(self, path: str) -> fs.FileInfo:
-        """What is known of a file."""
+        """Type, size and modification time of a file."""
         return self._filesystem.get_file_info(path)
 
     def move(self, path: str, target: str) -> None:
-        """A rename; of a link what it leads to is copied, which itself stays where it is."""
+        """Rename a file. A link is replaced by a copy of the file that it points to, which stays where it is."""
         source = self._root / path
         (self._root / target).parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -136,24 +142,24 @@ class Disk:
                 source.rename(self._root / target)
                 return
         except OSError as error:
-            if error.errno != errno.EXDEV:  # a directory of the lake may be a mount of its own
+            if error.errno != errno.EXDEV:  # a directory in the lake may be a mount point
                 raise
         self.write(target, self.read(path))
         self.delete(path)
 
     def delete(self, path: str) -> None:
-        """A file, or a link, gone."""
+        """Delete a file or a link."""
         (self._root / path).unlink()
 
     def explain(self, error: Exception) -> tuple[str, bool] | None:
-        """What an error of these methods means, and whether it may pass by itself; None for one not of the disk."""
+        """A hint for an error from these methods, and whether a retry may help; None if it is not an `OSError`."""
         if not isinstance(error, OSError):
             return None
-        return _SAID.get(error.errno or 0, str(error)), False
+        return _HINTS.get(error.errno or 0, str(error)), False
 
 
 def _sync(directory: Path) -> None:
-    """Make a rename in a directory last through a power cut."""
+    """Make a rename in a directory survive a power cut."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -162,11 +168,11 @@ def _sync(directory: Path) -> None:
 
 
 def is_alive(process: int) -> bool:
-    """Whether a process of this machine is there."""
+    """Whether a process is running on this machine, by its id."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # somebody else's
+    except PermissionError:  # another user's process
         return True
     return True

@@ -1,6 +1,4 @@
-"""Files that wait in the lake's landing zone: listed, read through their compression, put away. What is in them is not
-known here.
-"""
+"""Files in the lake's landing zone: listed, decompressed, moved away. Their content is interpreted elsewhere."""
 
 import io
 import itertools
@@ -18,12 +16,12 @@ _CODECS = {"gz": "gzip", "zst": "zstd"}
 _PIECE = 1 << 20
 
 Clean = Callable[[bytes], bytes]
-"""Takes out of a line what must not be kept."""
+"""Removes from a line, or a name, what must not be stored, such as API keys."""
 
 
 @dataclass(frozen=True)
 class LandedFile:
-    """A file that waits; `name` is its path below the landing zone."""
+    """A file in the landing zone; `name` is its path relative to the zone."""
 
     name: str
     modified: datetime
@@ -37,48 +35,48 @@ class LandedFile:
 
 @dataclass(frozen=True)
 class Content:
-    """What is in an open file, compressed as its name says."""
+    """The content of an open file, compressed as its extension indicates."""
 
     file: pa.NativeFile
     codec: str | None
 
     def lines(self) -> Iterator[bytes]:
-        """The lines, line feeds included, read and decompressed as they are asked for.
+        """The lines, with their line feeds, read and decompressed on demand.
 
         Raises:
-            OSError: the compression is damaged, or cut short.
+            OSError: the compressed data is damaged or truncated.
         """
         stream = self.file.get_stream(0, self.file.size())
         return iter(io.BufferedReader(pa.CompressedInputStream(stream, self.codec) if self.codec else stream, _PIECE))
 
     def is_changed_by(self, clean: Clean) -> bool:
-        """Whether there is something to be taken out; out of what is damaged nothing can be."""
+        """Whether cleaning changes any line; False for damaged data, which cannot be cleaned."""
         try:
-            return sum(clean(line) != line for line in self.lines()) > 0  # to the end, where damage may be
+            return sum(clean(line) != line for line in self.lines()) > 0  # reads to the end, to find any damage
         except OSError:
             return False
 
-    def of(self, lines: Iterable[bytes]) -> Iterator[bytes]:
-        """Other lines in the same compression, piece by piece."""
+    def compressed(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        """Other lines, compressed in the same way, piece by piece."""
         size = 0
         piece: list[bytes] = []
         for line in lines:
             piece.append(line)
             if (size := size + len(line)) > _PIECE:
-                yield self._packed(piece)
+                yield self._compress(piece)
                 piece, size = [], 0
-        yield self._packed(piece)
+        yield self._compress(piece)
 
-    def _packed(self, lines: list[bytes]) -> bytes:
+    def _compress(self, lines: list[bytes]) -> bytes:
         text = b"".join(lines)
-        return pa.compress(text, self.codec, asbytes=True) if self.codec else text  # members may follow one another
+        return pa.compress(text, self.codec, asbytes=True) if self.codec else text  # both formats can be concatenated
 
 
 def waiting(storage: Storage, settled_s: float = 0) -> list[LandedFile]:
-    """The files in the landing zone, the one changed last at the end.
+    """The files in the landing zone, oldest change first.
 
-    Left out are hidden ones (a leading dot in the name, or in that of a directory on the way), reasons that were moved
-    back together with their files, and those changed in the last `settled_s` seconds, which may still be written.
+    Omits hidden files (a leading dot in any part of the path), reason files that were moved back with their files, and
+    files changed in the last `settled_s` seconds, which may still be incomplete.
     """
     now = datetime.now(UTC)
     files = (
@@ -98,61 +96,61 @@ def waiting(storage: Storage, settled_s: float = 0) -> list[LandedFile]:
 
 
 def read(storage: Storage, file: LandedFile) -> Content:
-    """A file's content, which is read and decompressed when its lines are asked for; on S3 it is read now."""
+    """A file's content, read and decompressed on demand; on S3 the file is read at once."""
     return Content(storage.open(file.path), _CODECS.get(file.name.rpartition(".")[2].lower()))
 
 
 def archive(storage: Storage, file: LandedFile, clean: Clean, to_clean: bool) -> str | None:
-    """Move a file to the archive of today (UTC).
+    """Move a file to today's archive directory (UTC).
 
     Args:
         storage: the lake.
         file: the file, as it was listed.
-        clean: takes out of its name, and of its lines, what must not be kept.
-        to_clean: whether there is something in its lines; else it is moved as it is, and not read.
+        clean: removes from its name and its lines what must not be stored.
+        to_clean: whether to clean its lines; otherwise the file is moved unread.
 
     Returns:
-        Where it is now; None where it was left, as it changed since it was listed.
+        The new path; None if the file changed since it was listed, and so was left in place.
 
     Raises:
-        FileNotFoundError: another process has put it away.
+        FileNotFoundError: another process has moved it away.
     """
     day = datetime.now(UTC).date()
-    return _put_away(storage, file, lambda name: layout.archived(name, day), clean, to_clean)
+    return _move_away(storage, file, lambda name: layout.archived(name, day), clean, to_clean)
 
 
 def set_aside(storage: Storage, file: LandedFile, reason: str, clean: Clean, to_clean: bool) -> str | None:
-    """Move a file to the quarantine, the reason beside it. Takes, returns and raises as `archive` does."""
-    target = _put_away(storage, file, layout.set_aside, clean, to_clean)
+    """Move a file to the quarantine and write the reason beside it. Otherwise works like `archive`."""
+    target = _move_away(storage, file, layout.set_aside, clean, to_clean)
     if target:
         storage.write(layout.reason_of(target), f"{reason}\n".encode())
     return target
 
 
-def _put_away(
+def _move_away(
     storage: Storage, file: LandedFile, place: Callable[[str], str], clean: Clean, to_clean: bool
 ) -> str | None:
-    """Move a file to a free name; where it is to be cleaned, the cleaned content goes there in its stead."""
+    """Move a file to an unused path; if `to_clean`, write its cleaned content there and delete the file."""
     found = storage.info(file.path)
     if found.type != fs.FileType.File:
         raise FileNotFoundError(file.path)
     if (found.mtime, found.size) != (file.modified, file.size):
         return None
     content = read(storage, file) if to_clean else None
-    target = _free(storage, clean(file.name.encode()).decode(), place)
+    target = _unused(storage, clean(file.name.encode()).decode(), place)
     if content:
-        storage.write_pieces(target, content.of(map(clean, content.lines())))
+        storage.write_pieces(target, content.compressed(map(clean, content.lines())))
         storage.delete(file.path)
     else:
         storage.move(file.path, target)
     return target
 
 
-def _free(storage: Storage, name: str, place: Callable[[str], str]) -> str:
-    """A place that nothing stands at: the name, or with -2, -3, ... before its ending."""
+def _unused(storage: Storage, name: str, place: Callable[[str], str]) -> str:
+    """An unused path for a file of this name, with -2, -3, ... before its extension if needed."""
     directory, slash, base = name.rpartition("/")
-    stem, dot, ending = base.partition(".")
-    names = (f"{directory}{slash}{stem}-{number}{dot}{ending}" for number in itertools.count(2))
+    stem, dot, extension = base.partition(".")
+    names = (f"{directory}{slash}{stem}-{number}{dot}{extension}" for number in itertools.count(2))
     return next(
         path for path in map(place, itertools.chain([name], names)) if storage.info(path).type == fs.FileType.NotFound
     )

@@ -1,16 +1,16 @@
-"""Every path in the lake, relative to its root. The only place that builds one; reading and writing live beside it."""
+"""Every path in the lake, relative to its root. Only this module builds paths; it reads and writes nothing."""
 
 from datetime import date
 
 from neo_assets.schema.tables import Table
 
 RAW_PAGES = "bronze/raw_pages"
-"""Where stored Browse pages lie."""
+"""Directory of the stored Browse pages."""
 
 SOURCE_MARK = "lake.json"
-"""Says which source the lake's pages come from."""
+"""File that names the source of the lake's pages."""
 
-_STOREYS = {
+_DIRECTORIES = {
     "raw_page_index": "bronze",
     "catalogue_stats": "bronze",
     "neo_records": "silver",
@@ -30,36 +30,36 @@ def raw_page(number: int) -> str:
 
 
 def table_root(table: Table) -> str:
-    """Directory of a table: what a query engine is pointed at."""
-    return f"{_STOREYS[table.name]}/{table.name}" if table.name in _STOREYS else table.name
+    """Directory of a table, for query engines."""
+    return f"{_DIRECTORIES[table.name]}/{table.name}" if table.name in _DIRECTORIES else table.name
 
 
 def table_file(table: Table, page_set: str | None = None) -> str:
-    """Path of a table's file: of one page set, or of the whole table where it is not partitioned."""
+    """Path of a table's file: for one page set, or the only file if the table is not partitioned."""
     if table.partitioned != (page_set is not None):
         raise ValueError(f"{table.name} is {'' if table.partitioned else 'not '}partitioned by page set")
     return f"{table_root(table)}/page_set={page_set}/data.parquet" if page_set else f"{table_root(table)}/data.parquet"
 
 
 def page_set_of(path: str, table: Table) -> str | None:
-    """The page set that a file of a table belongs to, by its path; None where it is no such file."""
+    """The page set of a table's file, from its path; None if the path is not a file of the table."""
     page_set = path.removeprefix(f"{table_root(table)}/page_set=").partition("/")[0]
     return page_set if path == table_file(table, page_set) else None
 
 
 def raw_page_number(path: str) -> int | None:
-    """The number of a stored page, by its path; None where it is none."""
+    """The number of a stored page, from its path; None if the path is not a stored page."""
     number = path.rpartition("-")[2].partition(".")[0]
     return int(number) if number.isdecimal() and path == raw_page(int(number)) else None
 
 
 def landed(name: str) -> str:
-    """Path of a file that was dropped into the landing zone; of the zone itself, with a slash, for no name."""
+    """Path of a file in the landing zone; with an empty name, the zone itself, with a trailing slash."""
     return f"landing/{name}"
 
 
 def archived(name: str, day: date) -> str:
-    """Path of a landed file that was taken in on this day."""
+    """Path of a landed file that was read in on this day."""
     return f"archive/{day:%Y/%m/%d}/{name}"
 
 
@@ -69,10 +69,10 @@ def set_aside(name: str) -> str:
 
 
 def reason_of(path: str) -> str:
-    """Path of the reason why the file at a path was set aside."""
+    """Path of the text file that states why the file at `path` was set aside."""
     return f"{path}.reason.txt"
 
 
 def is_reason(path: str) -> bool:
-    """Whether a path is one that `reason_of` gives."""
+    """Whether a path is one that `reason_of` returns."""
     return path.endswith(reason_of(""))

@@ -1,6 +1,4 @@
-"""Which source a lake belongs to: simulated and real data never mix. What a source is called is decided by its
-client.
-"""
+"""The source that owns a lake: simulated and real data never mix. The client determines the source of a page."""
 
 import json
 
@@ -9,21 +7,21 @@ from neo_assets.lake.storage import LakeError, Storage
 
 
 def source_of(storage: Storage) -> str | None:
-    """The source of the lake's pages, or None while it holds none."""
-    return _marked(storage) or _of_pages(storage)
+    """The source of the lake's pages; None for an empty lake."""
+    return _read_mark(storage) or _source_of_pages(storage)
 
 
 def check(storage: Storage, source: str) -> None:
-    """Make sure that the lake is not one of another source.
+    """Check that the lake is empty or belongs to this source.
 
     Raises:
-        LakeError: it is.
+        LakeError: it belongs to another source.
     """
-    _refuse_another(storage, source_of(storage), source)
+    _refuse_other(storage, source_of(storage), source)
 
 
 def claim(storage: Storage, source: str) -> bool:
-    """Make sure that the lake is one of this source; an empty lake becomes one.
+    """Check that the lake belongs to this source, and claim an empty lake for it.
 
     Returns:
         Whether it was empty.
@@ -32,16 +30,16 @@ def claim(storage: Storage, source: str) -> bool:
         LakeError: it belongs to another source.
     """
     mark = json.dumps({"source": source}).encode()
-    while (owner := _marked(storage)) is None:
-        _refuse_another(storage, known := _of_pages(storage), source)
-        if storage.create(layout.SOURCE_MARK, mark):  # else another process was quicker: look again whose it is
+    while (owner := _read_mark(storage)) is None:
+        _refuse_other(storage, known := _source_of_pages(storage), source)
+        if storage.create(layout.SOURCE_MARK, mark):  # otherwise another process was faster: read its mark
             return known is None
-    _refuse_another(storage, owner, source)
+    _refuse_other(storage, owner, source)
     return False
 
 
-def _marked(storage: Storage) -> str | None:
-    """What the lake's mark says; None where there is none."""
+def _read_mark(storage: Storage) -> str | None:
+    """The source that the lake's mark names; None if there is no mark."""
     try:
         source = json.loads(storage.read(layout.SOURCE_MARK).to_pybytes())["source"]
         if isinstance(source, str):
@@ -51,21 +49,21 @@ def _marked(storage: Storage) -> str | None:
         return None
     except (ValueError, KeyError, TypeError):
         mark = storage.location(layout.SOURCE_MARK)
-        raise LakeError(f'{mark} cannot be read: write it again as {{"source": "nasa"}}, or with simulator') from None
+        raise LakeError(
+            f'{mark} cannot be read: replace its content with {{"source": "nasa"}} or {{"source": "simulator"}}'
+        ) from None
 
 
-def _of_pages(storage: Storage) -> str | None:
-    """What the first stored page says that can be read: the mark may have been lost."""
+def _source_of_pages(storage: Storage) -> str | None:
+    """The source of the first readable page, in case the mark was lost."""
     facts = (raw_pages.read_facts(storage, number) for number in raw_pages.stored_numbers(storage))
     return next((one.source for one in facts if one), None)
 
 
-def _refuse_another(storage: Storage, owner: str | None, source: str) -> None:
+def _refuse_other(storage: Storage, owner: str | None, source: str) -> None:
     if owner not in (None, source):
-        way_out = (
-            "set NASA_API_KEYS to go on with nasa" if owner == "nasa" else "or unset NASA_API_KEYS to go on simulated"
-        )
         raise LakeError(
-            f"the lake {storage.root} holds data from {owner}, and {source} is the source now; they do not mix: "
-            f"set NEO_LAKE to another place for {source}, {way_out}"
+            f"the lake {storage.root} holds data from {owner}, but the source is now {source}; they do not mix: set "
+            f"NEO_LAKE to another place for {source}, or {'set' if owner == 'nasa' else 'unset'} NASA_API_KEYS to "
+            f"continue with {owner}"
         )

@@ -1,8 +1,7 @@
-"""Stored Browse pages: one Zstandard object each, which carries what is known of it. What is in a body is not known
-here.
+"""Stored Browse pages: one Zstandard object each, with the facts about the page. Bodies are parsed elsewhere.
 
-The facts that a body does not tell (when it came, from where) travel in a skippable frame at the end of the object
-(RFC 8878, section 3.1.2): every Zstandard reader passes over it, and a copied lake keeps its times.
+The facts that the body lacks (when it arrived, from where) are in a skippable frame at the end of the object (RFC 8878,
+section 3.1.2). Every Zstandard reader ignores that frame, and a copied lake keeps its times.
 """
 
 import hashlib
@@ -23,11 +22,11 @@ from neo_assets.schema.tables import RAW_PAGE_INDEX
 _CODEC = pa.Codec("zstd", compression_level=3)
 _FRAME_HEADER = struct.Struct("<II")
 _SKIPPABLE_MAGIC = 0x184D2A5E
-_FACTS_BYTES = 504  # padded, so that the frame is found from the object's end
+_FACTS_BYTES = 504  # a fixed length, so that the frame can be found from the object's end
 
 
 def write_page(storage: Storage, page: Page, file: str | None = None) -> PageFacts:
-    """Store a page under its number; an older copy is replaced. `file` is the landed one that it came in."""
+    """Store a page under its number, replacing an older copy. `file` is the landed file that held it, if any."""
     facts = PageFacts(
         page=page.number,
         fetched_at=page.fetched_at,
@@ -36,12 +35,12 @@ def write_page(storage: Storage, page: Page, file: str | None = None) -> PageFac
         bytes=len(page.body),
         neos=page.neos,
         total_elements=page.total_elements,
-        md5="",  # is not known before the others are written
+        md5="",  # known only once the object is written
         file=file,
     )
-    while len(note := _note(facts)) > _FACTS_BYTES:  # a name may be longer than what has room
+    while len(encoded := _encode(facts)) > _FACTS_BYTES:  # a long file name is shortened from the left
         facts = replace(facts, file=f"…{(facts.file or '')[2:]}")
-    frame = _FRAME_HEADER.pack(_SKIPPABLE_MAGIC, _FACTS_BYTES) + note.ljust(_FACTS_BYTES)
+    frame = _FRAME_HEADER.pack(_SKIPPABLE_MAGIC, _FACTS_BYTES) + encoded.ljust(_FACTS_BYTES)
     data = _CODEC.compress(page.body, asbytes=True) + frame
     path = layout.raw_page(page.number)
     facts = replace(facts, md5=storage.write(path, data))
@@ -50,9 +49,9 @@ def write_page(storage: Storage, page: Page, file: str | None = None) -> PageFac
 
 
 def read_facts(storage: Storage, number: int) -> PageFacts | None:
-    """What is known of a stored page; None where there is none, or one that was not written by this project."""
+    """The facts about a stored page; None if it is missing, damaged or not written by this project."""
     try:
-        return _facts(storage.read(layout.raw_page(number)))
+        return _decode(storage.read(layout.raw_page(number)))
     except FileNotFoundError:
         return None
 
@@ -60,24 +59,27 @@ def read_facts(storage: Storage, number: int) -> PageFacts | None:
 def known_facts(
     storage: Storage, page_sets: Iterable[str], on_damaged: Callable[[int], object] = lambda number: None
 ) -> dict[str, list[PageFacts]]:
-    """What is known of the pages of some page sets that are stored and whole.
+    """Facts about the stored, undamaged pages of some page sets.
 
-    A page is not read again if this process remembers it, or if the index of its set lists it with the digest that it
-    has now. The others are read: a run may have died before it wrote the index, another run may have stored pages
-    since, a disk may have failed.
+    A page is not read again if this process remembers it, or if the index of its page set lists it with its current
+    digest. All others are read: a run may have died before writing the index, another run may have stored pages since,
+    or the disk may have failed.
 
     Args:
         storage: the lake.
         page_sets: keys of the page sets.
         on_damaged: called with the number of each damaged page, which is then treated as missing.
+
+    Returns:
+        For each page set, the facts of its pages in page order.
     """
     wanted = {key: page_numbers(storage, key) for key in page_sets}
     numbers = [number for pages in wanted.values() for number in pages]
     digests = storage.digests(map(layout.raw_page, numbers))
     stored = {number for number in numbers if layout.raw_page(number) in digests}
     known: dict[int, PageFacts] = {facts.page: facts for facts in storage.recall(digests, digests).values()}
-    begun = [key for key, pages in wanted.items() if not (stored - known.keys()).isdisjoint(pages)]
-    indices = tables.read_found(storage, RAW_PAGE_INDEX, begun).values()
+    unclear = [key for key, pages in wanted.items() if not (stored - known.keys()).isdisjoint(pages)]
+    indices = tables.read_found(storage, RAW_PAGE_INDEX, unclear).values()
     indexed = (PageFacts(**row) for index in indices for row in index.to_pylist())
     known |= {row.page: row for row in indexed if digests.get(layout.raw_page(row.page)) == row.md5}
 
@@ -87,7 +89,7 @@ def known_facts(
         except LakeDamaged:
             on_damaged(number)
         except LakeLacks:
-            pass  # deleted since
+            pass  # deleted after the listing
         return None
 
     unknown = sorted(stored - known.keys())
@@ -96,22 +98,23 @@ def known_facts(
 
 
 def page_numbers(storage: Storage, page_set: str) -> Sequence[int]:
-    """Numbers of the pages in a set, stored or not; of the landed objects, those that are stored."""
+    """Numbers of all pages in a page set, stored or not; for the landed objects, of the stored pages only."""
     if page_set != LANDED:
         return pages_of(page_set)
     return [number for number in stored_numbers(storage) if number >= FIRST_LANDED_PAGE]
 
 
 def read_pages(storage: Storage, numbers: Iterable[int]) -> Iterator[StoredPage]:
-    """Stored pages, each read when it is asked for. Raises as `read_page` does."""
+    """Stored pages, read on demand. Raises like `read_page`."""
     return storage.each(lambda number: read_page(storage, number), numbers)
 
 
 def read_page(storage: Storage, number: int) -> StoredPage:
-    """A stored page.
+    """Read a stored page.
 
     Raises:
-        LakeLacks, LakeDamaged: there is none, or it is damaged.
+        LakeLacks: the page is not stored.
+        LakeDamaged: the page is damaged.
     """
     path = layout.raw_page(number)
     try:
@@ -121,7 +124,7 @@ def read_page(storage: Storage, number: int) -> StoredPage:
             f"page {number} is not in the lake ({storage.location(path)}): run `neo run`, or materialize raw_pages for "
             "its page set"
         ) from None
-    facts = _facts(data)
+    facts = _decode(data)
     try:
         if facts is None:
             raise OSError("its facts are missing")
@@ -137,28 +140,28 @@ def read_page(storage: Storage, number: int) -> StoredPage:
 
 
 def stored_numbers(storage: Storage) -> list[int]:
-    """The numbers of all stored pages, in their order."""
+    """The numbers of all stored pages, in ascending order."""
     found = (layout.raw_page_number(info.path) for info in storage.files(layout.RAW_PAGES))
     return sorted(number for number in found if number is not None)
 
 
 def index(facts: Iterable[PageFacts]) -> pa.Table:
-    """The rows of `raw_page_index` for these pages."""
+    """The rows of `raw_page_index` for these pages, by number."""
     rows = [vars(one) for one in sorted(facts, key=lambda one: one.page)]
     return pa.Table.from_pylist(rows, schema=RAW_PAGE_INDEX.schema)
 
 
-def _note(facts: PageFacts) -> bytes:
-    told = {name: value for name, value in vars(facts).items() if name != "md5" and value is not None}
-    return json.dumps(told, ensure_ascii=False, default=datetime.isoformat).encode(errors="replace")
+def _encode(facts: PageFacts) -> bytes:
+    fields = {name: value for name, value in vars(facts).items() if name != "md5" and value is not None}
+    return json.dumps(fields, ensure_ascii=False, default=datetime.isoformat).encode(errors="replace")
 
 
-def _facts(data: pa.Buffer) -> PageFacts | None:
+def _decode(data: pa.Buffer) -> PageFacts | None:
     tail = data[-(_FRAME_HEADER.size + _FACTS_BYTES) :].to_pybytes()
     if tail[: _FRAME_HEADER.size] != _FRAME_HEADER.pack(_SKIPPABLE_MAGIC, _FACTS_BYTES):
         return None
     try:
-        note = json.loads(tail[_FRAME_HEADER.size :])
-        return PageFacts(**note | {"fetched_at": datetime.fromisoformat(note["fetched_at"]), "md5": md5(data)})
+        fields = json.loads(tail[_FRAME_HEADER.size :])
+        return PageFacts(**fields | {"fetched_at": datetime.fromisoformat(fields["fetched_at"]), "md5": md5(data)})
     except (ValueError, TypeError, KeyError):  # damaged
         return None

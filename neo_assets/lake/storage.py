@@ -1,7 +1,6 @@
-"""Bytes in and out of the lake's root, whole or not at all: one interface to local disk and S3.
+"""One interface to a lake on local disk or S3: files are read, written atomically, listed and moved.
 
-How a place keeps files stands in `disk` and `bucket`. What the bytes are, and where in the lake they go, is decided
-elsewhere (`raw_pages`, `tables`, `layout`).
+`disk` and `bucket` implement it. `layout` decides on paths; `raw_pages` and `tables` decide on content.
 """
 
 import contextlib
@@ -26,33 +25,31 @@ Item = TypeVar("Item")
 Found = TypeVar("Found")
 
 _S3 = "s3://"
-_AT_ONCE = 16
+_THREADS = 16
 
 
 class LakeError(Exception):
-    """The lake cannot be read or written as asked; the message names the place and the way out. Trying again is no
-    use.
-    """
+    """A read or write in the lake failed; the message says where, and what to do. A retry does not help."""
 
     retryable = False
 
 
 class LakeDamaged(LakeError):
-    """A file is not what was written; others are not concerned."""
+    """One file is damaged; other files are not affected."""
 
 
 class LakeLacks(LakeError):
-    """A file that is needed is not there; others are not concerned."""
+    """One required file is missing; other files are not affected."""
 
 
 class LakeUnreachable(LakeError):
-    """The lake does not answer now; trying again later may help."""
+    """The lake does not answer now; a later retry may help."""
 
     retryable = True
 
 
 def md5(data: bytes | pa.Buffer) -> str:
-    """The digest by which a change of a file is noticed, where S3 does not give another one."""
+    """The digest that detects changes of a file, unless S3 has a different ETag for it."""
     return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
@@ -60,98 +57,98 @@ class Storage:
     """The lake's root: a local directory (relative to the working directory) or `s3://bucket/prefix`."""
 
     def __init__(self, root: str) -> None:
-        """Nothing is opened or made before the first use."""
+        """Opens and creates nothing before the first use."""
         self.root = root.rstrip("/") if root.startswith(_S3) else str(Path(root).expanduser().absolute())
         self._remembered: dict[str, tuple[str, Any]] = {}
 
     @property
     def is_local(self) -> bool:
-        """Whether the lake lies on local disk."""
+        """Whether the lake is on local disk."""
         return not self.root.startswith(_S3)
 
     def location(self, path: str) -> str:
-        """The full name of a path: what a person or another program opens it by."""
+        """The full path or S3 URL, for people and other programs."""
         return f"{self.root}/{path}"
 
     def read(self, path: str) -> pa.Buffer:
-        """The whole content of a file.
+        """Read a whole file.
 
         Raises:
-            FileNotFoundError: there is none.
+            FileNotFoundError: the file does not exist.
             LakeError: it cannot be read.
         """
-        with self._plainly("read", path):
-            return self._place.read(path)
+        with self._explained("read", path):
+            return self._backend.read(path)
 
     def open(self, path: str) -> pa.NativeFile:
-        """A file, to be read piece by piece; on S3 it comes whole, by one request. Raises as `read` does."""
-        with self._plainly("read", path):
-            return self._place.open(path)
+        """Open a file for reading piece by piece; on S3 one request reads it whole. Raises like `read`."""
+        with self._explained("read", path):
+            return self._backend.open(path)
 
     def read_tail(self, path: str, size: int) -> bytes:
-        """The last `size` bytes of a file, or all of a shorter one. Raises as `read` does."""
-        with self._plainly("read", path):
-            return self._place.read_tail(path, size)
+        """Read the last `size` bytes of a file, or all of a shorter one. Raises like `read`."""
+        with self._explained("read", path):
+            return self._backend.read_tail(path, size)
 
     def each(self, function: Callable[[Item], Found], items: Iterable[Item]) -> Iterator[Found]:
-        """What a function that reads the lake gives for each item, in their order.
+        """Apply a function that reads or writes the lake to each item; yield the results in order.
 
-        On S3 several items are read at once, a few ahead of the caller, so that waiting times do not add up.
+        On S3, threads process several items in parallel, a few ahead of the caller, to hide latency.
         """
         if self.is_local:
             yield from map(function, items)
             return
-        under_way: deque[Future[Found]] = deque()
-        with ThreadPoolExecutor(_AT_ONCE) as threads:
+        pending: deque[Future[Found]] = deque()
+        with ThreadPoolExecutor(_THREADS) as threads:
             try:
                 for item in items:
-                    under_way.append(threads.submit(function, item))
-                    if len(under_way) > _AT_ONCE:
-                        yield under_way.popleft().result()
-                while under_way:
-                    yield under_way.popleft().result()
+                    pending.append(threads.submit(function, item))
+                    if len(pending) > _THREADS:
+                        yield pending.popleft().result()
+                while pending:
+                    yield pending.popleft().result()
             finally:
                 threads.shutdown(wait=False, cancel_futures=True)
 
     def write(self, path: str, data: bytes | pa.Buffer) -> str:
-        """Put a file in place, whole or not at all; one of that name is replaced.
+        """Write a file atomically, replacing an older one.
 
         Returns:
-            The file's digest, by which `digests` tells later whether it still stands there.
+            The file's digest, as `digests` returns it while the file is unchanged.
 
         Raises:
-            LakeError: it cannot be written; what stood there still stands.
+            LakeError: it cannot be written; an older file is left as it was.
         """
-        with self._plainly("write", path):
-            return self._place.write(path, data)
+        with self._explained("write", path):
+            return self._backend.write(path, data)
 
     def write_pieces(self, path: str, pieces: Iterable[bytes]) -> None:
-        """The same as `write` of a file that comes piece by piece, and is never whole in memory but on S3."""
-        with self._plainly("write", path):
-            self._place.write_pieces(path, pieces)
+        """Write a file like `write`, from pieces. Only on S3 is it held in memory whole."""
+        with self._explained("write", path):
+            self._backend.write_pieces(path, pieces)
 
     def create(self, path: str, data: bytes | pa.Buffer) -> bool:
-        """Put a file in place where nothing stands, whole or not at all: of several that try, one does.
+        """Write a file atomically unless one exists: of several concurrent writers, one succeeds.
 
         Returns:
-            Whether it was this one.
+            Whether this call wrote it.
 
         Raises:
             LakeError: it cannot be written.
         """
-        with self._plainly("write", path):
-            return self._place.create(path, data)
+        with self._explained("write", path):
+            return self._backend.create(path, data)
 
     def sweep(self) -> None:
-        """Delete what killed processes left behind in the middle of a write."""
-        with self._plainly("clean up", ""):
-            self._place.sweep()
+        """Delete temporary files of processes that were killed during a write."""
+        with self._explained("clean up", ""):
+            self._backend.sweep()
 
     def files(self, directory: str) -> list[fs.FileInfo]:
-        """The files below a directory, at any depth, by path; hidden ones (being written) left out."""
+        """The files below a directory, at any depth, in path order; without hidden ones, such as temporary files."""
         try:
-            with self._plainly("list", directory):
-                found = list(self._place.files(directory))
+            with self._explained("list", directory):
+                found = list(self._backend.files(directory))
             return sorted(
                 (info for info in found if not info.base_name.startswith(".")),
                 key=lambda info: info.path,
@@ -160,74 +157,74 @@ class Storage:
             raise LakeError(f"a file in {self.location(directory)} has a name that is not UTF-8: rename it") from None
 
     def digests(self, paths: Iterable[str]) -> dict[str, str]:
-        """A digest of those files that are there, by which a change is noticed.
+        """A digest of each file that exists, to detect changes.
 
-        On disk the MD5 of what is read; on S3 the ETag, as one listing tells it, which is the MD5 too but for objects
-        that KMS encrypts or that were written in parts.
+        On disk it is the MD5 of the content. On S3 it is the ETag from a listing, which also is the MD5 unless the
+        object is encrypted with KMS or was uploaded in parts.
         """
         names = sorted(paths)
         if not names:
             return {}
-        with self._plainly("list", os.path.commonpath(names)):
-            return self._place.digests(names)
+        with self._explained("list", os.path.commonpath(names)):
+            return self._backend.digests(names)
 
-    def remember(self, path: str, digest: str, what: Any) -> None:
-        """Keep what was read from a file, or written to it, for `recall`. On disk nothing is kept: reading is cheap."""
+    def remember(self, path: str, digest: str, value: Any) -> None:
+        """Remember a value read from, or written to, a file. Does nothing on disk, where reading again is cheap."""
         if not self.is_local:
-            self._remembered[path] = digest, what
+            self._remembered[path] = digest, value
 
-    def recall(self, paths: Iterable[str], standing: Mapping[str, str] | None = None) -> dict[str, Any]:
-        """What was kept of those of the files that still stand there as they were.
+    def recall(self, paths: Iterable[str], current: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """The remembered values of the files that have not changed since.
 
         Args:
             paths: the files.
-            standing: what `digests` says of them, if it was asked just now; else one listing tells.
+            current: what `digests` just returned for them; if omitted, it is called.
         """
         known = {path: self._remembered[path] for path in paths if path in self._remembered}
-        standing = self.digests(known) if standing is None else standing
-        return {path: what for path, (digest, what) in known.items() if standing.get(path) == digest}
+        current = self.digests(known) if current is None else current
+        return {path: value for path, (digest, value) in known.items() if current.get(path) == digest}
 
     def info(self, path: str) -> fs.FileInfo:
-        """What stands at a path, if anything: kind, size, time of its last change."""
-        with self._plainly("look at", path):
-            return self._place.info(path)
+        """Type, size and modification time of a path; the type is `NotFound` if nothing is there."""
+        with self._explained("look at", path):
+            return self._backend.info(path)
 
     def move(self, path: str, target: str) -> None:
-        """Move a file to a place where nothing stands.
+        """Move a file to an unused path.
 
         Raises:
-            FileNotFoundError: it is gone.
-            LakeError: it cannot be moved; it still stands where it stood.
+            FileNotFoundError: the file does not exist.
+            LakeError: it cannot be moved; it is left where it was.
         """
-        with self._plainly("move", path):
-            self._place.move(path, target)
+        with self._explained("move", path):
+            self._backend.move(path, target)
 
     def delete(self, path: str) -> None:
-        """Delete a file. Raises as `read` does, but S3 does not say whether there was one."""
-        with self._plainly("delete", path):
-            self._place.delete(path)
+        """Delete a file. Raises like `read`, except that S3 does not report a missing file."""
+        with self._explained("delete", path):
+            self._backend.delete(path)
 
     @cached_property
-    def _place(self) -> "Disk | Bucket":
+    def _backend(self) -> "Disk | Bucket":
         return Disk(self.root) if self.is_local else self._bucket
 
     @cached_property
     def _bucket(self) -> "Bucket":
-        from neo_assets.lake.bucket import Bucket  # and the AWS SDK with it, which takes a while to import
+        from neo_assets.lake.bucket import Bucket  # imports the AWS SDK, which is slow
 
-        return Bucket(self.root, _AT_ONCE)
+        return Bucket(self.root, _THREADS)
 
     @contextlib.contextmanager
-    def _plainly(self, verb: str, path: str) -> Iterator[None]:
-        """Say in one line what could not be done, where, and what to do about it."""
+    def _explained(self, verb: str, path: str) -> Iterator[None]:
+        """Turn errors of disk and S3 into one line: what failed, where, and what to do."""
         try:
             yield
         except Exception as error:
             if isinstance(error, FileNotFoundError) and verb in ("read", "move", "delete"):
                 raise
-            said = self._place.explain(error)
-            if said is None:
+            explanation = self._backend.explain(error)
+            if explanation is None:
                 raise
-            hint, may_pass = said
-            kind = LakeUnreachable if may_pass else LakeError
+            hint, transient = explanation
+            kind = LakeUnreachable if transient else LakeError
             raise kind(f"cannot {verb} {self.location(path)}: {hint}") from error

@@ -1,8 +1,7 @@
-"""Parquet tables of the lake: written whole, read back. Their columns stand in `schema`, their rows come from
-elsewhere.
+"""Parquet tables of the lake, written and read. `schema` defines their columns; `pipeline` computes their rows.
 
-A file says in its schema metadata what it was made from, as a digest: so it can be told from the lake alone whether a
-table is up to date with the pages below it.
+Each file carries its origin, a digest of everything it was made from, in its schema metadata. So the lake alone shows
+whether a table is up to date.
 """
 
 import contextlib
@@ -27,17 +26,17 @@ from neo_assets.schema.tables import (
 )
 
 _MADE_FROM = b"made_from"
-_FOOTER_BYTES = 64 << 10  # ours have 3 to 6 KB
+_FOOTER_BYTES = 64 << 10  # the footers of these tables have 3 to 6 KB
 
-_SUMMED_UP = {table.name for table in (RAW_PAGE_INDEX, NEO_SIGHTINGS, QUARANTINE, NEAR_MISS_COUNT, YEARLY_APPROACHES)}
-"""Small tables that are read for totals, checks and verdicts, in the process that wrote them too."""
+_REMEMBERED = {table.name for table in (RAW_PAGE_INDEX, NEO_SIGHTINGS, QUARANTINE, NEAR_MISS_COUNT, YEARLY_APPROACHES)}
+"""Small tables, kept in memory because the process that wrote them reads them for totals, checks and verdicts."""
 
 Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
 class WrittenTable:
-    """What a write left: where, how many rows and bytes, and the SHA-256 of the file."""
+    """The result of a write: location, number of rows and bytes, and the file's SHA-256."""
 
     location: str
     rows: int
@@ -46,29 +45,29 @@ class WrittenTable:
 
 
 def digest(parts: Iterable[str]) -> str:
-    """One digest of several, in their order: what a table was made from."""
+    """One digest of several strings, in order: the origin of a table."""
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def made_from(data: pa.Table) -> str:
-    """What a table says it was made from; empty where it says nothing."""
+    """A table's origin; empty if it carries none."""
     return _origin(data.schema)
 
 
 def with_origin(rows: pa.Table, origin: str) -> pa.Table:
-    """The rows, saying what they were made from."""
+    """The same rows, carrying this origin."""
     return rows.replace_schema_metadata({_MADE_FROM: origin})
 
 
 def write_table(storage: Storage, table: Table, rows: pa.Table, page_set: str | None = None) -> WrittenTable:
-    """Write a table's file, of one page set or of them all; the same rows give the same bytes.
+    """Write a table's file, for one page set or for the whole lake. The same rows always produce the same bytes.
 
     Raises:
-        ValueError: the rows are not of the table's schema.
-        LakeError: it cannot be written; the file that stood there still stands.
+        ValueError: the rows do not have the table's schema.
+        LakeError: it cannot be written; an older file is left as it was.
     """
     if not rows.schema.remove_metadata().equals(table.schema, check_metadata=True):
-        raise ValueError(f"{table.name} has the schema\n{table.schema}\nand not\n{rows.schema}")
+        raise ValueError(f"{table.name} has the schema\n{table.schema}\nbut the rows have\n{rows.schema}")
     sink = pa.BufferOutputStream()
     pq.write_table(rows, sink, compression="zstd", write_page_checksum=True)
     data = sink.getvalue()
@@ -78,7 +77,7 @@ def write_table(storage: Storage, table: Table, rows: pa.Table, page_set: str | 
 
 
 def read_table(storage: Storage, table: Table, page_set: str | None = None) -> pa.Table:
-    """A table's file, whole, of one page set or of them all.
+    """Read a table's file, for one page set or for the whole lake.
 
     Raises:
         LakeError: it is missing or damaged.
@@ -87,28 +86,30 @@ def read_table(storage: Storage, table: Table, page_set: str | None = None) -> p
 
 
 def read_found(storage: Storage, table: Table, page_sets: Sequence[str]) -> dict[str, pa.Table]:
-    """The files of those page sets that have one, and whole. What is remembered on S3 is not read again.
+    """Read a table's files for some page sets, without missing or damaged ones.
+
+    On S3, remembered files are not read again.
 
     Raises:
         LakeUnreachable: the lake does not answer.
     """
     recalled = _recall(storage, table, page_sets)
-    found = storage.each(lambda key: _where_whole(lambda: _read(storage, table, key, recalled)), page_sets)
+    found = storage.each(lambda key: _none_if_bad(lambda: _read(storage, table, key, recalled)), page_sets)
     return {key: rows for key, rows in zip(page_sets, found, strict=True) if rows is not None}
 
 
 def read_page_sets(
     storage: Storage, table: Table, page_sets: Sequence[str], columns: Sequence[str] | None = None
 ) -> pa.Table:
-    """The files of these page sets, maybe none, as one table with a column `page_set`; its origin is that of them all.
+    """Read a table's files for some page sets as one table, with a column `page_set` and a combined origin.
 
-    What is remembered on S3 is not read again.
+    On S3, remembered files are not read again.
 
     Args:
         storage: the lake.
-        table: which table.
-        page_sets: whose files.
-        columns: those that are needed, if not all.
+        table: the table.
+        page_sets: keys of the page sets; there may be none.
+        columns: the columns to read; all if omitted.
 
     Raises:
         LakeError: one of them is missing or damaged.
@@ -120,16 +121,16 @@ def read_page_sets(
         for key, part in zip(page_sets, parts, strict=True)
     ]
     fields = [table.schema.field(name) for name in columns or table.schema.names]
-    none = pa.schema([*fields, pa.field("page_set", pa.string())]).empty_table()
-    # Files of earlier versions lack the columns that came later.
-    return with_origin(pa.concat_tables([none, *keyed], promote_options="default"), digest(map(made_from, parts)))
+    empty = pa.schema([*fields, pa.field("page_set", pa.string())]).empty_table()
+    # Files written by earlier versions lack newer columns, which "default" fills with nulls.
+    return with_origin(pa.concat_tables([empty, *keyed], promote_options="default"), digest(map(made_from, parts)))
 
 
 def read_origins(storage: Storage, table: Table, page_sets: Sequence[str]) -> list[str]:
-    """What the files of these page sets were made from; empty where one is missing or damaged.
+    """The origins of a table's files for these page sets; empty for a missing or damaged file.
 
-    On disk each is read whole, so that damage is noticed. On S3, which sees to that itself, only its end is, and what
-    is remembered is not read again.
+    On disk each file is read whole to detect damage. S3 protects objects from damage itself, so only the footer is
+    read, and nothing if the file is remembered.
 
     Raises:
         LakeUnreachable: the lake does not answer.
@@ -140,28 +141,28 @@ def read_origins(storage: Storage, table: Table, page_sets: Sequence[str]) -> li
     def origin(page_set: str) -> str:
         if known := recalled.get(layout.table_file(table, page_set)):
             return known.origin
-        return _where_whole(lambda: read(storage, table, page_set)) or ""
+        return _none_if_bad(lambda: read(storage, table, page_set)) or ""
 
     return list(storage.each(origin, page_sets))
 
 
 def stored_page_sets(storage: Storage, table: Table, page_sets: Iterable[str]) -> list[str]:
-    """Those of the page sets that the table has a file of, in the order given."""
+    """The page sets, of those given, for which the table has a file; in the given order."""
     stored = {layout.page_set_of(info.path, table) for info in storage.files(layout.table_root(table))}
     return [key for key in page_sets if key in stored]
 
 
 @dataclass(frozen=True)
 class _Remembered:
-    """What a process keeps of a file on S3 that it has read or written."""
+    """What a process remembers of a file on S3 that it has read or written."""
 
     origin: str
     file: pa.Buffer | None
-    """The file itself, if it is one of those that are summed up."""
+    """The whole file, if the table is in `_REMEMBERED`."""
 
 
 def _remember(storage: Storage, table: Table, path: str, digest: str, origin: str, data: bytes | pa.Buffer) -> None:
-    file = pa.py_buffer(data) if table.name in _SUMMED_UP else None
+    file = pa.py_buffer(data) if table.name in _REMEMBERED else None
     storage.remember(path, digest, _Remembered(origin, file))
 
 
@@ -169,7 +170,8 @@ def _recall(storage: Storage, table: Table, page_sets: Iterable[str]) -> dict[st
     return storage.recall([layout.table_file(table, key) for key in page_sets])
 
 
-def _where_whole(read: Callable[[], Found]) -> Found | None:
+def _none_if_bad(read: Callable[[], Found]) -> Found | None:
+    """What `read` returns; None if the file is missing or damaged."""
     try:
         return read()
     except LakeUnreachable:
@@ -189,7 +191,7 @@ def _read(
         known = recalled.get(path)
         data = known.file if known and known.file is not None else storage.read(path)
         rows = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True).read(columns)
-    if not known and not storage.is_local:  # where nothing is remembered no digest is needed
+    if not known and not storage.is_local:  # on disk nothing is remembered, so the digest would be wasted
         _remember(storage, table, path, md5(data), made_from(rows), data)
     return rows
 
@@ -202,7 +204,7 @@ def _read_origin(storage: Storage, table: Table, page_set: str) -> str:
     with _explained(storage, table, page_set) as path:
         tail = storage.read_tail(path, _FOOTER_BYTES)
         origin = _origin(pq.read_schema(pa.BufferReader(tail)))
-    if len(tail) < _FOOTER_BYTES:  # the file is no longer than that
+    if len(tail) < _FOOTER_BYTES:  # then the tail is the whole file
         _remember(storage, table, path, md5(tail), origin, tail)
     return origin
 
@@ -213,14 +215,14 @@ def _origin(schema: pa.Schema) -> str:
 
 @contextlib.contextmanager
 def _explained(storage: Storage, table: Table, page_set: str | None) -> Iterator[str]:
-    """The path of a table's file; what goes wrong while it is read is told in one line."""
+    """Yields the path of a table's file, and turns errors from reading it into one line."""
     path = layout.table_file(table, page_set)
-    made_by = f"materialize {table.asset or table.name}" + (f" for page set {page_set}" if page_set else "")
+    remedy = f"materialize {table.asset or table.name}" + (f" for page set {page_set}" if page_set else "")
     try:
         yield path
     except FileNotFoundError:
-        raise LakeLacks(f"{storage.location(path)} is missing: run `neo run`, or {made_by}") from None
+        raise LakeLacks(f"{storage.location(path)} is missing: run `neo run`, or {remedy}") from None
     except (pa.ArrowException, OSError) as error:
         raise LakeDamaged(
-            f"{storage.location(path)} is damaged ({error}): delete it and run `neo run`, or {made_by}"
+            f"{storage.location(path)} is damaged ({error}): delete it and run `neo run`, or {remedy}"
         ) from None

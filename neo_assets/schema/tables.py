@@ -163,7 +163,7 @@ NEO_RECORDS = Table(
         Column(
             "closest_approach_miss_distance_km",
             pa.float64(),
-            "Miss distance of the closest approach to any orbiting body, the earliest if tied; null without approaches.",
+            "Miss distance of the closest approach to any orbiting body, the earliest on a tie; null if there is none.",
             "km",
             f"{_CLOSEST}: miss_distance.kilometers",
             nullable=True,
@@ -171,7 +171,7 @@ NEO_RECORDS = Table(
         Column(
             "closest_approach_date",
             pa.date32(),
-            "Date of the closest approach; null without approaches.",
+            "Date of the closest approach; null if there is none.",
             "UTC date",
             f"{_CLOSEST}: close_approach_date",
             nullable=True,
@@ -179,7 +179,7 @@ NEO_RECORDS = Table(
         Column(
             "closest_approach_relative_velocity_km_s",
             pa.float64(),
-            "Velocity relative to the orbiting body at the closest approach; null without approaches.",
+            "Velocity relative to the orbiting body at the closest approach; null if there is none.",
             "km/s",
             f"{_CLOSEST}: relative_velocity.kilometers_per_second",
             nullable=True,

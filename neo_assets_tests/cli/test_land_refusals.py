@@ -186,7 +186,7 @@ class TestWhatIsInterrupted:
         zone = Zone(disk_lake, tmp_path)
         zone.drop("a.ndjson", lines(*neos(0, 1)))
         zone.lake.write("bronze", b"a file in the place of a directory")
-        with pytest.raises(LakeError, match="a file stands where a directory is needed"):
+        with pytest.raises(LakeError, match="there is a file where a directory is needed"):
             zone.land()
         assert list(zone.below("landing")) == ["a.ndjson"]
 

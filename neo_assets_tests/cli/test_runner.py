@@ -329,7 +329,7 @@ def test_a_good_lake_survives_a_source_that_breaks_down(gathered: Storage, neows
 
 def test_a_lake_of_the_other_source_is_refused_and_left_alone(lake: Storage, neows: Faulty, run: Run) -> None:
     lake.write("lake.json", b'{"source": "nasa"}')
-    with pytest.raises(LakeError, match="holds data from nasa, and simulator is the source now; they do not mix"):
+    with pytest.raises(LakeError, match="holds data from nasa, but the source is now simulator; they do not mix"):
         run()
     assert fingerprints(lake).keys() == {"lake.json"}
 
@@ -337,7 +337,7 @@ def test_a_lake_of_the_other_source_is_refused_and_left_alone(lake: Storage, neo
 def test_a_key_of_nasa_is_not_spent_on_a_lake_of_the_simulator(lake: Storage) -> None:
     lake.write("lake.json", b'{"source": "simulator"}')
     nasas = settings_of(lake=lake.root, nasa_api_keys=KEY)
-    with pytest.raises(LakeError, match="holds data from simulator, and nasa is the source now"):
+    with pytest.raises(LakeError, match="holds data from simulator, but the source is now nasa"):
         everything(nasas)
 
 

@@ -63,7 +63,7 @@ def test_a_lake_below_a_file_is_refused_in_one_line(here: Place) -> None:
     assert "Traceback" not in ended.err
     last = ended.err.splitlines()[-1]
     assert re.match(rf"Error: cannot (read|write) {here.path}/file/lake/", last)
-    assert last.endswith("a file stands where a directory is needed: set NEO_LAKE to another place")
+    assert last.endswith("there is a file where a directory is needed: set NEO_LAKE to another place")
     assert (here.path / "file").read_text() == "mine"
 
 
@@ -82,7 +82,7 @@ def test_a_full_disk_keeps_the_last_good_files_of_the_lake(
     assert "Traceback" not in ended.err
     last = ended.err.splitlines()[-1]
     assert last.startswith(f"Error: cannot write {tmp_path}/disk/lake/")
-    assert last.endswith("the disk is full: free some space, or set NEO_LAKE to a place that has it")
+    assert last.endswith("the disk is full: free some space, or set NEO_LAKE to a place that has enough")
     assert digests(left / "lake").items() >= before.items()
     assert not list((left / "lake").rglob("*.tmp"))
 

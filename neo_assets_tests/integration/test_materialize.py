@@ -188,7 +188,7 @@ def test_duckdb_reads_the_lake_and_near_misses_add_up_to_the_total(graph: Graph)
 
 def test_a_lake_of_another_source_is_refused_and_left_alone(graph: Graph) -> None:
     graph.lake.write("lake.json", b'{"source": "nasa"}')
-    with pytest.raises(dg.Failure, match="holds data from nasa, and simulator is the source now; they do not mix"):
+    with pytest.raises(dg.Failure, match="holds data from nasa, but the source is now simulator; they do not mix"):
         graph.materialize(["raw_pages"], PAGE_SET)
     assert fingerprints(graph.lake).keys() == {"lake.json"}
 

@@ -297,8 +297,8 @@ def refused(gathered_on_s3: Place, neo: Neo, monkeypatch: pytest.MonkeyPatch) ->
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no such bucket": ({"NEO_LAKE": "s3://nowhere/lake"}, "there is no bucket nowhere at "),
-    "wrong key": ({"AWS_ACCESS_KEY_ID": "nobody"}, "the access key is not known at "),
-    "wrong secret": ({"AWS_SECRET_ACCESS_KEY": "x"}, "the secret key does not belong to the access key: set AWS_PRO"),
+    "wrong key": ({"AWS_ACCESS_KEY_ID": "nobody"}, " does not know the access key: set "),
+    "wrong secret": ({"AWS_SECRET_ACCESS_KEY": "x"}, "the secret key does not match the access key: set AWS_PRO"),
     "no credentials": (
         {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""},
         "no AWS credentials were found: set ",
@@ -340,14 +340,14 @@ def test_who_may_only_read_sees_the_totals_and_changes_nothing(
     reader = s3_server.settings("reader")
     assert refused("totals", **reader).code == 0
     line = one_line(refused("run", NEO_RAW_MAX_AGE_HOURS=0, **reader))
-    assert "permission denied: allow it s3:ListBucket on the bucket and s3:GetObject, s3:PutObject" in line
+    assert "permission denied: grant s3:ListBucket on the bucket and s3:GetObject, s3:PutObject" in line
     assert s3_server.keys(lake_of(gathered_on_s3)) == before
 
 
 def test_an_endpoint_that_falls_silent_during_a_run_ends_it_in_time(at: Place, s3_server: S3Server) -> None:
     with counting(s3_server, most_puts=5) as wire:
         ended = at.neo("run", NEO_PAGES=20, NEO_PAGES_PER_SET=20, AWS_MAX_ATTEMPTS=1, AWS_ENDPOINT_URL=wire.url)
-    assert "does not answer in time, or breaks off: check AWS_ENDPOINT_URL and the network" in one_line(ended)
+    assert "timed out or closed the connection early: check AWS_ENDPOINT_URL and the network" in one_line(ended)
 
 
 # --- settings

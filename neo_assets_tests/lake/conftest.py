@@ -1,4 +1,4 @@
-"""The storage seam: every test of a lake is run on disk, and again on S3."""
+"""The storage seam: every test of a lake runs on disk and on S3."""
 
 import pytest
 

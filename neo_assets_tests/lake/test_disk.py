@@ -1,6 +1,4 @@
-"""What is particular to disk: what killed processes leave in the middle of a write is swept away, what is being written
-is not; and links, which may lead anywhere.
-"""
+"""Particular to disk: which temporary files are deleted, links that may lead anywhere, and missing hard links."""
 
 import errno
 import os
@@ -12,11 +10,11 @@ import pytest
 
 from neo_assets.lake.storage import LakeError, Storage
 
-# A writer that is stopped between writing aside and the rename, and says so.
+# A writer that pauses after writing its temporary file, before the rename, and reports it.
 _WRITER = """
 import os, sys, time
 from neo_assets.lake.storage import Storage
-os.fsync = lambda _: (print("aside", flush=True), time.sleep(60))
+os.fsync = lambda _: (print("written", flush=True), time.sleep(60))
 Storage(sys.argv[1]).write("silver/data.parquet", b"half")
 """
 
@@ -25,13 +23,13 @@ def left(lake: Storage) -> list[Path]:
     return list(Path(lake.root).rglob("*.tmp"))
 
 
-def test_only_what_a_dead_process_left_is_swept(tmp_path: Path) -> None:
+def test_only_temporary_files_of_dead_processes_are_deleted(tmp_path: Path) -> None:
     lake = Storage(str(tmp_path))
     with subprocess.Popen([sys.executable, "-c", _WRITER, lake.root], stdout=subprocess.PIPE, env=os.environ) as writer:
         assert writer.stdout is not None
-        assert writer.stdout.readline() == b"aside\n"
+        assert writer.stdout.readline() == b"written\n"
         lake.sweep()
-        assert len(left(lake)) == 1, "it is being written"
+        assert len(left(lake)) == 1, "its process is alive"
         writer.kill()
     lake.sweep()
     assert left(lake) == []
@@ -59,9 +57,7 @@ def test_a_directory_of_the_lake_may_be_a_link(disk_lake: Storage, tmp_path: Pat
     assert [info.path for info in disk_lake.files("landing")] == ["landing/a"]
 
 
-def test_of_a_link_that_is_moved_the_content_goes_and_what_it_leads_to_stays(
-    disk_lake: Storage, tmp_path: Path
-) -> None:
+def test_moving_a_link_copies_its_target_and_leaves_it_in_place(disk_lake: Storage, tmp_path: Path) -> None:
     (tmp_path / "outside").write_bytes(b"mine")
     link = Path(disk_lake.root, "landing/a")
     link.parent.mkdir(parents=True)
@@ -73,20 +69,20 @@ def test_of_a_link_that_is_moved_the_content_goes_and_what_it_leads_to_stays(
     assert (tmp_path / "outside").read_bytes() == b"mine"
 
 
-def test_a_directory_that_may_not_be_looked_into_is_told(disk_lake: Storage) -> None:
+def test_a_directory_that_cannot_be_listed_is_reported(disk_lake: Storage) -> None:
     disk_lake.write("landing", b"a file in the place of a directory")
-    with pytest.raises(LakeError, match="a file stands where a directory is needed"):
+    with pytest.raises(LakeError, match="there is a file where a directory is needed"):
         disk_lake.files("landing")
 
 
-@pytest.mark.parametrize("says", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
-def test_where_there_are_no_hard_links_a_file_is_created_all_the_same(
-    disk_lake: Storage, monkeypatch: pytest.MonkeyPatch, says: int
+@pytest.mark.parametrize("code", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_is_created_even_without_hard_links(
+    disk_lake: Storage, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    """As on exFAT and on some file systems of the network."""
+    """As on exFAT and some network file systems."""
 
     def no_links(*_: object, **__: object) -> None:
-        raise OSError(says, os.strerror(says))
+        raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(os, "link", no_links)
     assert disk_lake.create("lake.json", b"first")

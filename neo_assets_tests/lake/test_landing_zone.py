@@ -1,4 +1,4 @@
-"""Files in the landing zone as bytes: which of them wait, in what order, what is in them, and where they go."""
+"""Files in the landing zone as bytes: which ones wait, in what order, how they are read, and where they are moved."""
 
 import base64
 import errno
@@ -16,7 +16,7 @@ from neo_assets.lake.storage import LakeError, Storage
 
 
 def drop(lake: Storage, name: str, content: bytes = b"", age_s: float = 0) -> str:
-    """Drop a file; on disk it may have an age."""
+    """Drop a file, changed `age_s` seconds ago (on disk only)."""
     lake.write(path := f"landing/{name}", content)
     if age_s:
         at = time.time() - age_s
@@ -29,7 +29,7 @@ def names(lake: Storage, settled_s: float = 0) -> list[str]:
 
 
 def packed(codec: str | None, *lines: bytes) -> bytes:
-    return b"".join(landing_zone.Content(pa.BufferReader(b""), codec).of(lines))
+    return b"".join(landing_zone.Content(pa.BufferReader(b""), codec).compressed(lines))
 
 
 def only(lake: Storage) -> LandedFile:
@@ -41,11 +41,11 @@ def without_secret(data: bytes) -> bytes:
     return data.replace(b"secret", b"...")
 
 
-def test_no_landing_zone_is_an_empty_one(lake: Storage) -> None:
+def test_a_missing_landing_zone_is_empty(lake: Storage) -> None:
     assert names(lake) == []
 
 
-def test_files_wait_in_the_order_of_their_last_change(disk_lake: Storage) -> None:
+def test_files_are_ordered_by_their_last_change(disk_lake: Storage) -> None:
     lake = disk_lake
     for name, age in (("b", 10), ("a", 5), ("d/c", 10), ("e", 60)):
         drop(lake, name, age_s=age)
@@ -87,13 +87,13 @@ def test_a_compressed_file_is_read_by_line(lake: Storage, name: str, codec: str)
     drop(lake, name, sink.getvalue().to_pybytes())
     content = landing_zone.read(lake, only(lake))
     assert b"".join(content.lines()) == text
-    again = landing_zone.Content(pa.BufferReader(b"".join(content.of(content.lines()))), codec)
+    again = landing_zone.Content(pa.BufferReader(b"".join(content.compressed(content.lines()))), codec)
     assert b"".join(again.lines()) == text
 
 
 @pytest.mark.parametrize("codec", ["gzip", "zstd"])
 @pytest.mark.parametrize("left", [1, 0.5, 0.99])
-def test_a_file_that_is_cut_short_is_never_taken_for_whole(lake: Storage, codec: str, left: float) -> None:
+def test_a_truncated_file_is_an_error(lake: Storage, codec: str, left: float) -> None:
     whole = packed(codec, os.urandom(10_000) + b"\n")
     drop(lake, "a.gz" if codec == "gzip" else "a.zst", whole[: int(len(whole) * left)] if left < 1 else whole[:-1])
     with pytest.raises(OSError, match="Truncated"):
@@ -109,7 +109,7 @@ def test_a_file_is_archived_by_the_day(lake: Storage) -> None:
     assert lake.files("landing") == []
 
 
-def test_nothing_that_was_put_away_is_replaced(lake: Storage) -> None:
+def test_archived_files_are_never_replaced(lake: Storage) -> None:
     kept = {}
     for number in range(1, 5):
         drop(lake, "x.y/a.json.gz", b"%d" % number)
@@ -119,7 +119,7 @@ def test_nothing_that_was_put_away_is_replaced(lake: Storage) -> None:
     assert kept == {"a.json.gz": b"1", "a-2.json.gz": b"2", "a-3.json.gz": b"3", "a-4.json.gz": b"4"}
 
 
-def test_the_reason_lies_beside_what_is_set_aside(lake: Storage) -> None:
+def test_the_reason_is_written_beside_a_file_set_aside(lake: Storage) -> None:
     drop(lake, "a.json", b"bad")
     assert landing_zone.set_aside(lake, only(lake), "because", without_secret, False) == "quarantine/landing/a.json"
     assert lake.read("quarantine/landing/a.json").to_pybytes() == b"bad"
@@ -127,7 +127,7 @@ def test_the_reason_lies_beside_what_is_set_aside(lake: Storage) -> None:
 
 
 @pytest.mark.parametrize("name", ["a secret.json", "a secret.json.gz", "a secret.json.zst"])
-def test_what_must_not_be_kept_is_taken_out_of_content_and_name(lake: Storage, name: str) -> None:
+def test_content_and_name_are_cleaned(lake: Storage, name: str) -> None:
     codec = {"gz": "gzip", "zst": "zstd"}.get(name.rpartition(".")[2])
     lines = [b"a secret\n", b"no more"]
     drop(lake, name, packed(codec, *lines))
@@ -157,7 +157,7 @@ def test_a_file_on_disk_is_never_whole_in_memory(disk_lake: Storage, name: str) 
     assert most < 8 << 20 < len(whole)
 
 
-def test_what_is_clean_is_moved_byte_for_byte(lake: Storage) -> None:
+def test_a_clean_file_is_moved_byte_for_byte(lake: Storage) -> None:
     content = packed("gzip", b"clean")
     drop(lake, "a.json.gz", content)
     assert not landing_zone.read(lake, only(lake)).is_changed_by(without_secret)
@@ -166,7 +166,7 @@ def test_what_is_clean_is_moved_byte_for_byte(lake: Storage) -> None:
     assert lake.read(target).to_pybytes() == content
 
 
-def test_what_is_damaged_is_moved_as_it_is(lake: Storage) -> None:
+def test_a_damaged_file_is_moved_unchanged(lake: Storage) -> None:
     drop(lake, "a.json.gz", b"not compressed, secret")
     assert not landing_zone.read(lake, only(lake)).is_changed_by(without_secret)
     target = landing_zone.set_aside(lake, only(lake), "damaged", without_secret, False)
@@ -174,7 +174,7 @@ def test_what_is_damaged_is_moved_as_it_is(lake: Storage) -> None:
     assert lake.read(target).to_pybytes() == b"not compressed, secret"
 
 
-def test_a_file_that_has_changed_since_it_was_listed_is_left(lake: Storage) -> None:
+def test_a_file_changed_since_it_was_listed_is_left_in_place(lake: Storage) -> None:
     path = drop(lake, "a.json", b"old")
     file = only(lake)
     lake.write(path, b"newer")
@@ -185,7 +185,7 @@ def test_a_file_that_has_changed_since_it_was_listed_is_left(lake: Storage) -> N
 
 
 @pytest.mark.parametrize("to_clean", [False, True])
-def test_a_file_that_is_gone_is_told_so(lake: Storage, to_clean: bool) -> None:
+def test_a_missing_file_raises_file_not_found(lake: Storage, to_clean: bool) -> None:
     path = drop(lake, "a.json", b"old")
     file = only(lake)
     lake.delete(path)
@@ -196,7 +196,7 @@ def test_a_file_that_is_gone_is_told_so(lake: Storage, to_clean: bool) -> None:
     assert lake.files("archive") == lake.files("quarantine") == []
 
 
-def test_a_landing_zone_that_is_a_mount_of_its_own(disk_lake: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_landing_zone_may_be_a_mount_point(disk_lake: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     lake = disk_lake
     drop(lake, "a.json", b"content")
 
@@ -210,7 +210,7 @@ def test_a_landing_zone_that_is_a_mount_of_its_own(disk_lake: Storage, monkeypat
     assert lake.files("landing") == []
 
 
-def test_a_name_that_is_not_utf_8_is_told_in_one_line(disk_lake: Storage) -> None:
+def test_a_name_that_is_not_utf_8_is_reported_in_one_line(disk_lake: Storage) -> None:
     lake = disk_lake
     drop(lake, "a.json")
     try:
@@ -223,19 +223,19 @@ def test_a_name_that_is_not_utf_8_is_told_in_one_line(disk_lake: Storage) -> Non
 
 
 @pytest.mark.parametrize("number", [0, 99_999, 100_000, 2_000_099_999])
-def test_the_path_of_a_stored_page_tells_its_number(number: int) -> None:
+def test_the_path_of_a_stored_page_contains_its_number(number: int) -> None:
     assert layout.raw_page_number(layout.raw_page(number)) == number
 
 
 @pytest.mark.parametrize(
     "path", ["lake.json", "bronze/raw_pages/page-1.json.zst", "bronze/raw_pages/page-00001.json", "page-00001.json.zst"]
 )
-def test_another_path_tells_none(path: str) -> None:
+def test_another_path_has_no_page_number(path: str) -> None:
     assert layout.raw_page_number(path) is None
 
 
 class Raced(Storage):
-    """A lake in which another process puts a file away just when this one is about to."""
+    """A lake in which another process moves a file away just before this one does."""
 
     def __init__(self, root: str, step: str) -> None:
         super().__init__(root)
@@ -253,7 +253,7 @@ class Raced(Storage):
 
 
 @pytest.mark.parametrize("step", ["open", "move"])
-def test_a_file_that_another_process_puts_away_meanwhile_is_left_to_it(lake: Storage, step: str) -> None:
+def test_a_file_that_another_process_moves_away_is_left_to_it(lake: Storage, step: str) -> None:
     drop(lake, "a.json", b"content")
     raced = Raced(lake.root, step)
     with pytest.raises(FileNotFoundError):

@@ -36,7 +36,7 @@ def test_a_page_set_has_one_file_of_a_table(table: str, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "storey"),
+    ("table", "directory"),
     [
         ("total_near_misses", "gold"),
         ("total_yearly_approaches", "gold"),
@@ -44,8 +44,8 @@ def test_a_page_set_has_one_file_of_a_table(table: str, path: str) -> None:
         ("catalogue_stats", "bronze"),
     ],
 )
-def test_what_is_of_the_whole_lake_has_one_file(table: str, storey: str) -> None:
-    assert layout.table_file(TABLES[table]) == f"{storey}/{table}/data.parquet"
+def test_a_table_over_the_whole_lake_has_one_file(table: str, directory: str) -> None:
+    assert layout.table_file(TABLES[table]) == f"{directory}/{table}/data.parquet"
 
 
 @pytest.mark.parametrize(("table", "page_set"), [("neo_records", None), ("total_near_misses", PAGE_SET)])
@@ -63,5 +63,5 @@ def test_a_path_that_does_not_exist_is_not_built(table: str, page_set: str | Non
         ("elsewhere/page-00042.json.zst", None),
     ],
 )
-def test_a_raw_page_is_known_by_its_path(path: str, number: int | None) -> None:
+def test_a_raw_page_is_recognized_by_its_path(path: str, number: int | None) -> None:
     assert layout.raw_page_number(path) == number

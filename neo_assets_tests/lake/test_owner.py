@@ -1,4 +1,4 @@
-"""A lake has one source: the first that stores a page; another is refused with the way out."""
+"""A lake belongs to the source that stores the first page; another source is refused with the way out."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -23,21 +23,24 @@ def test_the_first_claim_holds_and_may_be_repeated(lake: Storage) -> None:
 
 @pytest.mark.parametrize(
     ("first", "other", "way_out"),
-    [("simulator", "nasa", "or unset NASA_API_KEYS to go on simulated"), ("nasa", "simulator", "set NASA_API_KEYS")],
+    [
+        ("simulator", "nasa", "or unset NASA_API_KEYS to continue with simulator"),
+        ("nasa", "simulator", "or set NASA_API_KEYS to continue with nasa"),
+    ],
 )
 def test_another_source_is_refused(lake: Storage, first: str, other: str, way_out: str) -> None:
     owner.claim(lake, first)
     with pytest.raises(LakeError) as caught:
         owner.claim(lake, other)
     message = str(caught.value)
-    assert f"{lake.root} holds data from {first}, and {other} is the source now; they do not mix" in message
+    assert f"{lake.root} holds data from {first}, but the source is now {other}; they do not mix" in message
     assert f"set NEO_LAKE to another place for {other}, " in message
     assert way_out in message
     assert "\n" not in message
     assert owner.source_of(lake) == first
 
 
-def test_of_several_first_claims_one_holds(lake: Storage) -> None:
+def test_of_several_concurrent_claims_one_succeeds(lake: Storage) -> None:
     for number in range(10 if lake.is_local else 5):
         places = [Storage(f"{lake.root}/{number}") for _ in range(4)]
         together = threading.Barrier(len(places))
@@ -56,7 +59,7 @@ def test_of_several_first_claims_one_holds(lake: Storage) -> None:
 
 
 @pytest.mark.parametrize("mark", ["", "{", "[]", '{"origin": "nasa"}', '{"source": null}', "null"])
-def test_an_unreadable_mark_is_told(lake: Storage, mark: str) -> None:
+def test_an_unreadable_mark_is_reported(lake: Storage, mark: str) -> None:
     lake.write("lake.json", mark.encode())
     with pytest.raises(LakeError, match=f"^{lake.location('lake.json')} cannot be read: "):
         owner.claim(lake, "nasa")
@@ -67,7 +70,7 @@ def test_a_lake_that_lost_its_mark_is_known_by_its_pages(lake: Storage) -> None:
     assert owner.source_of(lake) is None
     raw_pages.write_page(lake, page(neo(), number=1))
     assert owner.source_of(lake) == "simulator"
-    with pytest.raises(LakeError, match="holds data from simulator, and nasa is the source now; they do not mix"):
+    with pytest.raises(LakeError, match="holds data from simulator, but the source is now nasa; they do not mix"):
         owner.claim(lake, "nasa")
     assert not lake.info("lake.json").is_file
     owner.claim(lake, "simulator")

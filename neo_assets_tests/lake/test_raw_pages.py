@@ -1,4 +1,4 @@
-"""Stored pages: body and facts come back as they were, for us and for any other reader of Zstandard."""
+"""Stored pages: body and facts are read back unchanged, and any Zstandard reader can read the body."""
 
 import dataclasses
 import hashlib
@@ -59,7 +59,7 @@ pages = st.builds(
 )
 
 
-def test_a_page_comes_back_as_it_was(lakes: Lakes) -> None:
+def test_a_page_is_read_back_unchanged(lakes: Lakes) -> None:
     lake = lakes.new()
 
     @given(page=pages)
@@ -96,7 +96,7 @@ def test_the_facts_of_a_page(lake: Storage) -> None:
         ("\udcff" * 300 + ".json", "….json"),
     ],
 )
-def test_the_landed_file_that_a_page_came_in_is_known(lake: Storage, file: str, kept: str) -> None:
+def test_the_name_of_the_landed_file_is_stored(lake: Storage, file: str, kept: str) -> None:
     facts = raw_pages.write_page(lake, PAGE, file)
     stored = raw_pages.read_page(lake, 7)
     assert stored.body.to_pybytes() == BODY
@@ -107,7 +107,7 @@ def test_the_landed_file_that_a_page_came_in_is_known(lake: Storage, file: str, 
 
 
 def test_a_page_stored_by_an_earlier_version_is_read(lake: Storage, stored: str) -> None:
-    """Facts that came later are not known of it, in the page nor in the index."""
+    """Neither the page nor the index has the facts that later versions added."""
     index = raw_pages.index([raw_pages.read_page(lake, 7).facts])
     assert b"file" not in lake.read(stored).to_pybytes()
     tables.write_table(lake, RAW_PAGE_INDEX, index, "00007-00007")
@@ -123,7 +123,7 @@ def test_a_page_stored_by_an_earlier_version_is_read(lake: Storage, stored: str)
 def test_a_page_whose_etag_is_no_md5_is_read_whole_once_and_then_known_by_its_etag(
     s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As one that KMS encrypts, or that another program copied in parts."""
+    """Such as an object encrypted with KMS, or copied in parts by another program."""
     lake = Storage(s3.new_lake())
     raw_pages.write_page(lake, PAGE)
     where = {"Bucket": LAKES, "Key": f"{lake.root.rpartition('/')[2]}/{layout.raw_page(7)}"}
@@ -173,7 +173,7 @@ def test_a_copied_lake_keeps_its_facts(object_file: Path, disk_lake: Storage, tm
     assert raw_pages.read_page(Storage(str(tmp_path / "copy")), 7).facts == raw_pages.read_page(disk_lake, 7).facts
 
 
-def test_a_page_that_is_not_there(lake: Storage) -> None:
+def test_a_missing_page(lake: Storage) -> None:
     assert raw_pages.read_facts(lake, 7) is None
     with pytest.raises(LakeError) as caught:
         raw_pages.read_page(lake, 7)
@@ -183,7 +183,7 @@ def test_a_page_that_is_not_there(lake: Storage) -> None:
     )
 
 
-def assert_told_as_damaged(lake: Storage) -> None:
+def assert_reported_as_damaged(lake: Storage) -> None:
     with pytest.raises(LakeError) as caught:
         raw_pages.read_page(lake, 7)
     assert str(caught.value).startswith(f"{lake.location(layout.raw_page(7))} is damaged (")
@@ -193,28 +193,28 @@ def assert_told_as_damaged(lake: Storage) -> None:
 
 
 @pytest.mark.parametrize("share", [0, 0.001, 0.3, 0.9, 0.999])
-def test_a_truncated_page_is_none(lake: Storage, stored: str, share: float) -> None:
+def test_a_truncated_page_is_damaged(lake: Storage, stored: str, share: float) -> None:
     whole = lake.read(stored)
     lake.write(stored, whole[: int(len(whole) * share)])
     assert raw_pages.read_facts(lake, 7) is None
-    assert_told_as_damaged(lake)
+    assert_reported_as_damaged(lake)
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", bytes(5_000)], ids=["empty", "html", "zeros"])
-def test_garbage_is_no_page(lake: Storage, stored: str, content: bytes) -> None:
+def test_garbage_is_a_damaged_page(lake: Storage, stored: str, content: bytes) -> None:
     lake.write(stored, content)
     assert raw_pages.read_facts(lake, 7) is None
-    assert_told_as_damaged(lake)
+    assert_reported_as_damaged(lake)
 
 
 @pytest.mark.skipif(not shutil.which("zstd"), reason="the zstd command is not installed")
 def test_a_page_that_another_program_wrote_has_no_facts(lake: Storage, stored: str) -> None:
     lake.write(stored, subprocess.run(["zstd", "-qc", "-"], input=BODY, capture_output=True, check=True).stdout)
     assert raw_pages.read_facts(lake, 7) is None
-    assert_told_as_damaged(lake)
+    assert_reported_as_damaged(lake)
 
 
-def test_a_changed_byte_of_the_body_is_found_out(lake: Storage, stored: str) -> None:
+def test_a_changed_byte_in_the_body_is_detected(lake: Storage, stored: str) -> None:
     whole = lake.read(stored).to_pybytes()
     unnoticed = []
     for place in range(0, len(whole) - 520, 37):
@@ -228,12 +228,12 @@ def test_a_changed_byte_of_the_body_is_found_out(lake: Storage, stored: str) -> 
 
 
 @pytest.mark.parametrize("place", [-510, -504, -300, -1], ids=lambda place: f"byte {place}")
-def test_a_changed_byte_of_the_facts_is_found_out(lake: Storage, stored: str, place: int) -> None:
+def test_a_changed_byte_in_the_facts_is_detected(lake: Storage, stored: str, place: int) -> None:
     damaged = bytearray(lake.read(stored))
     damaged[place] = 0x22
     lake.write(stored, bytes(damaged))
     assert raw_pages.read_facts(lake, 7) is None
-    assert_told_as_damaged(lake)
+    assert_reported_as_damaged(lake)
 
 
 def test_the_numbers_of_all_stored_pages(lake: Storage) -> None:

@@ -1,4 +1,4 @@
-"""Bytes at the lake's root: whole or not at all, and plain words where that fails."""
+"""The storage interface: atomic writes, and clear messages when they fail."""
 
 import resource
 import sys
@@ -22,7 +22,7 @@ def everything_in(lake: Storage) -> list[str]:
 
 @contextmanager
 def no_file_longer_than(size: int) -> Iterator[None]:
-    """A real limit of the operating system: a write stops in the middle, as on a full disk."""
+    """Set the operating system's file size limit: a write fails midway, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -73,7 +73,7 @@ def test_a_write_that_fails_leaves_what_was_there(disk_lake: Storage, before: by
     assert not before or lake.read(FILE).to_pybytes() == before
 
 
-def test_a_file_is_created_where_nothing_stands(lake: Storage) -> None:
+def test_a_file_is_created_only_if_there_is_none(lake: Storage) -> None:
     assert lake.create(FILE, b"first")
     assert not lake.create(FILE, b"second")
     assert lake.read(FILE).to_pybytes() == b"first"
@@ -99,7 +99,7 @@ def test_a_reader_never_sees_half_a_file(lake: Storage) -> None:
 
 
 @pytest.mark.parametrize("what", ["read", "read_tail", "open"])
-def test_no_file_is_a_file_not_found(lake: Storage, what: str) -> None:
+def test_a_missing_file_raises_file_not_found(lake: Storage, what: str) -> None:
     with pytest.raises(FileNotFoundError):
         getattr(lake, what)(FILE, *([1] if what == "read_tail" else []))
 
@@ -118,12 +118,15 @@ def test_a_file_in_the_place_of_a_directory(disk_lake: Storage) -> None:
     with pytest.raises(LakeError) as caught:
         lake.write(FILE, b"x")
     assert str(caught.value) == (
-        f"cannot write {lake.location(FILE)}: a file stands where a directory is needed: set NEO_LAKE to another place"
+        f"cannot write {lake.location(FILE)}: there is a file where a directory is needed: "
+        "set NEO_LAKE to another place"
     )
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="/sys is Linux's place where not even root may write")
-def test_a_place_that_may_not_be_written_to() -> None:
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="only on Linux is there a place, /sys, where even root cannot write"
+)
+def test_a_place_that_is_not_writable() -> None:
     with pytest.raises(LakeError, match=r"^cannot write /sys/neo_lake/x: .*: .* set NEO_LAKE to a place of your own"):
         Storage("/sys/neo_lake").write("x", b"x")
 
@@ -138,12 +141,14 @@ def test_a_directory_in_the_place_of_a_file(disk_lake: Storage) -> None:
     assert everything_in(lake) == [f"{FILE}/below"]
 
 
-def test_nothing_is_made_before_the_first_write(lake: Storage) -> None:
+def test_nothing_is_created_before_the_first_write(lake: Storage) -> None:
     assert lake.files("") == []
     assert not Path(lake.root).exists()
 
 
-def test_a_relative_root_is_one_of_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_root_is_relative_to_the_working_directory_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     lake = Storage("data/lake")
     monkeypatch.chdir("/")
@@ -152,7 +157,7 @@ def test_a_relative_root_is_one_of_the_working_directory(tmp_path: Path, monkeyp
 
 
 @pytest.mark.parametrize(("root", "local"), [("s3://bucket/prefix", False), ("~/lake", True), ("/lake", True)])
-def test_where_the_lake_lies(root: str, local: bool) -> None:
+def test_the_location_of_a_lake(root: str, local: bool) -> None:
     lake = Storage(root)
     assert lake.is_local is local
     assert lake.location("x") == f"{Path(root).expanduser() if local else root}/x"
@@ -160,14 +165,14 @@ def test_where_the_lake_lies(root: str, local: bool) -> None:
 
 def test_a_file_can_be_moved_and_deleted(lake: Storage) -> None:
     lake.write(FILE, b"bytes")
-    lake.move(FILE, "elsewhere/altogether")
-    assert everything_in(lake) == ["elsewhere/altogether"]
-    assert lake.info("elsewhere/altogether").size == 5
-    lake.delete("elsewhere/altogether")
+    lake.move(FILE, "another/place")
+    assert everything_in(lake) == ["another/place"]
+    assert lake.info("another/place").size == 5
+    lake.delete("another/place")
     assert everything_in(lake) == []
 
 
-def test_what_is_not_there_cannot_be_moved(lake: Storage) -> None:
+def test_a_missing_file_cannot_be_moved(lake: Storage) -> None:
     with pytest.raises(FileNotFoundError):
         lake.move(FILE, "elsewhere")
     assert everything_in(lake) == []

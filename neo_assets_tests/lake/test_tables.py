@@ -45,7 +45,7 @@ def write_counts(lake: Storage, *page_sets: str) -> None:
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: table.name)
-def test_a_table_comes_back_with_all_that_its_fields_say(lake: Storage, table: Table) -> None:
+def test_a_table_is_read_back_with_its_field_metadata(lake: Storage, table: Table) -> None:
     page_set = FIRST if table.partitioned else None
     written = tables.write_table(lake, table, example(table), page_set)
     read = tables.read_table(lake, table, page_set)
@@ -81,13 +81,13 @@ def test_rows_of_another_schema_are_refused(lake: Storage, rows: pa.Table) -> No
     assert lake.files("") == []
 
 
-def test_a_table_says_what_it_was_made_from(lake: Storage) -> None:
+def test_a_table_carries_its_origin(lake: Storage) -> None:
     write_counts(lake, FIRST)
     assert tables.made_from(tables.read_table(lake, NEAR_MISS_COUNT, FIRST)) == f"pages of {FIRST}"
     assert tables.read_origins(lake, NEAR_MISS_COUNT, [FIRST]) == [f"pages of {FIRST}"]
 
 
-def test_a_table_that_says_nothing_of_it(lake: Storage) -> None:
+def test_a_table_without_an_origin(lake: Storage) -> None:
     tables.write_table(lake, NEAR_MISS_COUNT, counts(Earth=1), FIRST)
     assert tables.read_origins(lake, NEAR_MISS_COUNT, [FIRST]) == [""]
 
@@ -119,13 +119,13 @@ def test_only_the_columns_that_are_needed_are_read(lake: Storage) -> None:
     assert read.to_pydict() == {"near_misses": [0, 10], "page_set": [FIRST, FIRST]}
 
 
-def test_no_page_sets_at_all_are_a_table_without_rows(lake: Storage) -> None:
+def test_without_page_sets_the_table_has_no_rows(lake: Storage) -> None:
     nothing = tables.read_page_sets(lake, NEAR_MISS_COUNT, [])
     assert nothing.num_rows == 0
     assert nothing.schema.names == ["orbiting_body", "near_misses", "page_set"]
 
 
-def test_stored_page_sets_are_told_in_the_order_asked(lake: Storage) -> None:
+def test_stored_page_sets_are_returned_in_the_order_asked(lake: Storage) -> None:
     write_counts(lake, FIRST, THIRD)
     assert tables.stored_page_sets(lake, NEAR_MISS_COUNT, [THIRD, SECOND, FIRST]) == [THIRD, FIRST]
     assert tables.stored_page_sets(lake, QUARANTINE, [FIRST]) == []
@@ -139,7 +139,7 @@ EACH_READER = pytest.mark.parametrize("read", READERS, ids=["read_table", "read_
 
 
 @EACH_READER
-def test_a_missing_file_is_told_with_the_way_out(lake: Storage, read: Any) -> None:
+def test_a_missing_file_is_reported_with_the_way_out(lake: Storage, read: Any) -> None:
     with pytest.raises(LakeError) as caught:
         read(lake)
     assert str(caught.value).startswith(
@@ -150,7 +150,7 @@ def test_a_missing_file_is_told_with_the_way_out(lake: Storage, read: Any) -> No
     assert tables.read_origins(lake, NEAR_MISS_COUNT, [FIRST]) == [""]
 
 
-def test_a_missing_total_is_told_with_the_way_out(lake: Storage) -> None:
+def test_a_missing_total_is_reported_with_the_way_out(lake: Storage) -> None:
     with pytest.raises(
         LakeError,
         match=r"/gold/total_near_misses/data\.parquet is missing: run `neo run`, or materialize total",
@@ -160,7 +160,7 @@ def test_a_missing_total_is_told_with_the_way_out(lake: Storage) -> None:
 
 @EACH_READER
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"<html>" * 100, None], ids=["empty", "short", "html", "truncated"])
-def test_a_damaged_file_is_told_with_the_way_out(lake: Storage, read: Any, content: bytes | None) -> None:
+def test_a_damaged_file_is_reported_with_the_way_out(lake: Storage, read: Any, content: bytes | None) -> None:
     write_counts(lake, FIRST)
     file = layout.table_file(NEAR_MISS_COUNT, FIRST)
     lake.write(file, lake.read(file)[:-20] if content is None else content)
@@ -173,7 +173,7 @@ def test_a_damaged_file_is_told_with_the_way_out(lake: Storage, read: Any, conte
     assert tables.read_origins(lake, NEAR_MISS_COUNT, [FIRST]) == [""]
 
 
-def test_a_changed_byte_anywhere_is_no_traceback(lake: Storage) -> None:
+def test_a_changed_byte_never_causes_another_error(lake: Storage) -> None:
     write_counts(lake, FIRST)
     file = layout.table_file(NEAR_MISS_COUNT, FIRST)
     whole = lake.read(file).to_pybytes()
@@ -184,7 +184,7 @@ def test_a_changed_byte_anywhere_is_no_traceback(lake: Storage) -> None:
         tables.read_origins(lake, NEAR_MISS_COUNT, [FIRST])
 
 
-def test_a_changed_byte_of_the_rows_is_found_out(lake: Storage) -> None:
+def test_a_changed_byte_in_the_rows_is_detected(lake: Storage) -> None:
     write_counts(lake, FIRST)
     file = layout.table_file(NEAR_MISS_COUNT, FIRST)
     whole = lake.read(file).to_pybytes()
@@ -196,7 +196,7 @@ def test_a_changed_byte_of_the_rows_is_found_out(lake: Storage) -> None:
             assert tables.read_table(lake, NEAR_MISS_COUNT, FIRST).equals(rows), place
 
 
-def test_files_say_their_columns_to_other_programs(lake: Storage) -> None:
+def test_files_describe_their_columns_to_other_programs(lake: Storage) -> None:
     written = tables.write_table(lake, QUARANTINE, example(QUARANTINE), FIRST)
     field = pq.read_schema(written.location).field("reason")
-    assert field.metadata[b"description"] == b"What could not be read."
+    assert field.metadata[b"description"] == b"Field that could not be read, and why."

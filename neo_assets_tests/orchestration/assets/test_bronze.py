@@ -118,7 +118,7 @@ def test_a_lake_of_one_source_takes_no_pages_of_another(
     lake.write(layout.SOURCE_MARK, b'{"source": "nasa"}')
     before = lake.files("")
     message = failure(graph.run("raw_pages", asked_again))
-    assert "holds data from nasa, and simulator is the source now; they do not mix" in message
+    assert "holds data from nasa, but the source is now simulator; they do not mix" in message
     assert [info.path for info in lake.files("")] == [info.path for info in before]
 
 
@@ -126,7 +126,7 @@ def test_stored_pages_of_another_source_are_not_reused(graph: Graph, served: Ser
     graph.run("raw_pages", FIRST)
     from_nasa = at(served, base_url="https://api.nasa.gov/neo/rest/v1")
     message = failure(Graph(graph.lake, from_nasa).run("raw_pages", FIRST))
-    assert "holds data from simulator, and nasa is the source now; they do not mix" in message
+    assert "holds data from simulator, but the source is now nasa; they do not mix" in message
 
 
 def test_a_lake_that_cannot_be_looked_at_is_told_in_one_line(disk_lake: Storage, served: Served) -> None:
