@@ -154,7 +154,7 @@ def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
     """
     for name, value in s3_server.settings().items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("neo_assets.lake.bucket._READ_S", PATIENCE_S)
+    monkeypatch.setattr("neo_assets.lake.s3._READ_S", PATIENCE_S)
     return s3_server
 
 

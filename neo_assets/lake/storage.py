@@ -1,6 +1,6 @@
 """One interface to a lake on local disk or S3: files are read, written atomically, listed and moved.
 
-`disk` and `bucket` implement it. `layout` decides on paths; `raw_pages` and `tables` decide on content.
+`disk` and `s3` implement it. `layout` decides on paths; `raw_pages` and `tables` decide on content.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from pyarrow import fs
 from neo_assets.lake.disk import Disk
 
 if TYPE_CHECKING:
-    from neo_assets.lake.bucket import Bucket
+    from neo_assets.lake.s3 import Bucket
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")
@@ -210,7 +210,7 @@ class Storage:
 
     @cached_property
     def _bucket(self) -> "Bucket":
-        from neo_assets.lake.bucket import Bucket  # imports the AWS SDK, which is slow
+        from neo_assets.lake.s3 import Bucket  # imports the AWS SDK, which is slow
 
         return Bucket(self.root, _THREADS)
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pytest
 
 from neo_assets.lake import layout, tables
-from neo_assets.lake.bucket import Bucket
+from neo_assets.lake.s3 import Bucket
 from neo_assets.lake.storage import LakeError, LakeUnreachable, Storage
 from neo_assets.schema.tables import CLOSE_APPROACHES, NEAR_MISS_COUNT
 from neo_assets_tests.integration.harness import listening, nobody_at
@@ -252,7 +252,7 @@ def test_an_endpoint_that_is_down(settings: Callable[..., Storage], use: str) ->
 def test_an_endpoint_that_accepts_and_never_answers(
     settings: Callable[..., Storage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("neo_assets.lake.bucket._READ_S", 0.3)
+    monkeypatch.setattr("neo_assets.lake.s3._READ_S", 0.3)
     with listening() as silent:
         error = refusal(settings(AWS_ENDPOINT_URL=f"http://127.0.0.1:{silent.getsockname()[1]}"), "read")
     assert "timed out or closed the connection early: check AWS_ENDPOINT_URL and the network" in str(error)
