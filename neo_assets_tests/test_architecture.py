@@ -47,7 +47,6 @@ TRIED_THROUGH = {
     "cli/run.py": "cli/test_runner.py",
     "cli/simulate.py": "cli/test_main.py",
     "cli/totals.py": "cli/test_main.py",
-    "lake/s3.py": "lake/test_storage.py",
     "orchestration/assets/landed.py": "orchestration/test_landing_runs.py",
     "orchestration/checks/check.py": "orchestration/checks/test_checks.py",
     "orchestration/checks/page_set.py": "orchestration/checks/test_checks.py",
