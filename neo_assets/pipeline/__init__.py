@@ -1,1 +1,1 @@
-"""Plain steps on a lake: gather, read, count, compare. Nothing here knows of Dagster or prints."""
+"""Plain functions over a lake: gather, read, count, compare. Nothing here imports Dagster or prints."""

@@ -1,7 +1,8 @@
-"""Consistency of a snapshot: whether the lake holds one state of the catalogue, and which pages to fetch again if not.
+"""Consistency of a snapshot: whether the lake holds a single state of the catalogue, and if not, which pages to fetch
+again.
 
-NeoWs's catalogue grows, is re-ordered, and objects are renumbered while pages are fetched for hours; what that leaves
-behind is found here, from the lake alone. Which copy of an object counts in the totals is decided in `metrics`.
+Fetching takes hours, and meanwhile NeoWs's catalogue may grow, be reordered, or renumber objects. This module detects
+that from the lake alone. Which copy of an object the totals use is decided in `metrics`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,7 @@ from neo_assets.lake.storage import LakeDamaged, LakeLacks, Storage
 from neo_assets.pipeline.count import superseded
 from neo_assets.pipeline.metrics.engine import Engine
 from neo_assets.pipeline.staleness import stale
-from neo_assets.pipeline.text import some
+from neo_assets.pipeline.text import first_few
 from neo_assets.schema.page_sets import pages_of, with_landed
 from neo_assets.schema.pages import PageFacts
 from neo_assets.schema.tables import (
@@ -36,20 +37,18 @@ from neo_assets.schema.tables import (
 
 Verdict = Literal["consistent", "drifted", "incomplete"]
 
-_COUNTED = (NEO_SIGHTINGS, QUARANTINE, NEAR_MISS_COUNT, YEARLY_APPROACHES)
+_CHECKED_TABLES = (NEO_SIGHTINGS, QUARANTINE, NEAR_MISS_COUNT, YEARLY_APPROACHES)
 
-_MEANT_AS_WHOLE = 0.8
-"""Who asks for this share of the catalogue's pages means them all; who asks for less has chosen so."""
+_WHOLE_CATALOGUE_SHARE = 0.8
+"""At or above this share of the catalogue's pages, assume that NEO_PAGES is meant to cover all of them."""
 
-_A_FEW = 0.05
-"""Older copies on a larger share of the earlier pages mean that the catalogue was re-ordered, not that some NEOs
-moved.
-"""
+_REORDERED_SHARE = 0.05
+"""If more than this share of the earlier pages hold superseded copies, assume a reordered catalogue."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that was found; a reason not to call the snapshot consistent, unless its own verdict is just that."""
+    """One observation about the snapshot, and the verdict it leads to: `consistent` if it is harmless."""
 
     verdict: Verdict
     reason: str
@@ -58,16 +57,16 @@ class Finding:
 
 
 class Snapshot:
-    """What the lake holds of the page sets asked for, read once."""
+    """The requested page sets as stored in the lake, read once."""
 
     def __init__(self, lake: Storage, engine: Engine, page_sets: Sequence[str]) -> None:
-        """Reads the page index, the sightings and the quarantine of the page sets that are stored."""
+        """Read the page index, the sightings and the quarantine of the stored page sets."""
         self._page_sets = page_sets
         stored = tables.stored_page_sets(lake, NEO_SIGHTINGS, with_landed(page_sets))
         index = tables.read_page_sets(lake, RAW_PAGE_INDEX, stored)
         self._stale = _stale_by_index(lake, stored, index.to_pylist())
         self._all_quarantined = tables.read_page_sets(lake, QUARANTINE, stored)
-        # The catalogue's state shows in Browse pages; landed objects have no place in it.
+        # Only Browse pages show the catalogue's state; landed objects are not part of it.
         self._stored = [key for key in page_sets if key in stored]
         self._index = _of(page_sets, index).to_pylist()
         self._quarantined = _of(page_sets, self._all_quarantined).num_rows
@@ -75,62 +74,62 @@ class Snapshot:
         self._older = _older_copies(engine, self._sightings)
         try:
             self._stats = tables.read_table(lake, CATALOGUE_STATS).to_pylist()[0]
-        except (LakeLacks, LakeDamaged):  # never asked for, or not to be had
+        except (LakeLacks, LakeDamaged):  # never fetched, or damaged
             self._stats = None
         self._approaches: int | None
         try:
             totals = tables.read_table(lake, TOTAL_YEARLY_APPROACHES)
             self._approaches = pc.sum(totals["approaches"], min_count=0).as_py()
-        except (LakeLacks, LakeDamaged):  # not totalled yet
+        except (LakeLacks, LakeDamaged):  # not computed yet, or damaged
             self._approaches = None
 
     @cached_property
     def findings(self) -> list[Finding]:
-        """Everything that was found."""
+        """All findings."""
         return list(self._find())
 
     @property
     def verdict(self) -> Verdict:
-        """The gravest verdict of all findings."""
+        """The gravest of the findings' verdicts; `consistent` if there are none."""
         found = {finding.verdict for finding in self.findings}
         return "incomplete" if "incomplete" in found else "drifted" if "drifted" in found else "consistent"
 
     @property
     def pages(self) -> int:
-        """Browse pages that are there."""
+        """Number of stored Browse pages."""
         return len(self._index)
 
     @property
     def catalogue_pages(self) -> int:
-        """Pages of the whole catalogue, by the page that was fetched last."""
+        """Number of pages in the whole catalogue, according to the page fetched last."""
         return ceil(self._size / NEOS_PER_PAGE)
 
     @property
     def neos(self) -> int:
-        """Distinct NEOs."""
+        """Number of distinct NEOs on the stored pages."""
         return int(self._sightings.num_rows - self._older.num_rows)
 
     def pages_to_heal(self, thorough: bool = False) -> list[int]:
-        """Pages to take again so that all fit together.
+        """Numbers of the pages to fetch again, so that all pages show the same state of the catalogue.
 
         Args:
-            thorough: all pages that may be from before the catalogue moved, and not just those that show it. For when
-                taking those again was not enough, as the NEOs that they pushed aside stand on the pages next to them.
+            thorough: include every page that may predate a change of the catalogue, not only those that visibly do.
+                Use it if healing without it was not enough: NEOs may have moved onto neighbouring pages.
         """
         short = {row["page"] for row in self._index if row["neos"] != _neos_due(row["page"], self._size)}
         return sorted(self._missing_pages | short | self._outdated_pages(thorough))
 
     def _outdated_pages(self, thorough: bool) -> set[int]:
-        """Pages from before the catalogue moved."""
+        """Numbers of the pages that predate a change of the catalogue."""
         if self._only_grew:
-            return self._landed_of_another_size
+            return self._landed_at_another_size
         other_size = {row["page"] for row in self._index if row["total_elements"] != self._size}
         if not self._older.num_rows:
             return other_size
         with_older = set(self._older["page"].to_pylist())
         moved_by = _first_seen_again(self._sightings, self._older)
         before = {row["page"] for row in self._index if row["fetched_at"] < moved_by}
-        re_ordered = len(with_older) > _A_FEW * len(before)
+        re_ordered = len(with_older) > _REORDERED_SHARE * len(before)
         return other_size | (before if thorough or re_ordered else with_older)
 
     def table(self) -> pa.Table:
@@ -140,24 +139,24 @@ class Snapshot:
 
     @cached_property
     def _size(self) -> int:
-        """NEOs in the catalogue, by the page that was fetched last: how old those are that landed nobody knows."""
+        """NEOs in the catalogue, according to the page fetched last; the age of a landed page is unknown."""
         return self._sizes[-1] if self._sizes else 0
 
     @cached_property
     def _sizes(self) -> list[int]:
-        """NEOs in the catalogue by each page that was fetched, or where none was by each that landed, as they came."""
+        """NEOs in the catalogue according to each fetched page, oldest first (each landed page if none was fetched)."""
         fetched = [row for row in self._index if row["file"] is None] or self._index
         return [int(row["total_elements"]) for row in sorted(fetched, key=lambda row: row["fetched_at"])]
 
     @cached_property
-    def _landed_of_another_size(self) -> set[int]:
-        """Pages that landed beside others that were fetched, from a catalogue of another size."""
+    def _landed_at_another_size(self) -> set[int]:
+        """Landed pages whose catalogue size differs from that of the fetched pages; empty if no page was fetched."""
         landed = {row["page"] for row in self._index if row["file"] and row["total_elements"] != self._size}
         return landed if any(row["file"] is None for row in self._index) else set()
 
     @cached_property
     def _only_grew(self) -> bool:
-        """Whether nothing but growth at the catalogue's end happened while it was fetched."""
+        """Whether the catalogue changed only by growing at its end."""
         return self._sizes == sorted(self._sizes) and not self._older.num_rows
 
     @cached_property
@@ -167,53 +166,49 @@ class Snapshot:
 
     @cached_property
     def _missing_neos(self) -> int:
-        """NEOs that these pages should hold and that were not seen on any of them."""
+        """Number of NEOs that the stored pages should hold but do not."""
         due = sum(_neos_due(row["page"], self._size) for row in self._index)
         return max(0, int(due - self.neos - self._quarantined))
 
     def _find(self) -> Iterator[Finding]:
         if missing := sorted(set(self._page_sets) - set(self._stored)):
-            yield Finding("incomplete", "page sets missing", len(missing), some(missing))
+            yield Finding("incomplete", "page sets missing", len(missing), first_few(missing))
         if self._stale:
-            yield Finding("incomplete", "page sets not computed", len(self._stale), some(self._stale))
+            yield Finding("incomplete", "page sets not computed", len(self._stale), first_few(self._stale))
         if quarantined := self._all_quarantined.num_rows:
             yield Finding("incomplete", "records in quarantine", quarantined, "see `neo quarantine list`")
         if not self._index:
             return
         sizes = [row["total_elements"] for row in self._index]
-        asked_for = len(self._missing_pages) + len(self._index)
-        if _MEANT_AS_WHOLE * self.catalogue_pages <= asked_for < self.catalogue_pages:
-            beyond = self.catalogue_pages - asked_for
+        requested = len(self._missing_pages) + len(self._index)
+        if _WHOLE_CATALOGUE_SHARE * self.catalogue_pages <= requested < self.catalogue_pages:
+            beyond = self.catalogue_pages - requested
             yield Finding("incomplete", "pages beyond NEO_PAGES", beyond, f"set NEO_PAGES={self.catalogue_pages}")
         if len(set(sizes)) > 1:
-            verdict: Verdict = "consistent" if self._only_grew and not self._landed_of_another_size else "drifted"
+            verdict: Verdict = "consistent" if self._only_grew and not self._landed_at_another_size else "drifted"
             detail = f"{min(sizes)} to {max(sizes)} NEOs"
-            yield Finding(verdict, "catalogue size moved", max(sizes) - min(sizes), detail)
+            yield Finding(verdict, "catalogue size changed", max(sizes) - min(sizes), detail)
         if self._older.num_rows:
             names = self._older["principal_designation"].to_pylist()
-            yield Finding("drifted", "NEOs seen twice", len(names), some(names))
+            yield Finding("drifted", "NEOs seen twice", len(names), first_few(names))
         short = [row["page"] for row in self._index if row["neos"] != _neos_due(row["page"], row["total_elements"])]
         if short:
-            yield Finding("drifted", "pages with fewer or more NEOs", len(short), some(short))
+            yield Finding("drifted", "pages with too few or too many NEOs", len(short), first_few(short))
         if self._missing_neos and not missing:
-            yield Finding("drifted", "NEOs not seen", self._missing_neos)
+            yield Finding("drifted", "NEOs missing", self._missing_neos)
         newest = max(row["fetched_at"] for row in self._index)
-        asked_since = self._stats is not None and self._stats["fetched_at"] >= newest
-        if self._stats and asked_since and self._stats["near_earth_object_count"] != self._size:
-            said = self._stats["near_earth_object_count"]
-            yield Finding(
-                "drifted", "/stats differs", abs(said - self._size), f"{said} NEOs there, {self._size} by the pages"
-            )
-        if self._stats and asked_since and asked_for >= self.catalogue_pages:
-            said = self._stats["close_approach_count"]
-            if self._approaches not in (
-                None,
-                said,
-            ):  # nobody says what exactly NeoWs counts there, so this alone is no reason
-                detail = f"{said} approaches there, {self._approaches} in the totals"
-                yield Finding(
-                    "consistent", "/stats counts other approaches", abs(said - (self._approaches or 0)), detail
-                )
+        stats_are_newer = self._stats is not None and self._stats["fetched_at"] >= newest
+        if self._stats and stats_are_newer and self._stats["near_earth_object_count"] != self._size:
+            reported = self._stats["near_earth_object_count"]
+            detail = f"{reported} in /stats, {self._size} on the pages"
+            yield Finding("drifted", "NEO count differs from /stats", abs(reported - self._size), detail)
+        if self._stats and stats_are_newer and requested >= self.catalogue_pages:
+            reported = self._stats["close_approach_count"]
+            if self._approaches not in (None, reported):
+                # NeoWs does not document which approaches it counts, so a difference alone is harmless.
+                detail = f"{reported} in /stats, {self._approaches} in the totals"
+                difference = abs(reported - (self._approaches or 0))
+                yield Finding("consistent", "approach count differs from /stats", difference, detail)
 
 
 def _of(page_sets: Sequence[str], rows: pa.Table) -> pa.Table:
@@ -221,23 +216,25 @@ def _of(page_sets: Sequence[str], rows: pa.Table) -> pa.Table:
 
 
 def _stale_by_index(lake: Storage, page_sets: Sequence[str], index: Sequence[dict[str, Any]]) -> list[str]:
-    """Page sets whose counts are not those of the pages in their index."""
+    """Page sets whose tables were not made from the pages in their index."""
     facts: dict[str, list[PageFacts]] = {key: [] for key in page_sets}
     for row in index:
         facts[row["page_set"]].append(PageFacts(**{name: row[name] for name in row if name != "page_set"}))
-    return stale(lake, facts, _COUNTED)
+    return stale(lake, facts, _CHECKED_TABLES)
 
 
 def _older_copies(engine: Engine, sightings: pa.Table) -> pa.Table:
-    """Sightings that do not count, as a later copy of the object was seen, in the same page set or in another."""
+    """Superseded copies: the same object was seen again later, in the same page set or in another."""
     left_out = superseded(engine, sightings)
     keys = pc.binary_join_element_wise(sightings["page_set"], sightings["neo_id"], " ")
-    lost = pc.binary_join_element_wise(left_out["page_set"], left_out["neo_id"], " ")
-    return sightings.filter(pc.or_(pc.invert(sightings["is_counted"]), pc.is_in(keys, lost.combine_chunks())))
+    superseded_keys = pc.binary_join_element_wise(left_out["page_set"], left_out["neo_id"], " ")
+    return sightings.filter(
+        pc.or_(pc.invert(sightings["is_counted"]), pc.is_in(keys, superseded_keys.combine_chunks()))
+    )
 
 
 def _first_seen_again(sightings: pa.Table, older: pa.Table) -> datetime:
-    """When the first of the NEOs that had been seen before was seen again: the catalogue had moved by then."""
+    """When a NEO was first seen again: by then the catalogue had changed."""
     names, last_seen = older["principal_designation"].combine_chunks(), pc.max(older["fetched_at"])
     again = sightings.filter(
         pc.and_(pc.is_in(sightings["principal_designation"], names), pc.greater(sightings["fetched_at"], last_seen))
@@ -247,5 +244,5 @@ def _first_seen_again(sightings: pa.Table, older: pa.Table) -> datetime:
 
 
 def _neos_due(page: int, size: int) -> int:
-    """NEOs on a page of a catalogue of so many."""
+    """Number of NEOs that a page should hold if the catalogue has `size` of them."""
     return min(max(size - NEOS_PER_PAGE * page, 0), NEOS_PER_PAGE)

@@ -1,4 +1,4 @@
-"""Counts: of one page set, and over all of them with each NEO once. The SQL lives in `metrics`."""
+"""Counts of one page set, and totals over all of them with each NEO counted once. The SQL lives in `metrics`."""
 
 from collections.abc import Sequence
 
@@ -12,40 +12,40 @@ from neo_assets.pipeline.origins import origin_of_count, origin_of_total
 from neo_assets.schema.page_sets import with_landed
 from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_SIGHTINGS, Table
 
-_COUNTED_COLUMNS = ("neo_id", "close_approach_date", "orbiting_body", "miss_distance_au")
+_COLUMNS_TO_COUNT = ("neo_id", "close_approach_date", "orbiting_body", "miss_distance_au")
 
 
 def count(engine: Engine, table: Table, close_approaches: pa.Table) -> pa.Table:
-    """A count, such as `near_miss_count`, over the close approaches of one page set."""
+    """Compute a table of counts, such as `near_miss_count`, from the close approaches of one page set."""
     sql, parameters = registry.sql(table.name), registry.parameters(table.name)
     rows = engine.run(sql, {CLOSE_APPROACHES.name: close_approaches}, parameters).cast(table.schema)
     return tables.with_origin(rows, origin_of_count(table, tables.made_from(close_approaches)))
 
 
 def superseded(engine: Engine, neo_sightings: pa.Table) -> pa.Table:
-    """Copies of NEOs that totals leave out (`page_set`, `neo_id`): a later copy is in another page set."""
+    """Copies that totals leave out because another page set holds a later one; columns `page_set` and `neo_id`."""
     return engine.run(registry.sql(registry.SUPERSEDED), {NEO_SIGHTINGS.name: neo_sightings}, {})
 
 
 def counted_page_sets(lake: Storage, partial: Table, page_sets: Sequence[str]) -> list[str]:
-    """Those of the page sets that have a count, and the landed objects if they have one.
+    """The page sets for which `partial` is stored, including the landed objects.
 
     Raises:
-        LakeError: none has.
+        LakeError: it is stored for none of them.
     """
     counted = tables.stored_page_sets(lake, partial, with_landed(page_sets))
     if not counted:
         raise LakeError(
-            f"there is nothing to total: no page set in {lake.root} has a {partial.name} yet; "
+            f"no totals to compute: {lake.root} has no {partial.name} for any page set yet; "
             "run `neo run`, or materialize the page sets first"
         )
     return counted
 
 
 def sum_up(engine: Engine, lake: Storage, total: Table, partial: Table, page_sets: Sequence[str]) -> pa.Table:
-    """A total over these page sets, each NEO once: the copy fetched last.
+    """Compute a total over these page sets, counting each NEO once, by the copy fetched last.
 
-    Reads the counts only, and the close approaches of page sets that hold superseded copies.
+    Reads the counts of every set, but close approaches only of the sets that hold superseded copies.
     """
     sightings = tables.read_page_sets(lake, NEO_SIGHTINGS, page_sets)
     left_out = superseded(engine, sightings)
@@ -53,7 +53,7 @@ def sum_up(engine: Engine, lake: Storage, total: Table, partial: Table, page_set
     counts = tables.read_page_sets(lake, partial, page_sets)
     relations = {
         partial.name: counts,
-        CLOSE_APPROACHES.name: tables.read_page_sets(lake, CLOSE_APPROACHES, affected, _COUNTED_COLUMNS),
+        CLOSE_APPROACHES.name: tables.read_page_sets(lake, CLOSE_APPROACHES, affected, _COLUMNS_TO_COUNT),
         registry.SUPERSEDED: left_out,
     }
     rows = engine.run(registry.sql(total.name), relations, registry.parameters(total.name)).cast(total.schema)

@@ -1,5 +1,5 @@
-"""Browse pages into the lake: which are reused, which are fetched, and the index of what is stored. Requests live in
-`sources.neows`, bytes in `lake.raw_pages`.
+"""Gather Browse pages into the lake: which are reused, which are fetched, and the index of those stored. HTTP requests
+live in `sources.neows`, storage in `lake.raw_pages`.
 """
 
 import contextlib
@@ -21,8 +21,8 @@ from neo_assets.schema.tables import RAW_PAGE_INDEX
 logger = logging.getLogger(__name__)
 
 Pages = Generator[Page | PageFacts, None, None]
-"""Pages on their way into the lake: fetched ones, and what is known of those that are stored already. To close it
-cancels what is being fetched.
+"""Pages on their way into the lake: fetched pages in full, and only the facts of pages already stored. Closing the
+generator cancels pending requests.
 """
 
 
@@ -31,17 +31,17 @@ class Source(Protocol):
 
     @property
     def source(self) -> str | None:
-        """`nasa` or `simulator`; None if only a response can tell."""
+        """`nasa` or `simulator`; None if only a response shows it."""
         ...
 
     def pages(self, numbers: Iterable[int]) -> Generator[Page, None, None]:
-        """These Browse pages, each as soon as it arrives."""
+        """Fetch these Browse pages; each is yielded as soon as it arrives."""
         ...
 
 
 @dataclass(frozen=True)
 class Gathered:
-    """The pages of a set, all of them stored."""
+    """A page set whose pages are all stored."""
 
     pages: Sequence[PageFacts]
     fetched: int
@@ -51,19 +51,19 @@ class Gathered:
 def gather(
     lake: Storage, neows: Source, page_set: str, max_age_hours: float, again: Iterable[int], since: datetime
 ) -> Pages:
-    """The pages of a set: first the stored ones that may be reused, then the others as they arrive.
+    """The pages of a set: first the stored pages that may be reused, then the others as they arrive.
 
     Args:
         lake: the lake.
-        neows: where the others come from.
+        neows: where pages are fetched from.
         page_set: key of the set.
-        max_age_hours: a stored page younger than this is reused.
-        again: pages to fetch even so, unless they were fetched at `since` or later.
+        max_age_hours: stored pages younger than this are reused.
+        again: pages to fetch regardless of age, unless they were fetched at `since` or later.
         since: see `again`.
 
     Raises:
-        PagesMissing: after the last page, if some could not be fetched.
-        LakeError: the lake cannot be read, or holds data of another source.
+        PagesMissing: some pages could not be fetched; raised after all others were yielded.
+        LakeError: the lake cannot be read, or holds another source's data.
     """
 
     def warn(page: int) -> None:
@@ -76,30 +76,35 @@ def gather(
     missing = sorted(set(pages_of(page_set)) - {facts.page for facts in reused})
     with contextlib.closing(neows.pages(missing)) as fetched:
         for page in fetched:
-            if page.source != owned_by:  # only now is it known
+            if page.source != owned_by:  # the response shows the source
                 owner.claim(lake, page.source)
                 owned_by = page.source
             yield page
 
 
 def stored(lake: Storage, page_set: str) -> Pages:
-    """The pages of a set as they are in the lake; nothing is fetched.
+    """The stored pages of a set; nothing is fetched.
 
     Raises:
-        LakeLacks, LakeDamaged: one is missing, or damaged.
+        LakeLacks: a page is missing.
+        LakeDamaged: a page is damaged.
     """
     damaged: list[int] = []
     [known] = raw_pages.known_facts(lake, [page_set], damaged.append).values()
     for number in [*damaged, *sorted(set(pages_of(page_set)) - {facts.page for facts in known})]:
-        raw_pages.read_page(lake, number)  # raises
-        raise LakeDamaged(f"page {number} changed while it was read: run `neo run`")
+        raw_pages.read_page(lake, number)  # raises the fitting error
+        raise LakeDamaged(f"page {number} changed while it was being read: run `neo run`")
     yield from known
 
 
 def store(lake: Storage, page_set: str, pages: Iterable[Page | PageFacts]) -> Gathered:
-    """Store the pages of a set one by one as they come, then list them in `raw_page_index`: nobody else writes it.
+    """Store the pages of a set one by one as they arrive, then write its `raw_page_index`. Nobody else writes it.
 
-    Raises what the iterator raises, and LakeError; the pages that came before are stored.
+    Pages that arrived before an error stay stored.
+
+    Raises:
+        PagesMissing: `pages` raised it.
+        LakeError: `pages` raised it, or the lake cannot be written.
     """
     facts: list[PageFacts] = []
     fetched = 0

@@ -1,8 +1,8 @@
-"""Files from the landing zone into the lake, as Browse pages or as objects. Nothing is computed from them here; how
-files are listed, decompressed and moved lives in `lake.landing_zone`.
+"""Take in files from the landing zone: store their content as pages in the lake. Computing tables from them happens
+elsewhere; listing, decompressing and moving files lives in `lake.landing_zone`.
 
-A file leaves the landing zone only after its pages are stored. A run that dies before that takes the file in again, and
-stores the same pages.
+A file leaves the landing zone only after its pages are stored. If a run dies before that, the next one takes the file
+in again and stores the same pages.
 """
 
 import codecs
@@ -17,7 +17,7 @@ from functools import partial
 from neo_assets.lake import landing_zone, owner, raw_pages
 from neo_assets.lake.landing_zone import Content, LandedFile
 from neo_assets.lake.storage import Storage
-from neo_assets.pipeline.text import counted
+from neo_assets.pipeline.text import quantity
 from neo_assets.schema.page_sets import FIRST_LANDED_PAGE, LANDED, MAX_PAGES, pages_of
 from neo_assets.schema.pages import NASA, SIMULATOR, Page, PageFacts
 from neo_assets.schema.tables import NEOS_PER_PAGE
@@ -29,39 +29,41 @@ from neo_assets.sources.neows.redact import redact
 _ENDINGS = {f".{kind}{compression}": kind for kind in ("json", "ndjson") for compression in ("", ".gz", ".zst")}
 
 _OBJECTS_PER_PAGE = 200
-_NUMBERS = 2_000_000_000
+
+_NUMBER_RANGE = 2_000_000_000
+"""Pages of landed objects take their numbers from this many, above `FIRST_LANDED_PAGE`."""
 
 
 class Unreadable(Exception):
-    """A file cannot be taken in; the message gives the reason and begins with "it"."""
+    """A file cannot be taken in; the message gives the reason and starts with "it" or "its"."""
 
 
 @dataclass
 class TakenIn:
-    """A file of the landing zone and what became of it."""
+    """A file from the landing zone, and what was done with it."""
 
     file: str
-    """Its name below `landing/`, keys redacted."""
+    """Its path below `landing/`, API keys redacted."""
     pages: Sequence[PageFacts] = ()
-    """The pages that were stored from it."""
+    """The pages stored from it."""
     refused: str = ""
-    """Why nothing was stored from it."""
+    """Why nothing was stored from it; empty if it was readable."""
     claimed: str = ""
-    """A line that names the source which an empty lake now belongs to."""
+    """A notice for the user if this file decided which source the lake belongs to, else empty."""
     notes: list[str] = field(default_factory=list)
-    """What else is worth a word."""
+    """Anything unusual, such as a file that another process moved."""
 
     @property
     def is_set_aside(self) -> bool:
-        """Whether it was moved to the quarantine."""
+        """Whether it was moved to quarantine."""
         return bool(self.refused) and not self.notes
 
     def outcome(self, settings: Settings, in_quarantine: int = 0) -> str:
-        """What became of it, in words.
+        """What was done with it, in words.
 
         Args:
-            settings: tell whether a page is among those that totals cover.
-            in_quarantine: how many of its records could not be read.
+            settings: decide whether its page is among those that the totals cover.
+            in_quarantine: number of its records that could not be read.
         """
         if self.refused:
             return f"{'SET ASIDE: ' if self.is_set_aside else ''}{', '.join([self.refused, *self.notes])}"
@@ -73,27 +75,27 @@ class TakenIn:
             return []
         number, neos = self.pages[0].page, sum(facts.neos for facts in self.pages)
         if number >= FIRST_LANDED_PAGE:
-            return [counted(neos, "object")]
-        outside = f"kept but not counted, as NEO_PAGES is {settings.pages}"
-        return [f"page {number}", counted(neos, "NEO"), *([outside] if number >= settings.pages else [])]
+            return [quantity(neos, "object")]
+        outside = f"stored but not in the totals, as NEO_PAGES is {settings.pages}"
+        return [f"page {number}", quantity(neos, "NEO"), *([outside] if number >= settings.pages else [])]
 
 
 def affected_page_sets(settings: Settings, pages: Iterable[PageFacts]) -> list[str]:
-    """Page sets that these landed pages belong to, the landed objects among them."""
+    """Page sets that contain these landed pages, including the landed objects' own set."""
     numbers = {facts.page for facts in pages}
     affected = [key for key in settings.page_sets if not numbers.isdisjoint(pages_of(key))]
     return [*affected, LANDED] if any(number >= FIRST_LANDED_PAGE for number in numbers) else affected
 
 
 def take_in(lake: Storage, settings: Settings, settled_s: float = 0) -> Iterator[TakenIn]:
-    """Take in the files that wait, one after another.
+    """Take in the waiting files, one after another.
 
-    A file is yielded when its pages are stored. It moves to the archive when the next one is asked for.
+    Each file is yielded once its pages are stored, and archived when the next one is requested.
 
     Args:
         lake: the lake.
-        settings: the keys that must not be kept, and the source that an empty lake then belongs to.
-        settled_s: files changed in the last so many seconds stay for the next look.
+        settings: name the API keys to redact, and the source that an empty lake will belong to.
+        settled_s: files changed within this many seconds are left for the next time.
 
     Raises:
         LakeError: the lake cannot be read or written.
@@ -104,7 +106,7 @@ def take_in(lake: Storage, settings: Settings, settled_s: float = 0) -> Iterator
 
 
 class _Landing:
-    """One look at the landing zone."""
+    """One pass over the landing zone."""
 
     def __init__(self, lake: Storage, settings: Settings) -> None:
         self._lake = lake
@@ -117,7 +119,7 @@ class _Landing:
         try:
             content = landing_zone.read(self._lake, file)
         except FileNotFoundError:
-            taken.notes.append("another process took it before it could be read")
+            taken.notes.append("another process moved it before it could be read")
             yield taken
             return
         to_clean = content.is_changed_by(self._clean)
@@ -136,14 +138,14 @@ class _Landing:
         return redact(data, self._settings.keys)
 
     def _store(self, name: str, content: Content) -> tuple[list[PageFacts], str]:
-        """Store a file's pages; returns them, and a line where the lake was empty.
+        """Store a file's pages. Returns them, and a notice if the lake was empty before.
 
         Raises:
-            Unreadable: it has none.
+            Unreadable: the file holds no page and no object.
         """
         kind = next((kind for ending, kind in _ENDINGS.items() if name.lower().endswith(ending)), None)
         if kind is None:
-            raise Unreadable(f"its name ends in none of {', '.join(_ENDINGS)}")
+            raise Unreadable(f"its name does not end in any of {', '.join(_ENDINGS)}")
         source = self._owner or owner.source_of(self._lake) or (SIMULATOR if self._settings.simulated else NASA)
         try:
             pages = [self._page(content, source)] if kind == "json" else self._pages_of_objects(content, source)
@@ -153,7 +155,7 @@ class _Landing:
             raise Unreadable(f"it cannot be decompressed: {error}") from None
 
     def _claim(self, source: str) -> str:
-        """Let the lake belong to this source: a file's content does not show whether it is simulated."""
+        """Make the lake belong to this source. It comes from the settings, as files do not show theirs."""
         if self._owner:
             return ""
         was_empty = owner.claim(self._lake, source)
@@ -163,30 +165,30 @@ class _Landing:
         other = "NASA's data, set NASA_API_KEYS" if source == SIMULATOR else "simulated data, unset NASA_API_KEYS"
         return (
             f"The lake was empty and belongs to {source} from now on. For {other} and point NEO_LAKE to another place "
-            "before you drop the files there."
+            "before you drop files there."
         )
 
     def _page(self, content: Content, source: str) -> Page:
-        """The Browse page that a file is."""
+        """Read a file as one Browse page."""
         body = self._clean(b"".join(content.lines())).removeprefix(codecs.BOM_UTF8)
         try:
             envelope = envelope_of(body)
-            json.loads(body)  # stricter, and it reads a page on which a single object is unreadable
+            json.loads(body)  # stricter than `envelope_of`
         except NotAPage as error:
             raise Unreadable(f"it {error}") from None
         except (ValueError, RecursionError) as error:
             raise Unreadable(f"it is not JSON: {error}") from None
         if envelope.size not in (None, NEOS_PER_PAGE) or envelope.neos > NEOS_PER_PAGE:
             raise Unreadable(
-                f"it comes from pages of {envelope.size or envelope.neos} NEOs, not {NEOS_PER_PAGE}, so its page "
-                "number means nothing here: give its objects as .ndjson"
+                f"it is a page of {envelope.size or envelope.neos} NEOs, not {NEOS_PER_PAGE}, so its page number has "
+                "no meaning here: drop its objects as .ndjson instead"
             )
         if not 0 <= envelope.number < MAX_PAGES:
-            raise Unreadable(f"it is page {envelope.number}, and pages run from 0 to {MAX_PAGES - 1}")
+            raise Unreadable(f"it is page {envelope.number}, but pages are numbered from 0 to {MAX_PAGES - 1}")
         return Page(envelope.number, body, datetime.now(UTC), source, envelope.neos, envelope.total_elements)
 
     def _pages_of_objects(self, content: Content, source: str) -> Iterator[Page]:
-        """The objects of a file in pages like those of Browse. The whole file is read before the first page comes."""
+        """Pack a file's objects into pages like those of Browse, once the whole file was read."""
         are_objects = [is_object for _, is_object in self._objects(content)]
         if not any(are_objects):
             raise Unreadable(f"none of its {len(are_objects)} lines is a JSON object" if are_objects else "it is empty")
@@ -197,10 +199,10 @@ class _Landing:
         while values := [value for value, _ in itertools.islice(objects, _OBJECTS_PER_PAGE)]:
             body = b'{"near_earth_objects":[' + b",".join(values) + b"]}"
             yield Page(self._number(body), body, at, source, len(values), total)
-            at += timedelta(microseconds=1)  # of two copies, the one on the later line is newer
+            at += timedelta(microseconds=1)  # so that of two copies, the one on the later line supersedes the other
 
     def _objects(self, content: Content) -> Iterator[tuple[bytes, bool]]:
-        """Each line as a JSON value, and whether that is an object. A line that is not JSON becomes a JSON string."""
+        """Each line as a JSON value, and whether it is an object. A line that is not JSON becomes a JSON string."""
         for line in content.lines():
             if line := self._clean(line).removeprefix(codecs.BOM_UTF8).strip():
                 try:
@@ -210,17 +212,17 @@ class _Landing:
                     yield json.dumps(text, ensure_ascii=False).encode(), False
 
     def _number(self, body: bytes) -> int:
-        """Number of a page of objects, derived from its content: the same content always gets the same number."""
+        """Page number for a page of objects, derived from its content: equal content gets the same number."""
         sha256 = hashlib.sha256(body).hexdigest()
-        number = FIRST_LANDED_PAGE + int(sha256, 16) % _NUMBERS
+        number = FIRST_LANDED_PAGE + int(sha256, 16) % _NUMBER_RANGE
         while (facts := raw_pages.read_facts(self._lake, number)) and facts.sha256 != sha256:
             number += 1
         return number
 
 
 def _left(put_away: Callable[[], str | None]) -> list[str]:
-    """Put a file away; if that was not to be done, why."""
+    """Put a file away. Returns a note if it could not be."""
     try:
-        return [] if put_away() else ["left in place, as it has changed since"]
+        return [] if put_away() else ["left in place, as it changed in the meantime"]
     except FileNotFoundError:
-        return ["another process has put it away meanwhile"]
+        return ["another process moved it in the meantime"]

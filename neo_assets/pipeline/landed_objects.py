@@ -1,4 +1,4 @@
-"""Landed objects: every table of theirs, computed from their stored pages. How files become pages lives in `land`."""
+"""Landed objects: all their tables, computed from their stored pages. How files become pages lives in `land`."""
 
 from neo_assets.lake import layout, raw_pages, tables
 from neo_assets.lake.storage import LakeDamaged, Storage
@@ -21,20 +21,20 @@ from neo_assets.schema.tables import (
 
 
 def are_stale(lake: Storage) -> bool:
-    """Whether the tables of the landed objects are not those of their pages; False while none has ever landed."""
+    """Whether any table of the landed objects is out of date. False if none ever landed."""
     if not raw_pages.page_numbers(lake, LANDED) and not tables.stored_page_sets(lake, NEO_SIGHTINGS, [LANDED]):
         return False
     return bool(stale(lake, raw_pages.known_facts(lake, [LANDED])))
 
 
 def compute(lake: Storage, engine: Engine) -> dict[str, int]:
-    """Compute every table from the stored pages.
+    """Compute every table of the landed objects from their stored pages.
 
     Returns:
-        The number of rows of each table.
+        Number of rows by table name.
 
     Raises:
-        LakeDamaged: a stored page is damaged; the message names the landed file that it came in.
+        LakeDamaged: a stored page is damaged; the message names the landed file it came from.
         LakeError: the lake cannot be read or written.
     """
     facts = _facts(lake)
@@ -56,8 +56,8 @@ def _facts(lake: Storage) -> list[PageFacts]:
         index = tables.read_found(lake, RAW_PAGE_INDEX, [LANDED]).get(LANDED, RAW_PAGE_INDEX.schema.empty_table())
         files = dict(zip(index["page"].to_pylist(), index["file"].to_pylist(), strict=True))
         raise LakeDamaged(
-            f"{lake.location(layout.raw_page(damaged[0]))} is damaged: drop the file that it came in "
-            f"({files.get(damaged[0]) or 'its name is not known'}; it is in the archive) into landing/ again, or "
+            f"{lake.location(layout.raw_page(damaged[0]))} is damaged: drop the file it came from "
+            f"({files.get(damaged[0]) or 'name unknown'}; it is in the archive) into landing/ again, or "
             "delete this page to give up its objects"
         )
     return known

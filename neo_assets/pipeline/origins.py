@@ -1,9 +1,9 @@
-"""What each table was made from, as a digest: its recipe and its input. A file carries the digest (`made_from` in its
-metadata), so the lake alone shows whether a table is current. Comparing digests with the stored ones lives in
+"""Origins: a digest of everything a table was made from, its recipe and its input. Each file carries its digest
+(`made_from` in its metadata), so the lake alone shows whether a table is current. Comparing digests lives in
 `staleness`.
 
-The recipe is derived, never numbered by hand: the columns, the SQL and the parser's version. Edit an `.sql` file, and
-every table that it makes is stale.
+The recipe is derived, never numbered by hand: the columns, the SQL and the parser's version. Editing an `.sql` file
+makes every table computed with it stale.
 """
 
 from collections.abc import Iterable, Sequence
@@ -32,14 +32,14 @@ OF_A_PAGE_SET = (
     NEAR_MISS_COUNT,
     YEARLY_APPROACHES,
 )
-"""The tables with one file per page set, in the order in which they are made."""
+"""The tables with one file per page set, in the order in which they are computed."""
 
 _COUNTS = (NEAR_MISS_COUNT, YEARLY_APPROACHES)
 
 
 def origin(table: Table, facts: Sequence[PageFacts]) -> str:
-    """Origin of a page set's table that is made from these pages, in their order."""
-    if table is RAW_PAGE_INDEX:  # by the MD5 it shows too whether the stored objects are the ones that it lists
+    """Origin of a page set's table made from these pages, which are in page order."""
+    if table is RAW_PAGE_INDEX:  # the MD5s show whether it lists the objects that are stored
         return digest([_recipe(table), *map(_arrival, facts), *(page.md5 for page in facts)])
     if table is NEO_SIGHTINGS:
         return digest([_recipe(table), *map(_arrival, facts)])
@@ -49,7 +49,7 @@ def origin(table: Table, facts: Sequence[PageFacts]) -> str:
 
 
 def origin_of_count(table: Table, close_approaches: str) -> str:
-    """Origin of a count over close approaches of this origin."""
+    """Origin of a table of counts made from close approaches of this origin."""
     return digest([_recipe(table), close_approaches])
 
 
@@ -59,14 +59,14 @@ def origin_of_total(total: Table, page_sets: Iterable[str], counts: str, sightin
     Args:
         total: the total.
         page_sets: the page sets that it covers.
-        counts: origin of their counts, taken together.
-        sightings: origin of their `neo_sightings`, taken together.
+        counts: combined origin of their counts.
+        sightings: combined origin of their `neo_sightings`.
     """
     return digest([_recipe(total), *page_sets, counts, sightings])
 
 
 def _recipe(table: Table) -> str:
-    """All that determines a table, but for its input."""
+    """Digest of everything that determines a table except its input."""
     columns = map(str, table.columns)
     if table is RAW_PAGE_INDEX:
         return digest(columns)

@@ -1,4 +1,4 @@
-"""The plan of a refresh: what it would fetch, what that costs, when it would end. Nothing is fetched or changed."""
+"""Plan a refresh: what it would fetch, what that costs and when it would end. Nothing is fetched or changed."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,11 +23,11 @@ class Plan:
     pages_reused: int
     pages_to_fetch: int
     done_at: datetime
-    """When the request budget would let the last request out, at the earliest."""
+    """Earliest time at which the request budget allows the last request."""
     verdict: str
     reasons: list[str]
     pages_to_heal: list[int]
-    """What `neo run --heal` would fetch again besides."""
+    """Pages that `neo run --heal` would fetch in addition."""
 
     @property
     def takes_s(self) -> float:
@@ -36,7 +36,11 @@ class Plan:
 
 
 def make_plan(settings: Settings, lake: Storage, engine: Engine, neows: NeoWs) -> Plan:
-    """Look at the lake and at the request budget."""
+    """Plan a refresh from the state of the lake and of the request budget.
+
+    Raises:
+        LakeError: the lake cannot be read, or belongs to another source.
+    """
     keys = settings.page_sets
     if neows.source:
         owner.check(lake, neows.source)

@@ -1,4 +1,4 @@
-"""The quarantine of all page sets: records that could not be read. They come from `sources.neows.parse`."""
+"""The quarantine of all page sets together. What is put there, and why, is decided in `sources.neows.parse`."""
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,8 +11,11 @@ from neo_assets.settings import Settings
 
 
 def quarantined(settings: Settings) -> pa.Table:
-    """The quarantine of the current page sets and the landed objects, with two more columns: `page_set`, and `file`,
-    the landed file that the record came in (null if it was fetched).
+    """Records in quarantine, of the current page sets and the landed objects.
+
+    Returns:
+        The columns of the table `quarantine`, `page_set`, and `file`: the landed file that the record came from, null
+        if its page was fetched.
     """
     lake = Storage(settings.lake)
     keys = settings.page_sets

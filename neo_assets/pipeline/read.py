@@ -1,4 +1,4 @@
-"""Stored pages into tables that name their origin. How JSON is read lives in `sources.neows.parse`."""
+"""Read stored pages into tables that carry their origin. Parsing the JSON lives in `sources.neows.parse`."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -11,15 +11,15 @@ from neo_assets.sources.neows.parse import Parsed, parse
 
 
 def read_pages(pages: Iterable[StoredPage]) -> Parsed:
-    """The tables that these pages give, each with its origin. Nothing is written."""
+    """Read pages into tables, each with its origin. Nothing is written."""
     facts: list[PageFacts] = []
 
-    def noted() -> Iterator[StoredPage]:
+    def collecting_facts() -> Iterator[StoredPage]:
         for page in pages:
             facts.append(page.facts)
             yield page
 
-    parsed = parse(noted())
+    parsed = parse(collecting_facts())
     return replace(
         parsed,
         neo_records=with_origin(parsed.neo_records, origin(NEO_RECORDS, facts)),

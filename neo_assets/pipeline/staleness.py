@@ -1,5 +1,5 @@
-"""Which page sets are current, judged from the lake's files only. Dagster's history is not asked; what a digest covers
-is defined in `origins`.
+"""Which page sets are current, judged from the lake's files only, not from Dagster's history. What an origin covers is
+defined in `origins`.
 """
 
 import logging
@@ -22,9 +22,9 @@ def reusable_pages(
     max_age_hours: float,
     on_damaged: Callable[[int], object] = lambda page: None,
 ) -> dict[str, list[PageFacts]]:
-    """Stored pages of each set that need not be fetched again: whole, and younger than `max_age_hours`.
+    """Stored pages of each set that need not be fetched again: undamaged, and younger than `max_age_hours`.
 
-    `on_damaged` is called with the number of each page whose content is not what was stored.
+    `on_damaged` is called with the number of each damaged page.
     """
     now = datetime.now(UTC)
     known = raw_pages.known_facts(lake, page_sets, on_damaged)
@@ -35,12 +35,12 @@ def reusable_pages(
 
 
 def stale(lake: Storage, facts: Mapping[str, Sequence[PageFacts]], among: Iterable[Table] = OF_A_PAGE_SET) -> list[str]:
-    """Page sets with a table that is missing, damaged, or made from other pages or by another recipe.
+    """Page sets with a stale table: missing, damaged, made from other pages or by another recipe.
 
     Args:
         lake: the lake.
-        facts: the pages of each page set, in their order.
-        among: the tables to look at.
+        facts: the pages of each page set, in page order.
+        among: the tables to check.
     """
     found = set[str]()
     for table in among:
@@ -50,11 +50,11 @@ def stale(lake: Storage, facts: Mapping[str, Sequence[PageFacts]], among: Iterab
 
 
 def complete(facts: Mapping[str, Sequence[PageFacts]]) -> dict[str, Sequence[PageFacts]]:
-    """Page sets all of whose pages are among these, with their pages."""
+    """Only the page sets whose pages are all given, with their pages."""
     return {key: pages for key, pages in facts.items() if len(pages) >= len(pages_of(key))}
 
 
 def current(lake: Storage, facts: Mapping[str, Sequence[PageFacts]]) -> set[str]:
-    """Page sets all of whose pages are among these, and whose tables are made from exactly them."""
+    """Page sets whose pages are all given, and whose tables were made from exactly these pages."""
     whole = complete(facts)
     return whole.keys() - set(stale(lake, whole))

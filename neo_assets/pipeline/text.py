@@ -1,11 +1,11 @@
-"""How things are said to people. What is said stands where it is known."""
+"""Wording that messages share: numbers with nouns, shortened lists. The messages live where they arise."""
 
 
-def counted(number: int, thing: str) -> str:
-    """So many things: `1 page`, `2,100 pages`."""
+def quantity(number: int, thing: str) -> str:
+    """A number with its noun, in the plural if needed: `1 page`, `2,100 pages`."""
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
-def some(things: list[int] | list[str], most: int = 10) -> str:
-    """The first of some things, and three dots if there are more."""
-    return ", ".join(map(str, things[:most])) + (", ..." if len(things) > most else "")
+def first_few(things: list[int] | list[str], at_most: int = 10) -> str:
+    """The first items of a list, with three dots if there are more."""
+    return ", ".join(map(str, things[:at_most])) + (", ..." if len(things) > at_most else "")

@@ -1,4 +1,4 @@
-"""The totals of a lake in one object: what `neo run` ends with and `neo totals` prints. Counting lives in `count`."""
+"""The totals of a lake as one object, which `neo run` and `neo totals` print. Computing them lives in `count`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,13 +28,13 @@ EARTH = "Earth"
 
 @dataclass(frozen=True)
 class Totals:
-    """The totals of a lake, each NEO counted once. A near miss is an approach nearer than 0.2 au, strictly."""
+    """The totals of a lake, each NEO counted once. A near miss is closer than 0.2 au; 0.2 itself is not one."""
 
     source: str
     lake: str
     pages: int
     catalogue_pages: int
-    """Pages of the whole catalogue, by the page that was fetched last."""
+    """Number of pages in the whole catalogue, according to the page fetched last."""
     page_sets: int
     page_sets_expected: int
     neos: int
@@ -46,19 +46,19 @@ class Totals:
     first_year: int | None
     last_year: int | None
     verdict: str
-    """`consistent`, `drifted` or `incomplete`: whether the lake holds one state of the catalogue."""
+    """`consistent`, `drifted` or `incomplete`: whether the lake holds a single state of the catalogue."""
     reasons: list[str]
     up_to_date: bool
-    """Whether the totals were computed from the page sets' counts as they are now."""
+    """Whether the totals were computed from the page sets' current counts."""
 
 
 def read_totals(lake: Storage, engine: Engine, page_sets: Sequence[str]) -> Totals:
-    """The totals as they are in the lake.
+    """Read the totals stored in the lake. Nothing is computed again.
 
     Args:
         lake: the lake.
-        engine: finds the superseded copies of NEOs.
-        page_sets: the page sets that the settings ask for.
+        engine: finds superseded copies of NEOs.
+        page_sets: the requested page sets.
 
     Raises:
         LakeError: there are no totals yet.
@@ -94,7 +94,7 @@ def read_totals(lake: Storage, engine: Engine, page_sets: Sequence[str]) -> Tota
         last_year=years["max"].as_py(),
         verdict=snapshot.verdict if up_to_date else "incomplete",
         reasons=[
-            *([] if up_to_date else ["totals not computed for these page sets"]),
+            *([] if up_to_date else ["totals are out of date"]),
             *(f"{finding.reason}: {finding.count}" for finding in snapshot.findings),
         ],
         up_to_date=up_to_date,

@@ -1,4 +1,4 @@
-"""What the graph does for a page set, without Dagster: from a catalogue to every table. No assertions here."""
+"""The graph's steps for a page set, without Dagster: from a catalogue to every table. No assertions here."""
 
 from collections.abc import Iterable
 from datetime import timedelta
@@ -31,7 +31,7 @@ TOTALS = {TOTAL_NEAR_MISSES: NEAR_MISS_COUNT, TOTAL_YEARLY_APPROACHES: YEARLY_AP
 
 
 def pages_from(catalogue: Catalogue, page_set: str, hours: float = 0) -> list[Page]:
-    """The pages of a set as a catalogue has them, a second apart, from some hours after noon."""
+    """The pages of a set, taken from a catalogue a second apart, starting `hours` after noon."""
     size = catalogue.near_earth_object_count
     found = []
     for number in pages_of(page_set):
@@ -49,14 +49,14 @@ def body_of(catalogue: Catalogue, number: int) -> tuple[bytes, int]:
 
 
 def gather(lake: Storage, page_set: str, pages: Iterable[Page]) -> list[PageFacts]:
-    """Store the pages of a set and make all its tables."""
+    """Store the pages of a set and compute all its tables."""
     gathered = store(lake, page_set, pages)
     compute(lake, page_set)
     return list(gathered.pages)
 
 
 def compute(lake: Storage, page_set: str) -> None:
-    """Make the tables of a set from its stored pages."""
+    """Compute the tables of a set from its stored pages."""
     parsed = read_pages(raw_pages.read_pages(lake, pages_of(page_set)))
     tables.write_table(lake, NEO_SIGHTINGS, parsed.neo_sightings, page_set)
     tables.write_table(lake, QUARANTINE, parsed.quarantine, page_set)
@@ -68,6 +68,6 @@ def compute(lake: Storage, page_set: str) -> None:
 
 
 def total(lake: Storage, page_sets: list[str]) -> None:
-    """Make the totals over page sets."""
+    """Compute the totals over page sets."""
     for table, partial in TOTALS.items():
         tables.write_table(lake, table, sum_up(ENGINE, lake, table, partial, page_sets))

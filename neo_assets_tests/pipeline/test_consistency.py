@@ -1,4 +1,4 @@
-"""What a catalogue that moves leaves in the lake: every drift is found, and healing takes the right pages again."""
+"""A catalogue that changes during fetching: every drift is found, and healing fetches the right pages again."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -29,7 +29,7 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 def fetch(
     lake: Storage, pages: Sequence[int], catalogue: Catalogue, at: datetime, landed_file: str | None = None
 ) -> None:
-    """Store pages as they are in a catalogue, a second apart."""
+    """Store pages of a catalogue, fetched a second apart."""
     for seconds, number in enumerate(pages):
         body, neos = body_of(catalogue, number)
         arrived = at + timedelta(seconds=seconds)
@@ -38,7 +38,7 @@ def fetch(
 
 
 def compute(lake: Storage, keys: Sequence[str] = SETS) -> Snapshot:
-    """Make the tables of page sets from the stored pages."""
+    """Compute the tables of page sets from the stored pages."""
     for key in keys:
         store(lake, key, known_facts(lake, [key])[key])
         compute_tables(lake, key)
@@ -57,7 +57,7 @@ def test_pages_of_one_catalogue_are_consistent(lake: Storage) -> None:
     assert snapshot.table().to_pylist() == [{"verdict": "consistent", "reason": "", "count": 0, "detail": ""}]
 
 
-def test_an_empty_lake_is_incomplete_and_all_its_pages_are_to_be_fetched(lake: Storage) -> None:
+def test_an_empty_lake_is_incomplete_and_needs_every_page(lake: Storage) -> None:
     snapshot = Snapshot(lake, ENGINE, SETS)
     assert (snapshot.verdict, snapshot.pages_to_heal()) == ("incomplete", list(range(6)))
     assert reasons(snapshot) == {"page sets missing": 3}
@@ -70,7 +70,7 @@ def test_a_missing_page_set_makes_it_incomplete(lake: Storage) -> None:
     assert (snapshot.verdict, snapshot.pages_to_heal()) == ("incomplete", [4, 5])
 
 
-def test_pages_that_are_newer_than_what_was_counted_are_told(lake: Storage) -> None:
+def test_pages_newer_than_their_tables_are_found(lake: Storage) -> None:
     fetch(lake, range(6), CATALOGUE, START)
     compute(lake)
     fetch(lake, [0], CATALOGUE.reordered(5), START + timedelta(hours=1))
@@ -85,20 +85,20 @@ def test_growth_beyond_the_pages_asked_for_makes_it_incomplete(lake: Storage) ->
     assert "NEO_PAGES=7" in snapshot.findings[0].detail
 
 
-def test_who_asks_for_a_small_part_of_the_catalogue_has_chosen_so(lake: Storage) -> None:
+def test_a_small_part_of_the_catalogue_is_consistent_too(lake: Storage) -> None:
     fetch(lake, range(6), Catalogue(neos=1000), START)
     assert compute(lake).verdict == "consistent"
 
 
 @disk_and_s3
-def test_growth_at_the_end_alone_is_harmless_and_costs_the_last_page(lake: Storage) -> None:
+def test_growth_at_the_end_is_harmless_and_healing_fetches_the_last_page(lake: Storage) -> None:
     fetch(lake, range(6), Catalogue(neos=110), START)
     fetch(lake, [0], Catalogue(neos=110).grown(7), START + timedelta(hours=1))
     assert compute(lake).pages_to_heal() == [5]
     fetch(lake, [5], Catalogue(neos=110).grown(7), START + timedelta(hours=2))
     snapshot = compute(lake)
     assert (snapshot.verdict, snapshot.pages_to_heal()) == ("consistent", [])
-    assert reasons(snapshot) == {"catalogue size moved": 7}
+    assert reasons(snapshot) == {"catalogue size changed": 7}
 
 
 def test_a_catalogue_that_shrank_is_suspect(lake: Storage) -> None:
@@ -108,29 +108,29 @@ def test_a_catalogue_that_shrank_is_suspect(lake: Storage) -> None:
     assert (snapshot.verdict, snapshot.pages_to_heal()) == ("drifted", [0, 1, 2])
 
 
-def test_a_page_that_landed_from_an_older_catalogue_is_the_one_to_heal(lake: Storage) -> None:
+def test_a_page_landed_from_an_older_catalogue_is_to_be_healed(lake: Storage) -> None:
     older = Catalogue(neos=100)
     fetch(lake, [0, 2], older.grown(10), START)
     fetch(lake, [1, 3, 4, 5], older.grown(20), START + timedelta(hours=1))
-    assert compute(lake).verdict == "consistent", "it only grew at its end"
+    assert compute(lake).verdict == "consistent", "the catalogue only grew at its end"
     fetch(lake, [1], older, START + timedelta(hours=2), "old.json")
     snapshot = compute(lake)
     assert (snapshot.catalogue_pages, snapshot.verdict, snapshot.pages_to_heal()) == (6, "drifted", [1])
 
 
-def test_of_pages_that_landed_all_the_last_one_tells_the_size(lake: Storage) -> None:
+def test_if_all_pages_landed_the_last_one_gives_the_catalogue_size(lake: Storage) -> None:
     fetch(lake, range(6), CATALOGUE, START, "all.json")
     snapshot = compute(lake)
     assert (snapshot.catalogue_pages, snapshot.verdict) == (6, "consistent")
 
 
-def test_a_re_ordering_shows_as_neos_seen_twice_and_others_not_seen(lake: Storage) -> None:
+def test_a_reordered_catalogue_shows_as_neos_seen_twice_and_neos_missing(lake: Storage) -> None:
     fetch(lake, range(3), CATALOGUE, START)
     fetch(lake, range(3, 6), CATALOGUE.reordered(5), START + timedelta(hours=1))
     snapshot = compute(lake)
     found = reasons(snapshot)
     assert snapshot.verdict == "drifted"
-    assert found["NEOs seen twice"] == found["NEOs not seen"] > 0
+    assert found["NEOs seen twice"] == found["NEOs missing"] > 0
     assert set(snapshot.pages_to_heal()) <= {0, 1, 2}
 
 
@@ -140,14 +140,14 @@ def test_neos_seen_twice_within_a_page_set_are_found_too(lake: Storage) -> None:
     assert reasons(compute(lake))["NEOs seen twice"] == 3
 
 
-def test_the_services_own_count_is_compared(lake: Storage) -> None:
+def test_the_catalogue_size_is_compared_with_stats(lake: Storage) -> None:
     fetch(lake, range(6), CATALOGUE, START)
     stats = {"fetched_at": START + timedelta(hours=1), "near_earth_object_count": 123, "close_approach_count": 1}
     tables.write_table(lake, CATALOGUE_STATS, pa.Table.from_pylist([stats], schema=CATALOGUE_STATS.schema))
-    assert reasons(compute(lake)) == {"/stats differs": 3}
+    assert reasons(compute(lake)) == {"NEO count differs from /stats": 3}
 
 
-def test_a_lake_that_does_not_answer_makes_no_better_verdict(lake: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lake_that_does_not_answer_gives_no_verdict(lake: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     fetch(lake, range(6), CATALOGUE, START)
     compute(lake)
     read = Storage.read
@@ -172,7 +172,7 @@ _DRIFTS = st.sampled_from(
 )
 
 
-def test_taking_pages_again_until_there_are_none_ends_in_a_consistent_snapshot(lakes: Lakes) -> None:
+def test_healing_until_no_page_is_left_gives_a_consistent_snapshot(lakes: Lakes) -> None:
     @settings(max_examples=lakes.examples(12))
     @given(moment=st.integers(1, 5), drift=_DRIFTS)
     def it_does(moment: int, drift: Callable[[Catalogue], Catalogue]) -> None:
@@ -186,7 +186,7 @@ def test_taking_pages_again_until_there_are_none_ends_in_a_consistent_snapshot(l
             fetch(lake, pages, moved, START + timedelta(hours=hour))
             snapshot = compute(lake, [key for key in SETS if not set(pages).isdisjoint(pages_of(key))])
         assert snapshot.verdict == "consistent" or reasons(snapshot).keys() == {"pages beyond NEO_PAGES"}
-        there = [neo["id"] for page in range(6) for neo in moved.page(page)["near_earth_objects"]]
-        assert snapshot.neos == len(there)
+        expected = [neo["id"] for page in range(6) for neo in moved.page(page)["near_earth_objects"]]
+        assert snapshot.neos == len(expected)
 
     it_does()

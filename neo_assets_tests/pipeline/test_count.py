@@ -1,4 +1,4 @@
-"""The totals: each NEO once, the copy fetched last, whatever the catalogue did between page sets."""
+"""Totals count each NEO once, by the copy fetched last, however the catalogue changed between page sets."""
 
 import json
 from collections import Counter
@@ -28,7 +28,7 @@ Approaches = Counter[tuple[int, str]]
 
 
 def totals(lake: Storage, page_sets: list[str]) -> tuple[NearMisses, Approaches]:
-    """Both totals as the lake gives them, by body and by year and body."""
+    """Both totals computed from the lake: by body, and by year and body."""
     near, yearly = (sum_up(ENGINE, lake, total, partial, page_sets).to_pylist() for total, partial in TOTALS.items())
     return (
         Counter({row["orbiting_body"]: row["near_misses"] for row in near}),
@@ -36,8 +36,8 @@ def totals(lake: Storage, page_sets: list[str]) -> tuple[NearMisses, Approaches]
     )
 
 
-def counted_by_force(pages: list[Page]) -> tuple[NearMisses, Approaches]:
-    """Both totals counted object by object over the pages' bodies."""
+def counted_by_brute_force(pages: list[Page]) -> tuple[NearMisses, Approaches]:
+    """Both totals, counted object by object from the pages' JSON."""
     copies = [
         ((one.fetched_at, one.number), identities(record), record)
         for one in pages
@@ -55,7 +55,7 @@ def counted_by_force(pages: list[Page]) -> tuple[NearMisses, Approaches]:
     return +near, yearly
 
 
-# --- the heart: a catalogue that moves while its page sets are fetched
+# --- any catalogue that changes while its page sets are fetched
 
 drifts: st.SearchStrategy[Callable[[Catalogue], Catalogue]] = st.one_of(
     st.integers(1, 25).map(lambda count: lambda catalogue: catalogue.inserted(count)),
@@ -65,7 +65,7 @@ drifts: st.SearchStrategy[Callable[[Catalogue], Catalogue]] = st.one_of(
 )
 
 
-def test_totals_count_every_neo_once_through_any_drift(lakes: Lakes) -> None:
+def test_totals_count_every_neo_once_despite_any_drift(lakes: Lakes) -> None:
     @given(
         neos=st.integers(30, 60),
         pages_per_set=st.integers(1, 2),
@@ -86,7 +86,7 @@ def test_totals_count_every_neo_once_through_any_drift(lakes: Lakes) -> None:
             stored[key] = pages_from(catalogue, key, hours)
         for key, pages in stored.items():
             gather(lake, key, pages)
-        assert totals(lake, keys) == counted_by_force([page for pages in stored.values() for page in pages])
+        assert totals(lake, keys) == counted_by_brute_force([page for pages in stored.values() for page in pages])
 
     they_do()
 
@@ -98,7 +98,7 @@ def approaches(count: int, **changes: Any) -> list[dict[str, Any]]:
     return [approach(day=f"20{year:02d}-01-01", **changes) for year in range(count)]
 
 
-def test_sets_without_an_object_in_common_are_summed(lake: Storage) -> None:
+def test_page_sets_without_common_objects_are_summed(lake: Storage) -> None:
     gather(lake, FIRST, [page(neo("1", *approaches(2)), neo("2", *approaches(3)))])
     gather(lake, SECOND, [page(neo("3", *approaches(4)), number=1)])
     near, yearly = totals(lake, [FIRST, SECOND])
@@ -106,21 +106,21 @@ def test_sets_without_an_object_in_common_are_summed(lake: Storage) -> None:
     assert yearly == {(2000, "Earth"): 3, (2001, "Earth"): 3, (2002, "Earth"): 2, (2003, "Earth"): 1}
 
 
-@pytest.mark.parametrize(("hours", "left"), [(1, 5), (-1, 2)])
-def test_the_copy_fetched_last_counts_whichever_set_it_is_in(lake: Storage, hours: float, left: int) -> None:
+@pytest.mark.parametrize(("hours", "kept"), [(1, 5), (-1, 2)])
+def test_the_copy_fetched_last_counts_whichever_set_it_is_in(lake: Storage, hours: float, kept: int) -> None:
     gather(lake, FIRST, [page(neo("1", *approaches(2)), neo("2", *approaches(1)))])
     gather(lake, SECOND, [page(neo("1", *approaches(5)), number=1, hours=hours)])
     near, yearly = totals(lake, [FIRST, SECOND])
-    assert near.total() == yearly.total() == left + 1
+    assert near.total() == yearly.total() == kept + 1
 
 
-def test_an_object_that_was_numbered_in_between_counts_once(lake: Storage) -> None:
+def test_an_object_numbered_in_between_counts_once(lake: Storage) -> None:
     gather(lake, FIRST, [page(neo("54428000", *approaches(2), name="(2022 AC30)"))])
     gather(lake, SECOND, [page(neo("2660000", *approaches(3), name="660000 (2022 AC30)"), number=1, hours=1)])
     assert totals(lake, [FIRST, SECOND])[0] == {"Earth": 3}
 
 
-def test_objects_without_a_designation_are_not_one_another(lake: Storage) -> None:
+def test_objects_without_a_principal_designation_are_kept_apart(lake: Storage) -> None:
     gather(lake, FIRST, [page(neo("1", *approaches(2), name="433 Eros"), neo("2", *approaches(3), name="719 Albert"))])
     gather(lake, SECOND, [page(neo("3", *approaches(4), name="887 Alinda"), number=1, hours=1)])
     assert totals(lake, [FIRST, SECOND])[0] == {"Earth": 9}
@@ -132,7 +132,7 @@ def test_an_object_seen_three_times_counts_once(lake: Storage) -> None:
     assert totals(lake, [FIRST, SECOND, THIRD])[0] == {"Earth": 3}
 
 
-def test_a_body_whose_last_near_miss_is_gone_is_not_in_the_total(lake: Storage) -> None:
+def test_a_body_whose_only_near_miss_is_superseded_is_not_in_the_total(lake: Storage) -> None:
     gather(lake, FIRST, [page(neo("1", approach(body="Venus")), neo("2", approach()))])
     gather(lake, SECOND, [page(neo("1", approach()), number=1, hours=1)])
     assert sum_up(ENGINE, lake, TOTAL_NEAR_MISSES, NEAR_MISS_COUNT, [FIRST, SECOND]).to_pylist() == [
@@ -140,14 +140,14 @@ def test_a_body_whose_last_near_miss_is_gone_is_not_in_the_total(lake: Storage) 
     ]
 
 
-def test_only_the_page_sets_asked_for_are_totalled(lake: Storage) -> None:
+def test_only_requested_page_sets_are_totalled(lake: Storage) -> None:
     gather(lake, FIRST, [page(neo("1", *approaches(2)))])
     gather(lake, "00000-00003", [page(neo("9", *approaches(7)), number=number, hours=9) for number in range(4)])
     gather(lake, FIRST, [page(neo("1", *approaches(2)))])
     assert totals(lake, [FIRST])[0] == {"Earth": 2}
 
 
-def test_no_approaches_at_all_are_totals_without_rows(lake: Storage) -> None:
+def test_totals_of_no_approaches_have_no_rows(lake: Storage) -> None:
     gather(lake, FIRST, [page(neo("1"))])
     for total, partial in TOTALS.items():
         rows = sum_up(ENGINE, lake, total, partial, [FIRST])
@@ -155,7 +155,7 @@ def test_no_approaches_at_all_are_totals_without_rows(lake: Storage) -> None:
         assert rows.schema.remove_metadata().equals(total.schema, check_metadata=True)
 
 
-def test_a_total_stands_in_a_fixed_order(lake: Storage) -> None:
+def test_totals_are_sorted(lake: Storage) -> None:
     gather(lake, FIRST, [page(neo("1", *approaches(2, body="Venus"), *approaches(2), *approaches(1, body="Moon")))])
     rows = sum_up(ENGINE, lake, TOTAL_YEARLY_APPROACHES, TOTALS[TOTAL_YEARLY_APPROACHES], [FIRST]).to_pylist()
     keys = [(row["year"], row["orbiting_body"]) for row in rows]
@@ -163,7 +163,7 @@ def test_a_total_stands_in_a_fixed_order(lake: Storage) -> None:
 
 
 @disk_and_s3
-def test_a_total_says_what_it_was_made_from(lake: Storage) -> None:
+def test_a_total_carries_its_origin(lake: Storage) -> None:
     gather(lake, FIRST, [page(neo("1", approach()))])
     before = sum_up(ENGINE, lake, TOTAL_NEAR_MISSES, NEAR_MISS_COUNT, [FIRST])
     gather(lake, FIRST, [page(neo("1", approach(), approach()))])
@@ -171,7 +171,7 @@ def test_a_total_says_what_it_was_made_from(lake: Storage) -> None:
     assert tables.made_from(before) != tables.made_from(after) != ""
 
 
-def test_a_count_that_is_missing_where_it_is_needed_is_told(lake: Storage) -> None:
+def test_missing_close_approaches_are_named_if_they_are_needed(lake: Storage) -> None:
     gather(lake, FIRST, [page(neo("1", *approaches(2)))])
     gather(lake, SECOND, [page(neo("1", *approaches(5)), number=1, hours=1)])
     lake.delete(layout.table_file(CLOSE_APPROACHES, FIRST))
@@ -179,8 +179,8 @@ def test_a_count_that_is_missing_where_it_is_needed_is_told(lake: Storage) -> No
         totals(lake, [FIRST, SECOND])
 
 
-def test_page_sets_that_have_been_counted(lake: Storage) -> None:
-    with pytest.raises(LakeError, match=r"there is nothing to total: .* run `neo run`"):
+def test_page_sets_that_have_counts(lake: Storage) -> None:
+    with pytest.raises(LakeError, match=r"no totals to compute: .* has no near_miss_count .*; run `neo run`"):
         counted_page_sets(lake, NEAR_MISS_COUNT, [FIRST, SECOND])
     gather(lake, SECOND, [page(neo("1"), number=1)])
     assert counted_page_sets(lake, NEAR_MISS_COUNT, [FIRST, SECOND]) == [SECOND]

@@ -1,4 +1,4 @@
-"""The landed objects' tables: made again where they are not those of the stored pages, by whichever command looks."""
+"""The landed objects' tables: computed again if they were not made from the stored pages."""
 
 from pathlib import Path
 
@@ -34,17 +34,17 @@ def damage(lake: Storage, number: int) -> None:
     lake.write(path, whole[:100] + bytes([whole[100] ^ 1]) + whole[101:])
 
 
-def test_a_lake_without_any_has_nothing_to_compute(lake: Storage) -> None:
+def test_a_lake_without_landed_objects_has_nothing_to_compute(lake: Storage) -> None:
     assert not landed_objects.are_stale(lake)
     assert lake.files("") == []
 
 
-def test_what_is_up_to_date_is_left(zone: Zone) -> None:
+def test_tables_are_up_to_date_after_landing(zone: Zone) -> None:
     assert not landed_objects.are_stale(zone.lake)
 
 
 @pytest.mark.parametrize("table", ["neo_records", "near_miss_count", "neo_sightings"])
-def test_a_table_that_is_lost_is_made_again_from_the_stored_pages_with_the_same_bytes(zone: Zone, table: str) -> None:
+def test_a_lost_table_is_computed_again_with_the_same_bytes(zone: Zone, table: str) -> None:
     before = files(zone.lake)
     zone.lake.delete(layout.table_file(TABLES[table], LANDED))
     assert landed_objects.are_stale(zone.lake)
@@ -53,14 +53,14 @@ def test_a_table_that_is_lost_is_made_again_from_the_stored_pages_with_the_same_
     assert files(zone.lake) == before
 
 
-def test_landing_computes_them_again_though_no_file_waits(zone: Zone) -> None:
+def test_landing_computes_a_lost_table_though_no_file_waits(zone: Zone) -> None:
     zone.lake.delete(layout.table_file(NEO_RECORDS, LANDED))
     assert zone.land().lines == ["landed objects: computed", "totals: computed"]
     assert totals(zone) == counted(neos(0, 450))
     assert zone.land().lines == []
 
 
-def test_counts_that_are_not_those_of_the_pages_are_told_by_the_snapshot(zone: Zone) -> None:
+def test_counts_of_other_pages_make_the_snapshot_incomplete(zone: Zone) -> None:
     rows = tables.read_table(zone.lake, NEAR_MISS_COUNT, LANDED)
     tables.write_table(zone.lake, NEAR_MISS_COUNT, tables.with_origin(rows, "other pages"), LANDED)
     found = {finding.reason: finding.detail for finding in Snapshot(zone.lake, ENGINE, zone.keys).findings}
@@ -70,11 +70,9 @@ def test_counts_that_are_not_those_of_the_pages_are_told_by_the_snapshot(zone: Z
 
 
 @disk_and_s3
-def test_a_damaged_page_of_theirs_is_told_and_mended_by_dropping_its_file_again(zone: Zone) -> None:
+def test_a_damaged_page_is_reported_and_repaired_by_dropping_its_file_again(zone: Zone) -> None:
     damage(zone.lake, raw_pages.stored_numbers(zone.lake)[1])
-    with pytest.raises(
-        LakeDamaged, match=r"is damaged: drop the file that it came in \(a.ndjson; it is in the archive"
-    ):
+    with pytest.raises(LakeDamaged, match=r"is damaged: drop the file it came from \(a.ndjson; it is in the archive"):
         landed_objects.compute(zone.lake, ENGINE)
     assert list(zone.land().landing.failed) == [LANDED]
     zone.drop("a.ndjson", lines(*neos(0, 450)))
@@ -82,7 +80,7 @@ def test_a_damaged_page_of_theirs_is_told_and_mended_by_dropping_its_file_again(
     assert totals(zone) == counted(neos(0, 450))
 
 
-def test_objects_whose_pages_were_deleted_are_not_counted(zone: Zone) -> None:
+def test_objects_whose_pages_were_deleted_leave_the_totals(zone: Zone) -> None:
     for number in raw_pages.stored_numbers(zone.lake):
         zone.lake.delete(layout.raw_page(number))
     assert zone.land().lines == ["landed objects: computed", "totals: computed"]

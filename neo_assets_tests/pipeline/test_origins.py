@@ -40,7 +40,7 @@ def origins(*facts: PageFacts) -> dict[str, str]:
 
 
 def changed(before: dict[str, str]) -> set[str]:
-    """The tables whose origin is another one now."""
+    """The tables whose origin has changed."""
     return {name for name, now in origins().items() if now != before[name]}
 
 
@@ -58,12 +58,12 @@ def test_every_table_of_a_page_set_has_an_origin() -> None:
         ({"md5": "another"}, {RAW_PAGE_INDEX.name}),
     ],
 )
-def test_other_pages_make_tables_stale(change: dict[str, Any], stale: set[str]) -> None:
+def test_a_changed_page_makes_tables_stale(change: dict[str, Any], stale: set[str]) -> None:
     now = origins(dataclasses.replace(PAGE, **change))
     assert {name for name, before in origins().items() if now[name] != before} == stale
 
 
-def test_another_parser_makes_all_tables_stale_that_it_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_parser_makes_its_tables_and_their_counts_stale(monkeypatch: pytest.MonkeyPatch) -> None:
     before = origins()
     monkeypatch.setattr(parse, "VERSION", parse.VERSION + 1)
     assert changed(before) == PARSED | COUNTS
@@ -71,7 +71,7 @@ def test_another_parser_makes_all_tables_stale_that_it_gives(monkeypatch: pytest
 
 @pytest.fixture
 def sql_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A copy of the `.sql` files, which the registry reads."""
+    """A copy of the `.sql` files, from which the registry reads."""
     copy = tmp_path / "metrics"
     shutil.copytree(Path(registry.__file__).parent, copy, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     monkeypatch.setattr(resources, "files", lambda package: copy)

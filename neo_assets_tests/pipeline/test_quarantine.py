@@ -1,4 +1,4 @@
-"""Records that cannot be read: listed with their reasons, and read again when page or program are mended."""
+"""Records that cannot be read: listed with reasons, and read again once the page or the program is fixed."""
 
 import json
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from neo_assets.sources.simulator.catalogue import Catalogue, to_json
 
 @dataclass
 class Damaged:
-    """A lake of one page, of which one approach cannot be read; and the settings by which it is reached."""
+    """A lake with one page, on which one approach cannot be read, and the settings that point to it."""
 
     lake: Storage
     settings: dict[str, str]
@@ -61,7 +61,7 @@ def neo(*arguments: str) -> None:
     cli.neo(list(arguments), standalone_mode=False)
 
 
-def test_a_lake_without_any_says_so(
+def test_an_empty_quarantine_is_reported(
     lake: Storage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("NEO_LAKE", lake.root)
@@ -76,7 +76,7 @@ def test_each_record_is_listed_with_place_and_reason(damaged: Storage, capsys: p
     assert "about a million" in listed
 
 
-def test_as_json_the_record_itself_is_there(damaged: Storage, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_json_list_has_the_record_itself(damaged: Storage, capsys: pytest.CaptureFixture[str]) -> None:
     neo("quarantine", "list", "--json")
     row = json.loads(capsys.readouterr().out)
     record = json.loads(row.pop("record"))
@@ -84,28 +84,30 @@ def test_as_json_the_record_itself_is_there(damaged: Storage, capsys: pytest.Cap
     assert row.keys() == {"page", "index", "reason", "page_set", "file"}
 
 
-def test_the_run_says_that_the_snapshot_is_incomplete(damaged: Storage, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_record_in_quarantine_makes_the_snapshot_incomplete(
+    damaged: Storage, capsys: pytest.CaptureFixture[str]
+) -> None:
     neo("totals", "--json")
     totals = json.loads(capsys.readouterr().out)
     assert (totals["neos"], totals["verdict"]) == (19, "incomplete")
     assert "records in quarantine: 1" in totals["reasons"]
 
 
-def test_replay_keeps_what_is_not_mended_and_reads_what_is_without_the_network(
+def test_replay_reads_a_fixed_record_without_the_network(
     damaged: Storage, capsys: pytest.CaptureFixture[str], no_network: None
 ) -> None:
     neo("quarantine", "replay")
     assert capsys.readouterr().out == "1 record in quarantine before, 1 now.\n"
     stored = read_page(damaged, 0)
-    mended = stored.body.to_pybytes().replace(b"about a million", b"1000000")
-    rewrite(damaged, stored.facts, json.loads(mended))
+    fixed = stored.body.to_pybytes().replace(b"about a million", b"1000000")
+    rewrite(damaged, stored.facts, json.loads(fixed))
     neo("quarantine", "replay")
     assert capsys.readouterr().out == "1 record in quarantine before, 0 now.\n"
     neo("totals", "--json")
     assert json.loads(capsys.readouterr().out)["neos"] == 20
 
 
-def test_a_page_set_that_cannot_be_read_again_is_told(
+def test_replay_reports_a_page_set_with_a_damaged_page(
     damaged: Storage, capsys: pytest.CaptureFixture[str], no_network: None
 ) -> None:
     stored = damaged.read(page := "bronze/raw_pages/page-00000.json.zst").to_pybytes()

@@ -1,4 +1,4 @@
-"""Which page sets are current: their pages are young enough, and every table is made from exactly these pages."""
+"""Page sets are current if their pages are young enough and every table was made from exactly these pages."""
 
 import dataclasses
 from datetime import UTC, datetime, timedelta
@@ -37,33 +37,33 @@ def done(lake: Storage, max_age_hours: float = DAY_H) -> bool:
     return current(lake, reusable_pages(lake, [PAGE_SET], max_age_hours)) == {PAGE_SET}
 
 
-def test_a_set_is_done_when_all_is_there(lake: Storage) -> None:
+def test_a_set_is_done_once_gathered(lake: Storage) -> None:
     assert not done(lake)
     gather(lake, PAGE_SET, pages())
     assert done(lake)
 
 
-def test_what_stands_in_the_lake_is_enough_to_tell(disk_lake: Storage, tmp_path: Path) -> None:
+def test_a_lake_that_was_moved_is_still_current(disk_lake: Storage, tmp_path: Path) -> None:
     gather(disk_lake, PAGE_SET, pages())
     Path(disk_lake.root).rename(tmp_path / "moved")
     assert done(Storage(str(tmp_path / "moved")))
 
 
-def test_a_missing_page_is_not_done(lake: Storage) -> None:
+def test_a_set_with_a_missing_page_is_not_done(lake: Storage) -> None:
     gather(lake, PAGE_SET, pages())
     lake.delete(layout.raw_page(1))
     assert not done(lake)
 
 
 @pytest.mark.parametrize(("max_age_hours", "expected"), [(0, False), (0.5, False), (2, True), (1e12, True)])
-def test_a_page_may_be_too_old(lake: Storage, max_age_hours: float, expected: bool) -> None:
+def test_a_set_is_done_while_its_pages_are_young_enough(lake: Storage, max_age_hours: float, expected: bool) -> None:
     gather(lake, PAGE_SET, pages(hours_old=1))
     assert done(lake, max_age_hours) is expected
     assert len(reusable_pages(lake, [PAGE_SET], max_age_hours)[PAGE_SET]) == (2 if expected else 0)
 
 
 @EACH_TABLE
-def test_every_table_is_needed_and_whole(lake: Storage, table: str) -> None:
+def test_every_table_must_exist_and_be_whole(lake: Storage, table: str) -> None:
     gather(lake, PAGE_SET, pages())
     file = file_of(table)
     whole = lake.read(file)
@@ -76,7 +76,7 @@ def test_every_table_is_needed_and_whole(lake: Storage, table: str) -> None:
 
 
 @EACH_TABLE
-def test_a_flipped_byte_among_the_rows_is_noticed_on_disk(disk_lake: Storage, table: str) -> None:
+def test_a_flipped_byte_in_a_table_is_noticed_on_disk(disk_lake: Storage, table: str) -> None:
     at = datetime.now(UTC)
     entries = [neo("1", approach()), "not an object, so the quarantine has a row"]
     gather(disk_lake, PAGE_SET, [Page(i, body(*entries, number=i), at, "simulator", 2, 40_000) for i in range(2)])
@@ -89,7 +89,7 @@ def test_a_flipped_byte_among_the_rows_is_noticed_on_disk(disk_lake: Storage, ta
 
 
 @EACH_TABLE
-def test_a_table_of_other_pages_is_not_done(lake: Storage, table: str) -> None:
+def test_a_table_made_from_other_pages_is_stale(lake: Storage, table: str) -> None:
     gather(lake, PAGE_SET, pages(approaches=2))
     stale = lake.read(file_of(table))
     gather(lake, PAGE_SET, pages())
@@ -100,19 +100,19 @@ def test_a_table_of_other_pages_is_not_done(lake: Storage, table: str) -> None:
 
 @pytest.mark.parametrize("approaches", [1, 2], ids=["same content", "other content"])
 @disk_and_s3
-def test_pages_fetched_again_are_to_be_read_again(lake: Storage, approaches: int) -> None:
+def test_pages_fetched_again_make_their_tables_stale(lake: Storage, approaches: int) -> None:
     gather(lake, PAGE_SET, pages(hours_old=2))
     facts = [raw_pages.write_page(lake, page) for page in pages(hours_old=1, approaches=approaches)]
     assert not done(lake)
     compute(lake, PAGE_SET)
-    assert not done(lake), "the index is that of the pages before"
+    assert not done(lake), "the index still lists the earlier pages"
     store(lake, PAGE_SET, facts)
     assert done(lake)
 
 
 @disk_and_s3
-def test_an_index_that_knows_other_objects_is_made_anew(lake: Storage) -> None:
-    """As in a bucket that was copied to one which gives other ETags: else every page would be read in every run."""
+def test_an_index_with_other_md5s_is_written_again(lake: Storage) -> None:
+    """As in a copied bucket whose ETags differ: with a stale index, every run would read every page."""
     gather(lake, PAGE_SET, pages())
     facts = [facts for number in range(2) if (facts := raw_pages.read_facts(lake, number))]
     others = [dataclasses.replace(one, md5="another") for one in facts]
@@ -120,7 +120,7 @@ def test_an_index_that_knows_other_objects_is_made_anew(lake: Storage) -> None:
     assert not done(lake)
 
 
-def test_a_table_without_origin_is_not_done(lake: Storage) -> None:
+def test_a_table_without_an_origin_is_stale(lake: Storage) -> None:
     gather(lake, PAGE_SET, pages())
     rows = tables.read_table(lake, TABLES["neo_records"], PAGE_SET).replace_schema_metadata()
     tables.write_table(lake, TABLES["neo_records"], rows, PAGE_SET)

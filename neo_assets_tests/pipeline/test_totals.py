@@ -1,4 +1,4 @@
-"""The totals in one object: sums over all bodies, Earth beside them, and whether they are up to date."""
+"""The totals as one object: sums over all bodies, those for Earth, and whether they are up to date."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def totals_of(lake: Storage, page_sets: list[str]) -> Totals:
 
 @pytest.fixture
 def filled(lake: Storage) -> Storage:
-    """Two page sets of three: an object that stands in both, and approaches to several bodies."""
+    """Two of three page sets, with one object in both and approaches to several bodies."""
     owner.claim(lake, "simulator")
     moved = neo("1", approach(day="1900-01-01"), approach(day="1950-01-01", body="Venus"))
     gather(lake, FIRST, [page(moved, neo("2", approach("0.2", day="2200-12-31")))])
@@ -48,23 +48,23 @@ def test_totals_are_up_to_date_until_a_set_is_counted_again(filled: Storage) -> 
     assert not totals_of(filled, KEYS).up_to_date
 
 
-def test_totals_of_other_page_sets_are_never_called_consistent(lake: Storage) -> None:
+def test_outdated_totals_are_never_called_consistent(lake: Storage) -> None:
     gather(lake, FIRST, [page(*(neo(str(number)) for number in range(20)))])
     total(lake, [FIRST])
     assert totals_of(lake, [FIRST]).verdict == "consistent"
     gather(lake, SECOND, [page(*(neo(str(number)) for number in range(20, 40)), number=1, hours=1)])
     totals = totals_of(lake, [FIRST, SECOND])
-    assert (totals.verdict, totals.reasons) == ("incomplete", ["totals not computed for these page sets"])
+    assert (totals.verdict, totals.reasons) == ("incomplete", ["totals are out of date"])
 
 
-def test_without_totals_the_way_to_them_is_told(lake: Storage) -> None:
+def test_missing_totals_are_an_error_that_names_the_command(lake: Storage) -> None:
     with pytest.raises(
         LakeError, match=r"total_near_misses/data\.parquet is missing: run `neo run`, or materialize total_near"
     ):
         totals_of(lake, KEYS)
 
 
-def test_page_sets_of_another_size_are_told_apart_from_the_totals(filled: Storage) -> None:
+def test_totals_of_page_sets_of_another_size_are_out_of_date(filled: Storage) -> None:
     totals = totals_of(filled, ["00000-00001", "00002-00002"])
     assert (totals.page_sets, totals.page_sets_expected) == (0, 2)
     assert not totals.up_to_date

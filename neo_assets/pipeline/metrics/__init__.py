@@ -1,1 +1,1 @@
-"""What is computed from the tables: one SQL file per table, and the engines that run SQL. No file or network access."""
+"""Metrics: one SQL file per table, and the engines that run it. Nothing here reads or writes the lake."""

@@ -1,4 +1,4 @@
-"""Metrics run by DuckDB, in memory: without a database file, page sets have no lock to fight over."""
+"""The DuckDB engine. It runs in memory: there is no database file, so no lock for page sets to contend for."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -11,7 +11,7 @@ class DuckDB:
     """The default engine. See `engine.Engine` for its contract."""
 
     def run(self, sql: str, relations: Mapping[str, pa.Table], parameters: Mapping[str, Any]) -> pa.Table:
-        """The rows that a query gives."""
+        """Run a query and return its rows."""
         with _database().cursor() as connection:
             for name, rows in relations.items():
                 connection.register(name, rows)
@@ -20,7 +20,7 @@ class DuckDB:
 
 @cache
 def _database() -> Any:
-    """One empty in-memory database for the process: opening one takes longer than most queries."""
-    import duckdb  # imported late: it takes a while, and whoever only looks at the graph does not need it
+    """The process's only, empty in-memory database: opening one takes longer than most queries."""
+    import duckdb  # imported late: slow to import, and not needed to load the graph
 
     return duckdb.connect()

@@ -1,4 +1,4 @@
-"""The engine that runs a metric's SQL, as a protocol, and which one the settings choose. Each engine is a module of its
+"""The protocol of the engine that runs a metric's SQL, and the engines to choose from. Each engine is a module of its
 own; the SQL and its parameters live in `registry`.
 """
 
@@ -11,15 +11,15 @@ from neo_assets.pipeline.metrics.duckdb import DuckDB
 
 
 class Engine(Protocol):
-    """Runs SQL over Arrow tables. Every engine gives the same rows for the same SQL."""
+    """Runs SQL over Arrow tables. Every engine returns the same rows for the same SQL."""
 
     def run(self, sql: str, relations: Mapping[str, pa.Table], parameters: Mapping[str, Any]) -> pa.Table:
-        """The rows that a query gives.
+        """Run a query and return its rows.
 
         Args:
             sql: one SELECT, with `$name` for each parameter.
-            relations: the tables that the SQL names.
-            parameters: values for the parameters; they are bound, never written into the text.
+            relations: the tables that the SQL refers to, by name.
+            parameters: values of the parameters; they are bound, never written into the SQL.
         """
         ...
 

@@ -1,5 +1,6 @@
--- Copies of NEOs that do not count, by page set: a later copy of the same object stands in another set.
--- An object is the same by its id, or by its principal designation, which it keeps when it is numbered and its id changes.
+-- Superseded copies of NEOs, by page set: another set holds a later copy of the same object.
+-- Two copies are of the same object if they share the id, or the principal designation: an object that is numbered gets
+-- another id but keeps its designation.
 SELECT page_set, neo_id
 FROM neo_sightings
 WHERE is_counted

@@ -1,5 +1,5 @@
--- Close approaches over all page sets, each NEO once. A set that holds superseded copies is counted again without them
--- (`close_approaches` has those sets only); all other sets are taken as they were counted.
+-- Close approaches over all page sets, each NEO counted once. Sets that hold superseded copies are counted again without them
+-- (`close_approaches` holds only those sets); for all other sets, the existing counts are used.
 WITH
 affected AS (SELECT DISTINCT page_set FROM superseded),
 counts AS (

@@ -1,4 +1,4 @@
-"""What is counted: near misses, strictly; approaches by year; and which copies of an object do not count."""
+"""The SQL: near misses, strictly below 0.2 au; approaches by year; and which copies of an object are superseded."""
 
 from datetime import date, timedelta
 from typing import Any, get_args
@@ -17,7 +17,7 @@ ENGINE = ENGINES["duckdb"]()
 
 
 def approaches(*rows: tuple[str, float, date]) -> pa.Table:
-    """Close approaches of body, distance in au, and date."""
+    """Close approaches from orbiting body, miss distance in au, and date."""
     whole = [
         {
             "neo_id": "1",
@@ -39,7 +39,7 @@ def counted(table: Table, rows: pa.Table) -> list[dict[str, Any]]:
     return list(found.to_pylist())
 
 
-def test_a_near_miss_is_nearer_than_a_fifth_of_an_au_strictly() -> None:
+def test_a_near_miss_is_strictly_closer_than_a_fifth_of_an_au() -> None:
     day = date(2000, 1, 1)
     rows = approaches(*(("Earth", au, day) for au in (0.0, 0.1999999999, float("0.2"), 0.2000000001, 3.0)))
     assert counted(NEAR_MISS_COUNT, rows) == [{"orbiting_body": "Earth", "near_misses": 2}]
@@ -66,12 +66,12 @@ def test_approaches_are_counted_per_calendar_year_and_body_in_order() -> None:
 
 
 @pytest.mark.parametrize("table", [NEAR_MISS_COUNT, YEARLY_APPROACHES], ids=lambda table: table.name)
-def test_nothing_gives_no_rows(table: Table) -> None:
+def test_no_approaches_give_no_rows(table: Table) -> None:
     assert counted(table, approaches()) == []
 
 
 def sightings(*rows: tuple[str, str, str, int, float]) -> pa.Table:
-    """Sightings of page set, id, designation, page and hours after noon."""
+    """Sightings from page set, id, designation, page number and hours after noon."""
     whole = [
         {
             "page_set": page_set,
@@ -104,7 +104,7 @@ def test_superseded_copies(rows: list[Any], expected: list[tuple[str, str]]) -> 
     assert [(row["page_set"], row["neo_id"]) for row in found] == expected
 
 
-def test_values_are_bound_and_never_part_of_the_text() -> None:
+def test_parameters_are_bound_and_never_part_of_the_sql() -> None:
     rows = approaches(("Earth'; DROP TABLE close_approaches; --", 0.1, date(2000, 1, 1)))
     sql = registry.sql("near_miss_count")
     assert ENGINE.run(sql, {"close_approaches": rows}, {"near_miss_au": 0.05}).num_rows == 0
