@@ -1,4 +1,4 @@
-"""The one place that assembles the code location for Dagster. Nothing is defined here that could live elsewhere."""
+"""Assembles Dagster's code location from its parts. Nothing else is defined here."""
 
 import dagster as dg
 
@@ -17,12 +17,12 @@ from neo_assets.sources.neows.source import NeoWs
 
 
 def build_defs(settings: Settings, *, lake: Storage | None = None, neows: NeoWs | None = None) -> dg.Definitions:
-    """The whole code location for these settings.
+    """Build the whole code location for these settings.
 
     Args:
         settings: the settings.
-        lake: replaces the lake that the settings name.
-        neows: replaces the source of pages that the settings name.
+        lake: used instead of the lake that the settings name.
+        neows: used instead of the source of pages that the settings name.
     """
     sets = dg.StaticPartitionsDefinition(settings.page_sets)
     lake = lake or Storage(settings.lake)

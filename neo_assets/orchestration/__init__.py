@@ -1,1 +1,1 @@
-"""The graph as Dagster sees it: assets, checks, jobs, schedules, sensors. All of Dagster is here, and nothing else."""
+"""The Dagster side: assets, checks, jobs, schedules and sensors. The work itself lives in `pipeline`."""

@@ -1,4 +1,4 @@
-"""Jobs, schedules and sensors: when the graph runs by itself. What it does then lives in `assets` and `pipeline`."""
+"""Jobs, schedules and sensors: what runs, and when. The steps themselves live in `assets` and `pipeline`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,10 +24,10 @@ _LANDED = dg.AssetSelection.assets(LANDED_OBJECTS)
 _OF_A_PAGE_SET = dg.AssetSelection.all() - _TOTALS - _STATS - _LANDED
 
 STORED_ONLY: dict[str, Any] = {"ops": {"raw_pages": {"config": {"stored_only": True}}}}
-"""Run config that fetches nothing."""
+"""Run config with which nothing is fetched."""
 
-# A file that was changed less than this ago may still be being written.
 _SETTLED_S = 10
+"""Files changed within this many seconds may still be incomplete, so they are left for the next run."""
 
 _MOST_OBSERVATIONS = 1000
 
@@ -40,26 +40,30 @@ _UNDER_WAY = [
 ]
 
 _PAGE_SET_JOB = dg.define_asset_job(
-    "page_set", selection=_OF_A_PAGE_SET, description="Fetch, read and count one page set."
+    "page_set", selection=_OF_A_PAGE_SET, description="Gather one page set and compute all its tables."
 )
 _RECOMPUTE_JOB = dg.define_asset_job(
     "recompute",
     selection=_OF_A_PAGE_SET,
     config=STORED_ONLY,
-    description="Read and count one page set from its stored pages; nothing is fetched.",
+    description="Compute all tables of one page set from its stored pages. Nothing is fetched.",
 )
 _LANDED_JOB = dg.define_asset_job(
-    "landed", selection=_LANDED, description="Read and count the landed objects from their stored pages."
+    "landed", selection=_LANDED, description="Compute all tables of the landed objects from their stored pages."
 )
 _TOTALS_JOB = dg.define_asset_job(
-    "totals", selection=_TOTALS, description="The totals and the verdict, over all page sets in the lake."
+    "totals",
+    selection=_TOTALS,
+    description="Compute the totals and the verdict on the snapshot, over all page sets in the lake.",
 )
-_STATS_JOB = dg.define_asset_job("stats", selection=_STATS, description="NeoWs's own counts of its whole catalogue.")
+_STATS_JOB = dg.define_asset_job(
+    "stats", selection=_STATS, description="Fetch NeoWs's own counts of its catalogue (`/stats`)."
+)
 
 
 @dataclass(frozen=True)
 class Automation:
-    """What the code location runs, when, and on which occasion."""
+    """The jobs of the code location, and the schedules and sensors that start them."""
 
     jobs: Sequence[Any]
     schedules: Sequence[dg.ScheduleDefinition]
@@ -69,17 +73,17 @@ class Automation:
 def automation(page_sets: dg.StaticPartitionsDefinition, settings: Settings) -> Automation:
     """The jobs, schedules and sensors of the code location.
 
-    - Job `page_set`: everything below the totals, for one page set; job `recompute`: the same from the stored pages.
+    - Job `page_set`: everything upstream of the totals, for one page set; job `recompute`: the same from stored pages.
     - Job `totals`: the two totals and the snapshot's verdict, from the lake alone; job `stats`: NeoWs's own counts.
-    - Job `land`: takes in the files of the landing zone; job `landed`: computes the landed objects.
-    - Schedule `daily_refresh`: every page set once a day, one run each, as NeoWs renews its data about daily. Off at
-      first.
-    - Schedule `daily_stats`: NeoWs's own counts, for comparison. Off at first.
+    - Job `land`: takes in files from the landing zone; job `landed`: computes the landed objects' tables.
+    - Schedule `daily_refresh`: refreshes every page set once a day, one run each, as NeoWs updates its data about
+      daily. Off by default.
+    - Schedule `daily_stats`: fetches NeoWs's own counts for comparison. Off by default.
     - Sensor `totals_follow_page_sets`: computes the totals when page sets have new counts and none is missing, and at
       noon (UTC).
-    - Sensor `landing`: asks for `land` when files wait. On at first: it costs one listing a minute, 0.25 dollars a
+    - Sensor `landing`: requests `land` when files wait. On by default: one listing a minute costs about 0.25 dollars a
       month on S3.
-    - Sensors `landed_pages` and `landed_objects`: ask for `recompute` and `landed` where `land` has stored pages.
+    - Sensors `landed_pages` and `landed_objects`: request `recompute` and `landed` after `land` has stored pages.
     """
     follow = dg.AutomationConditionSensorDefinition(
         "totals_follow_page_sets", target=_TOTALS, default_status=dg.DefaultSensorStatus.RUNNING
@@ -99,11 +103,11 @@ def automation(page_sets: dg.StaticPartitionsDefinition, settings: Settings) -> 
 def _daily_refresh(page_sets: dg.StaticPartitionsDefinition) -> dg.ScheduleDefinition:
     @dg.schedule(cron_schedule="0 6 * * *", job=_PAGE_SET_JOB, execution_timezone="UTC")
     def daily_refresh(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
-        """Every page set once a day, one run each."""
+        """Refresh every page set once a day, one run each."""
         day = context.scheduled_execution_time.date().isoformat()
         for key in page_sets.get_partition_keys():
-            # Yesterday's pages are just under a day old and would be reused by their age; those that a failed run of
-            # today has fetched need not be fetched again.
+            # By their age alone, yesterday's pages would be reused: they are just under a day old. Pages that an
+            # earlier attempt fetched today are not fetched again.
             config = {
                 "take_again": list(pages_of(key)),
                 "not_before": context.scheduled_execution_time.astimezone(UTC).isoformat(),
@@ -120,17 +124,17 @@ def _daily_stats() -> dg.ScheduleDefinition:
         job=_STATS_JOB,
         cron_schedule="30 11 * * *",
         execution_timezone="UTC",
-        description="NeoWs's own counts of its catalogue, half an hour before the totals are compared with them.",
+        description="Fetch NeoWs's own counts of its catalogue, half an hour before the totals are compared with them.",
     )
 
 
 def _land_job(settings: Settings) -> dg.JobDefinition:
     @dg.op(out=dg.Out(dg.Nothing))
     def take_in_files(context: dg.OpExecutionContext, lake: dg.ResourceParam[Storage]) -> None:
-        """Store what the files of the landing zone hold, and put them away.
+        """Store the content of the files in the landing zone, then archive the files.
 
-        Before a file is put away, an observation names each page set that it changed. The sensors
-        `landed_pages` and `landed_objects` ask for runs by these, so none is lost if this run dies.
+        Before a file is archived, an asset observation records each page set that it changed. From these, the sensors
+        `landed_pages` and `landed_objects` request runs, so no change is lost if this run dies.
         """
         done: list[TakenIn] = []
         with failing_in_one_line():
@@ -143,7 +147,7 @@ def _land_job(settings: Settings) -> dg.JobDefinition:
             context.log.info("%s: %s", file, outcome)
         context.add_output_metadata({"files": outcomes})
 
-    @dg.job(description="Take in the files of the landing zone.")
+    @dg.job(description="Take in files from the landing zone: store their pages and objects, then archive the files.")
     def land() -> None:
         take_in_files()
 
@@ -158,26 +162,26 @@ def _observation(page_set: str, file: str) -> dg.AssetObservation:
 
 @dg.sensor("land", name="landing", minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
 def _landing(context: dg.SensorEvaluationContext, lake: dg.ResourceParam[Storage]) -> dg.RunRequest | dg.SkipReason:
-    """Asks for `land` when files wait: once an hour for the same files, and never while it runs."""
+    """Requests `land` when files wait: at most once an hour for the same files, and never while it is running."""
     files = waiting(lake, _SETTLED_S)
     if not files:
-        return dg.SkipReason("no file waits")
+        return dg.SkipReason("no files are waiting")
     if context.instance.get_runs_count(dg.RunsFilter(job_name="land", statuses=_UNDER_WAY)):
-        return dg.SkipReason("the files are being taken in")
+        return dg.SkipReason("job land is already running")
     listing = "\n".join(f"{file.name} {file.modified} {file.size}" for file in files)
     hour = datetime.now(UTC).strftime("%Y-%m-%dT%H")
     return dg.RunRequest(run_key=f"{hour} {sha256(listing.encode()).hexdigest()}")
 
 
 def _landed_sensor(name: str, asset: str, job: str, run_config: Mapping[str, Any] | None) -> dg.SensorDefinition:
-    """Asks for a job where the job `land` has stored pages of an asset and tables are stale."""
+    """A sensor that requests a job for each page set in which `land` stored pages and tables are stale."""
 
     @dg.sensor(job, name=name, minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
     def landed(context: dg.SensorEvaluationContext, lake: dg.ResourceParam[Storage]) -> dg.SensorResult | dg.SkipReason:
         since = dg.AssetRecordsFilter(dg.AssetKey(asset), after_storage_id=int(context.cursor or 0))
         records = context.instance.fetch_observations(since, limit=_MOST_OBSERVATIONS, ascending=True).records
         if not records:
-            return dg.SkipReason("nothing has landed")
+            return dg.SkipReason("nothing has landed since the last tick")
         changed = sorted({record.partition_key or LANDED for record in records})
         cursor = str(records[-1].storage_id)
         requests = [

@@ -1,5 +1,5 @@
-"""Our errors as Dagster failures: the one place that maps them, and that says whether a step or a run may be retried.
-The errors themselves are defined where they arise.
+"""How our errors become Dagster failures, and whether a step or a run may be retried after them. The errors themselves
+are defined where they arise.
 """
 
 import contextlib
@@ -25,15 +25,15 @@ class WrongConfig(Exception):
 
 
 EXPECTED = (LakeError, BudgetError, NeoWsError, PagesMissing, StateUnwritable, WrongConfig)
-"""Errors that are no fault of the program; their message alone explains enough."""
+"""Errors that are not bugs: the message alone explains what to do."""
 
 
 @contextlib.contextmanager
 def failing_in_one_line() -> Iterator[None]:
     """Turn an expected error inside a step into a Dagster `Failure` of one line.
 
-    If trying again cannot help, neither the step's retry policy nor the instance's run retries repeat it. A run that
-    crashes is not affected: it may be retried.
+    If a retry cannot help, neither the step's retry policy nor the instance's run retries apply. Crashed runs are not
+    affected: they may be retried.
     """
     try:
         yield
@@ -45,7 +45,7 @@ def failing_in_one_line() -> Iterator[None]:
 
 
 def _forbid_run_retry(context: dg.OpExecutionContext) -> None:
-    # If the instance never retries runs, nothing is written: a full disk may be what failed.
+    # If the instance never retries runs, write nothing: the failure may be a full disk.
     if context.instance.run_retries_enabled:
         with contextlib.suppress(DBAPIError):  # the first error is the one to report
             context.instance.add_run_tags(context.run_id, {_RUN_RETRY: "false"})

@@ -1,5 +1,5 @@
-"""Dagster's instance for runs of `neo`: where its state lies, and runs whose process is gone. What is run does not
-belong here.
+"""Dagster's instance for runs of `neo`: where it keeps its state, and how runs whose process died are ended. Executing
+runs does not belong here.
 """
 
 import os
@@ -17,7 +17,7 @@ from neo_assets.orchestration.failures import StateUnwritable
 _DEFAULT_HOME = Path("data/dagster")
 _OVERRIDES: Any = {
     "telemetry": {"enabled": False},
-    # The steps print nothing, so there is nothing to capture.
+    # Steps print nothing, so there is no output to capture.
     "compute_logs": {
         "module": "dagster._core.storage.noop_compute_log_manager",
         "class": "NoOpComputeLogManager",
@@ -25,14 +25,14 @@ _OVERRIDES: Any = {
 }
 
 _RUN, _MACHINE, _PROCESS = "neo_assets/run", "neo_assets/machine", "neo_assets/process"
-"""Tags of a run: who executes it. A run that Dagster derives from another copies its tags, but has another id."""
+"""Tags that name the process executing a run, and the run's id, as a retry copies the tags of its parent run."""
 
 
 def open_instance(dagster_home: Path | None) -> dg.DagsterInstance:
-    """The instance that `dagster` commands find here too: DAGSTER_HOME, else ./dagster.yaml, else data/dagster.
+    """Open the instance that `dagster` commands use too: DAGSTER_HOME, else ./dagster.yaml, else data/dagster.
 
     Raises:
-        StateUnwritable: it cannot be read or written.
+        StateUnwritable: its state cannot be read or written.
     """
     home = dagster_home or (Path.cwd() if Path("dagster.yaml").exists() else _DEFAULT_HOME.absolute())
     try:
@@ -57,18 +57,18 @@ def state_unwritable(instance: dg.DagsterInstance, error: DBAPIError) -> StateUn
 
 
 def _end_runs_of_the_dead(instance: dg.DagsterInstance) -> None:
-    """Report to Dagster that runs have failed whose process was killed.
+    """Mark runs as failed whose process was killed.
 
-    Nobody else would: they have no worker that its monitoring knows of, and would occupy a place in its queue for ever.
+    Dagster's run monitoring cannot: it knows no worker for them, so they would hold a slot in its queue for ever.
     """
     here = {_MACHINE: socket.gethostname()}
     for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED], tags=here)):
         if run.tags.get(_RUN) == run.run_id and not is_alive(int(run.tags[_PROCESS])):
-            instance.report_run_failed(run, "The process that ran it is gone.")
+            instance.report_run_failed(run, "The process that executed this run no longer exists.")
 
 
 def _unwritable(home: Path, why: object) -> StateUnwritable:
     return StateUnwritable(
-        f"Dagster's state in {home} cannot be read or written ({why}): is the disk full, or the place not yours? "
-        "Free some space, or set DAGSTER_HOME to another place"
+        f"Dagster's state in {home} cannot be read or written ({why}). Free some disk space, check the permissions, "
+        "or set DAGSTER_HOME to another directory"
     )

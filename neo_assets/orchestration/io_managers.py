@@ -1,8 +1,8 @@
-"""Asset values to and from the lake: raw pages one object each, tables as Parquet. How bytes are written lives in
-`lake`.
+"""IO managers: write asset values to the lake and read them back, raw pages as one object each, tables as Parquet.
+Writing bytes lives in `lake`.
 
-The value of a partitioned asset maps each page set of the run to the set's value; an unpartitioned asset's value is the
-table itself. Dagster's own managers save one partition at a time, hold whole values in memory and do not write
+The value of a partitioned asset maps each page set of the run to the set's own value; an unpartitioned asset's value is
+the table itself. Dagster's own IO managers save one partition at a time, hold whole values in memory and do not write
 atomically.
 """
 
@@ -24,7 +24,7 @@ from neo_assets.sources.neows.errors import PagesMissing
 
 
 class RawPagesIOManager(dg.IOManager):
-    """Stores pages as they arrive, so that a run that dies loses at most those in flight."""
+    """Stores pages as they arrive, so a run that dies loses at most the pages in flight."""
 
     def __init__(self, storage: Storage) -> None:
         """`storage`: the lake."""
@@ -33,7 +33,7 @@ class RawPagesIOManager(dg.IOManager):
     def handle_output(self, context: dg.OutputContext, obj: Mapping[str, Pages]) -> None:
         """Store the pages of each set one by one, then write the set's part of `raw_page_index`.
 
-        A set that lacks pages in the end fails the run, but does not stop the other sets.
+        If pages of a set are missing, the other sets are still stored, then the run fails.
         """
         failures: list[PagesMissing] = []
         with failing_in_one_line():
@@ -50,7 +50,7 @@ class RawPagesIOManager(dg.IOManager):
                 raise PagesMissing.of_all(failures)
 
     def load_input(self, context: dg.InputContext) -> Mapping[str, Iterator[StoredPage]]:
-        """The stored pages of each set of the run, each read when it is asked for."""
+        """The stored pages of each page set of the run, each read when iterated over."""
         keys = context.asset_partition_keys
         return {page_set: raw_pages.read_pages(self._storage, pages_of(page_set)) for page_set in keys}
 
@@ -68,7 +68,7 @@ class RawPagesIOManager(dg.IOManager):
 
 
 class ParquetIOManager(dg.IOManager):
-    """Writes tables whole. Reads those of the same run from memory, others from the lake."""
+    """Writes tables as whole files. Reads tables of the same run from memory, all others from the lake."""
 
     def __init__(self, storage: Storage) -> None:
         """`storage`: the lake."""
@@ -77,7 +77,7 @@ class ParquetIOManager(dg.IOManager):
         self._made: dict[tuple[str, str | None], pa.Table] = {}
 
     def handle_output(self, context: dg.OutputContext, obj: Mapping[str, pa.Table] | pa.Table) -> None:
-        """Write the table's file of each page set, or the whole table."""
+        """Write one file for each page set, or one for an unpartitioned table."""
         table = TABLES[context.asset_key.path[-1]]
         with failing_in_one_line():
             for page_set, rows in obj.items() if isinstance(obj, Mapping) else [(None, obj)]:
@@ -98,7 +98,7 @@ class ParquetIOManager(dg.IOManager):
         Tables made in this run are reused from memory, so a concurrent run cannot change them.
         """
         table = TABLES[context.asset_key.path[-1]]
-        made = self._made_in(context.step_context.run_id)  # an InputContext names its run in no other place
+        made = self._made_in(context.step_context.run_id)  # an InputContext names its run nowhere else
         with failing_in_one_line():
             return {
                 key: made[table.name, key]
@@ -108,12 +108,12 @@ class ParquetIOManager(dg.IOManager):
             }
 
     def _made_in(self, run_id: str) -> dict[tuple[str, str | None], pa.Table]:
-        """Tables that this process has made in a run; those of earlier runs are dropped."""
+        """Tables that this process has made in this run; those of earlier runs are dropped."""
         if run_id != self._run_id:
             self._run_id, self._made = run_id, {}
         return self._made
 
 
 def _describe(context: dg.OutputContext, page_set: str | None, metadata: Mapping[str, Any]) -> None:
-    # `OutputContext.add_output_metadata` cannot give each partition its own; the step's context can.
+    # `OutputContext.add_output_metadata` cannot attach metadata to one partition; the step's context can.
     context.step_context.add_asset_metadata(metadata, asset_key=context.asset_key, partition_key=page_set)

@@ -1,4 +1,4 @@
-"""What Dagster's UI shows of every asset: its owners, and its columns with units, from `schema.tables`."""
+"""Metadata that Dagster's UI shows for every asset: owners and columns. The columns are defined in `schema.tables`."""
 
 from typing import Any
 

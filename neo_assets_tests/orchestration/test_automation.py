@@ -1,4 +1,4 @@
-"""When the graph runs by itself: what the jobs hold, what the schedule asks for, and when the totals follow."""
+"""Automation: the assets of each job, the runs that the schedule requests, and when the totals follow."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,7 +50,7 @@ def test_every_asset_is_in_a_job(defs: dg.Definitions) -> None:
     assert set().union(*(assets_of(defs, job) for job in jobs)) == every
 
 
-def test_the_daily_schedule_asks_for_every_page_set_once_a_day(
+def test_the_daily_schedule_requests_every_page_set_once_a_day(
     defs: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:
     schedule = defs.resolve_schedule_def("daily_refresh")
@@ -70,7 +70,7 @@ def test_the_daily_schedule_asks_for_every_page_set_once_a_day(
     ]
 
 
-def test_neows_is_asked_for_its_own_count_once_a_day_before_the_totals_of_noon(defs: dg.Definitions) -> None:
+def test_the_stats_schedule_runs_daily_before_the_totals_at_noon(defs: dg.Definitions) -> None:
     schedule = defs.resolve_schedule_def("daily_stats")
     assert (schedule.job_name, schedule.cron_schedule, schedule.execution_timezone) == ("stats", "30 11 * * *", "UTC")
     assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
@@ -89,7 +89,7 @@ def test_the_totals_sensor_is_on_from_the_start(defs: dg.Definitions) -> None:
     assert with_conditions == watched
 
 
-# Dagster's own `evaluate_automation_conditions` uses a parameter of its own that is in beta.
+# Dagster's `evaluate_automation_conditions` itself uses a beta parameter.
 @pytest.mark.filterwarnings("ignore:Parameter `include_sources`")
 def test_the_totals_follow_once_no_page_set_is_missing(defs: dg.Definitions, instance: dg.DagsterInstance) -> None:
     cursor = None
@@ -113,11 +113,11 @@ def test_the_totals_follow_once_no_page_set_is_missing(defs: dg.Definitions, ins
     defs.resolve_job_def("totals").execute_in_process(instance=instance)
     assert requested() == set()
     defs.resolve_job_def("landed").execute_in_process(instance=instance)
-    assert requested() == TOTALS, "landed objects are optional, but once there are some they count"
+    assert requested() == TOTALS, "landed objects are optional, but an update of theirs starts a run"
 
 
-def test_recompute_asks_for_nothing(defs: dg.Definitions, instance: dg.DagsterInstance, no_network: None) -> None:
-    """By its own config, as whoever starts it in the UI gives none."""
+def test_recompute_fetches_nothing(defs: dg.Definitions, instance: dg.DagsterInstance, no_network: None) -> None:
+    """Without run config, as when it is started in the UI."""
     recompute = defs.resolve_job_def("recompute")
     result = recompute.execute_in_process(instance=instance, partition_key=PAGE_SETS[0], raise_on_error=False)
     (failure,) = result.get_step_failure_events()
@@ -126,7 +126,7 @@ def test_recompute_asks_for_nothing(defs: dg.Definitions, instance: dg.DagsterIn
 
 
 @pytest.mark.filterwarnings("ignore:Parameter `include_sources`")
-def test_the_totals_are_computed_at_noon_whatever_was_missed(
+def test_the_totals_are_computed_at_noon_even_without_an_update(
     defs: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:
     for page_set in PAGE_SETS:

@@ -1,4 +1,4 @@
-"""Our errors as Dagster is told them: one line, and a retry only where that can help."""
+"""Our errors as Dagster failures: one line each, and retries only where they can help."""
 
 from collections.abc import Iterator
 
@@ -33,7 +33,7 @@ MISSING = NotFound("host answered 404")
         ),
     ],
 )
-def test_missing_pages_are_told_in_one_line(failed: dict[int, NeoWsError], asked: int, message: str) -> None:
+def test_missing_pages_are_reported_in_one_line(failed: dict[int, NeoWsError], asked: int, message: str) -> None:
     assert str(PagesMissing(failed, asked)) == message
 
 
@@ -46,7 +46,7 @@ def test_missing_pages_are_told_in_one_line(failed: dict[int, NeoWsError], asked
         ([NotAPage(""), Outage("")], True, True),
     ],
 )
-def test_missing_pages_have_the_verdict_of_their_errors(
+def test_missing_pages_are_retryable_if_their_errors_are(
     errors: list[NeoWsError], concerns_all: bool, retryable: bool
 ) -> None:
     error = PagesMissing(dict(enumerate(errors)), 9)
@@ -55,13 +55,13 @@ def test_missing_pages_have_the_verdict_of_their_errors(
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
-    """An instance that retries every failed run twice, as `run_retries` in `dagster.yaml` may ask for."""
+    """An instance that retries every failed run twice, as `run_retries` in `dagster.yaml` can request."""
     with dg.instance_for_test({"run_retries": {"enabled": True, "max_retries": 2}}) as instance:
         yield instance
 
 
 def run_of(raises: Exception, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
-    """A run with a step that goes wrong, and that a retry policy would have tried three times."""
+    """Run a step that fails, with a retry policy that allows three attempts."""
 
     @dg.op(retry_policy=dg.RetryPolicy(max_retries=2))
     def step() -> None:
@@ -85,10 +85,10 @@ def run_of(raises: Exception, instance: dg.DagsterInstance) -> dg.ExecuteInProce
         (Unavailable("503"), True),
         (PagesMissing({0: MISSING}, 1), False),
         (PagesMissing({0: Unavailable("503")}, 1), True),
-        (WrongConfig("not_before: 'yesterday' is no time"), False),
+        (WrongConfig("not_before: 'yesterday' is not a time"), False),
     ],
 )
-def test_an_expected_error_is_one_line_and_what_is_permanent_is_repeated_by_no_retry_of_step_or_run(
+def test_an_expected_error_is_one_line_and_a_permanent_one_is_never_retried(
     error: Exception, retries: bool, instance: dg.DagsterInstance
 ) -> None:
     result = run_of(error, instance)
@@ -102,7 +102,7 @@ def test_an_expected_error_is_one_line_and_what_is_permanent_is_repeated_by_no_r
     assert run.tags["dagster/will_retry"] == str(retries).lower()
 
 
-def test_an_error_in_the_program_keeps_its_traceback(instance: dg.DagsterInstance) -> None:
+def test_a_bug_keeps_its_traceback(instance: dg.DagsterInstance) -> None:
     (failure,) = run_of(ZeroDivisionError(), instance).get_step_failure_events()
     error = failure.step_failure_data.error
     assert error is not None

@@ -1,4 +1,4 @@
-"""Values to and from the lake: what is told of each page set, and what stands in the lake when a run dies."""
+"""IO managers: metadata of each page set, values read back, and what the lake holds when a run dies."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,7 +21,7 @@ ROWS = pa.Table.from_pylist([{"orbiting_body": "Earth", "near_misses": 3}], sche
 
 
 def run(lake: Storage, *assets: dg.AssetsDefinition, select: str = "*", **options: Any) -> dg.ExecuteInProcessResult:
-    """Materialize assets that use our managers."""
+    """Materialize assets that use our IO managers."""
     managers = {"parquet_io": ParquetIOManager(lake), "raw_pages_io": RawPagesIOManager(lake)}
     with dg.DagsterInstance.ephemeral() as instance:
         return dg.materialize(
@@ -40,26 +40,26 @@ def total_near_misses() -> pa.Table:
 
 
 @disk_and_s3
-def test_a_table_of_a_page_set_is_written_and_told(lake: Storage) -> None:
-    told = metadata(run(lake, near_miss_count, partition_key=FIRST))["near_miss_count", FIRST]
+def test_a_table_of_a_page_set_is_written_and_described(lake: Storage) -> None:
+    shown = metadata(run(lake, near_miss_count, partition_key=FIRST))["near_miss_count", FIRST]
     location = f"{lake.root}/gold/near_miss_count/page_set={FIRST}/data.parquet"
     assert tables.read_table(lake, NEAR_MISS_COUNT, FIRST).equals(ROWS)
-    assert told["dagster/row_count"] == 1
-    assert told["dagster/uri"] == told["file"] == location
-    assert told["bytes"] == lake.read(layout.table_file(NEAR_MISS_COUNT, FIRST)).size
+    assert shown["dagster/row_count"] == 1
+    assert shown["dagster/uri"] == shown["file"] == location
+    assert shown["bytes"] == lake.read(layout.table_file(NEAR_MISS_COUNT, FIRST)).size
 
 
 def test_each_set_of_a_range_has_a_file_and_metadata_of_its_own(lake: Storage) -> None:
     tags = {"dagster/asset_partition_range_start": FIRST, "dagster/asset_partition_range_end": SECOND}
-    told = metadata(run(lake, near_miss_count, tags=tags))
-    assert set(told) == {("near_miss_count", FIRST), ("near_miss_count", SECOND)}
-    for (_, key), values in told.items():
+    shown = metadata(run(lake, near_miss_count, tags=tags))
+    assert set(shown) == {("near_miss_count", FIRST), ("near_miss_count", SECOND)}
+    for (_, key), values in shown.items():
         assert values["dagster/uri"] == f"{lake.root}/gold/near_miss_count/page_set={key}/data.parquet"
 
 
 def test_a_table_without_page_sets_is_written_whole(lake: Storage) -> None:
-    told = metadata(run(lake, total_near_misses))["total_near_misses", None]
-    assert told["dagster/uri"] == f"{lake.root}/gold/total_near_misses/data.parquet"
+    shown = metadata(run(lake, total_near_misses))["total_near_misses", None]
+    assert shown["dagster/uri"] == f"{lake.root}/gold/total_near_misses/data.parquet"
     assert tables.read_table(lake, TOTAL_NEAR_MISSES).equals(ROWS)
 
 
@@ -78,16 +78,16 @@ def test_tables_are_read_by_page_set(lake: Storage) -> None:
     assert all(rows.equals(ROWS) for rows in read.values())
 
 
-def test_a_table_that_is_not_there_is_told(lake: Storage) -> None:
+def test_a_missing_table_is_an_error_that_names_the_command(lake: Storage) -> None:
     @dg.asset(partitions_def=SETS)
     def user(near_miss_count: dict) -> None:  # type: ignore[type-arg]
-        raise AssertionError("there is nothing to use")
+        raise AssertionError("the table does not exist")
 
     message = failure(run(lake, near_miss_count, user, select="user", partition_key=FIRST))
     assert f"run `neo run`, or materialize near_miss_count for page set {FIRST}" in message
 
 
-def test_rows_of_another_schema_are_an_error_in_the_program(lake: Storage) -> None:
+def test_rows_of_another_schema_are_not_written(lake: Storage) -> None:
     @dg.asset(partitions_def=SETS, io_manager_key="parquet_io")
     def neo_records() -> dict[str, pa.Table]:
         return {FIRST: ROWS}
@@ -101,14 +101,14 @@ def test_rows_of_another_schema_are_an_error_in_the_program(lake: Storage) -> No
 
 
 def deliver(lake: Storage, *pages: Page | PageFacts, dies: bool = False) -> dg.ExecuteInProcessResult:
-    """Materialize a `raw_pages` whose pages come one after another; it may die after the last."""
+    """Materialize a `raw_pages` that yields these pages one by one, and may die after the last."""
 
-    def coming() -> Iterator[Page | PageFacts]:
+    def arriving() -> Iterator[Page | PageFacts]:
         for number, one in enumerate(pages):
             before = pages[:number]
             stored = [earlier.number for earlier in before if isinstance(earlier, Page)]
             assert all(raw_pages.read_facts(lake, earlier) for earlier in stored), (
-                "each is stored before the next comes"
+                "each is stored before the next arrives"
             )
             yield one
         if dies:
@@ -116,22 +116,22 @@ def deliver(lake: Storage, *pages: Page | PageFacts, dies: bool = False) -> dg.E
 
     @dg.asset(partitions_def=SETS, io_manager_key="raw_pages_io", name="raw_pages", dagster_type=dg.Any)
     def asset() -> dict[str, Any]:
-        return {FIRST: coming()}
+        return {FIRST: arriving()}
 
     return run(lake, asset, partition_key=FIRST)
 
 
-def test_pages_are_stored_one_by_one_as_they_come(lake: Storage) -> None:
+def test_pages_are_stored_one_by_one_as_they_arrive(lake: Storage) -> None:
     assert deliver(lake, *(page(neo(str(number)), number=number) for number in range(2))).success
 
 
-def test_a_run_that_dies_keeps_the_pages_that_came(lake: Storage) -> None:
+def test_a_run_that_dies_keeps_the_pages_that_arrived(lake: Storage) -> None:
     assert not deliver(lake, page(neo("1"), number=0), dies=True).success
     assert raw_pages.read_facts(lake, 0)
     assert tables.stored_page_sets(lake, RAW_PAGE_INDEX, [FIRST]) == []
 
 
-def test_the_index_has_reused_and_fetched_pages_in_order(lake: Storage) -> None:
+def test_the_index_lists_reused_and_fetched_pages_in_order(lake: Storage) -> None:
     reused = raw_pages.write_page(lake, page(neo("1"), number=1))
     result = deliver(lake, reused, page(neo("0"), neo("2"), number=0))
     assert tables.read_table(lake, RAW_PAGE_INDEX, FIRST)["page"].to_pylist() == [0, 1]

@@ -1,4 +1,4 @@
-"""The landing zone in Dagster: the job that takes files in, and the sensors that ask for it and for what follows."""
+"""The landing zone in Dagster: the job `land`, and the sensors that request it and the jobs that follow it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ def zone(disk_lake: Storage, tmp_path: Path) -> Zone:
 
 @pytest.fixture(autouse=True)
 def young(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was written a minute ago may still be being written, so that a slow machine makes nothing old."""
+    """Treat files as unsettled for a minute, so a slow machine does not make them settled."""
     monkeypatch.setattr("neo_assets.orchestration.automation._SETTLED_S", 60)
 
 
@@ -45,7 +45,7 @@ class Daemon:
         return list(result.run_requests or [])
 
     def run(self) -> list[str | None]:
-        """Run what the sensor asks for; the page sets of these runs."""
+        """Run the jobs that the sensor requests. Returns their page sets."""
         requests = self.tick()
         assert self.sensor.job_name
         for request in requests:
@@ -58,7 +58,7 @@ def land(zone: Zone) -> dg.ExecuteInProcessResult:
     return zone.defs.resolve_job_def("land").execute_in_process(instance=zone.instance)
 
 
-def test_files_are_taken_in_and_the_sensors_ask_for_the_rest(zone: Zone) -> None:
+def test_files_are_taken_in_and_the_sensors_request_the_rest(zone: Zone) -> None:
     zone.fetched(1, *neos(20))
     for path in (
         zone.drop("0.json", body(*neos(0), number=0)),
@@ -84,7 +84,7 @@ def test_files_are_taken_in_and_the_sensors_ask_for_the_rest(zone: Zone) -> None
     assert zone.defs.resolve_job_def("totals").execute_in_process(instance=zone.instance).success
     assert totals(zone) == counted([*neos(0, 40), *neos(100, 3)])
     assert (pages.run(), objects.run()) == ([], [])
-    assert pages.skipped == objects.skipped == "nothing has landed"
+    assert pages.skipped == objects.skipped == "nothing has landed since the last tick"
 
 
 def test_a_run_that_dies_half_way_loses_no_page_set(zone: Zone, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +102,7 @@ def test_a_run_that_dies_half_way_loses_no_page_set(zone: Zone, monkeypatch: pyt
     assert list(zone.below("landing")) == ["0.json"]
 
 
-def test_what_neo_land_has_computed_is_not_computed_again(zone: Zone) -> None:
+def test_page_sets_that_neo_land_computed_are_not_computed_again(zone: Zone) -> None:
     zone.fetched(1, *neos(20))
     age(zone.drop("0.json", body(*neos(0), number=0)))
     land(zone)
@@ -110,7 +110,7 @@ def test_what_neo_land_has_computed_is_not_computed_again(zone: Zone) -> None:
     assert Daemon(zone, "landed_pages").run() == []
 
 
-def test_the_ui_shows_which_file_a_page_set_changed_by(zone: Zone) -> None:
+def test_the_ui_shows_which_file_changed_a_page_set(zone: Zone) -> None:
     zone.fetched(1, *neos(20))
     age(zone.drop("0.json", body(*neos(0), number=0)))
     land(zone)
@@ -120,7 +120,7 @@ def test_the_ui_shows_which_file_a_page_set_changed_by(zone: Zone) -> None:
     assert record.asset_observation.metadata["landed file"].value == "0.json"
 
 
-def test_the_sensor_asks_once_where_files_wait(zone: Zone) -> None:
+def test_the_sensor_requests_one_run_for_waiting_files(zone: Zone) -> None:
     landing = Daemon(zone, "landing")
     assert landing.sensor.default_status is dg.DefaultSensorStatus.RUNNING
     assert landing.sensor.minimum_interval_seconds == 60
@@ -129,7 +129,7 @@ def test_the_sensor_asks_once_where_files_wait(zone: Zone) -> None:
     def keys() -> list[str | None]:
         return [request.run_key for request in landing.tick()]
 
-    assert (keys(), landing.skipped) == ([], "no file waits")
+    assert (keys(), landing.skipped) == ([], "no files are waiting")
     path = zone.drop("a.ndjson", lines(*neos(0, 1)))
     assert keys() == []
     age(path)
@@ -140,4 +140,4 @@ def test_the_sensor_asks_once_where_files_wait(zone: Zone) -> None:
     age(zone.drop("b.ndjson", lines(*neos(1, 1))))
     assert keys() != [first]
     zone.instance.create_run_for_job(zone.defs.resolve_job_def("land"), status=dg.DagsterRunStatus.STARTED)
-    assert (keys(), landing.skipped) == ([], "the files are being taken in")
+    assert (keys(), landing.skipped) == ([], "job land is already running")

@@ -1,4 +1,4 @@
-"""What Dagster is told of a table: every column of the schema, with its unit."""
+"""Metadata of a table's asset: every column of the schema, with its unit."""
 
 import dagster as dg
 import pytest
@@ -19,7 +19,7 @@ def test_every_column_is_shown_in_order_with_its_type_and_nullability(table: Tab
     ]
 
 
-def test_a_unit_is_read_beside_the_description_and_kept_as_a_tag() -> None:
+def test_a_unit_is_part_of_the_description_and_a_tag() -> None:
     by_name = {column.name: column for column in shown(CLOSE_APPROACHES)}
     distance = by_name["miss_distance_au"]
     assert distance.description is not None

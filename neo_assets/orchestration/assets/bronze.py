@@ -1,4 +1,4 @@
-"""The bronze layer: pages as NeoWs gave them, and its own count of the catalogue. Their content is read in `silver`."""
+"""The bronze layer: pages as NeoWs returned them, and NeoWs's own catalogue counts. `silver` reads their content."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.failures import WrongConfig, failing_in_one_line
 from neo_assets.orchestration.metadata import OWNERS, table_metadata
 from neo_assets.pipeline.gather import Pages, gather, stored
-from neo_assets.pipeline.text import some
+from neo_assets.pipeline.text import first_few
 from neo_assets.schema.page_sets import pages_of
 from neo_assets.schema.tables import CATALOGUE_STATS
 from neo_assets.settings import Settings
@@ -24,22 +24,26 @@ _FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=7), warn_
 class RawPagesConfig(dg.Config):
     """Config of a run of `raw_pages`."""
 
-    take_again: list[int] = Field([], description="Pages to fetch even if they are young enough to be reused.")
+    take_again: list[int] = Field(
+        [], description="Numbers of pages to fetch even if they are young enough to be reused."
+    )
     not_before: str = Field(
         "",
-        description="A time (ISO 8601, UTC unless it names a zone). Pages fetched since then are not fetched again, so "
-        "that a retry continues where the first attempt ended.",
+        description="A time (ISO 8601, UTC if without a zone). Pages of `take_again` fetched at this time or later are "
+        "not fetched again, so a retry continues where the first attempt ended.",
     )
     stored_only: bool = Field(False, description="Fetch nothing: use the stored pages, however old they are.")
 
     def check_pages(self, page_sets: Sequence[str]) -> None:
-        """Make sure that each page of `take_again` belongs to one of these page sets.
+        """Check that each page of `take_again` belongs to one of these page sets.
 
         Raises:
             WrongConfig: one does not.
         """
         if others := sorted(set(self.take_again) - {page for key in page_sets for page in pages_of(key)}):
-            raise WrongConfig(f"take_again: page {some(others)} is in none of the page sets {some(list(page_sets))}")
+            raise WrongConfig(
+                f"take_again: page {first_few(others)} is in none of the page sets {first_few(list(page_sets))}"
+            )
 
     @property
     def since(self) -> datetime:
@@ -77,9 +81,9 @@ def bronze_assets(page_sets: dg.PartitionsDefinition, settings: Settings) -> lis
         lake: dg.ResourceParam[Storage],
         neows: dg.ResourceParam[NeoWs],
     ) -> Mapping[str, Pages]:
-        """Pages of NASA's NeoWs Browse API (`/neo/browse`, 20 NEOs each): the response body, keys redacted.
+        """Pages of NASA's NeoWs Browse API (`/neo/browse`, 20 NEOs each): the response bodies, API keys redacted.
 
-        A stored page younger than NEO_RAW_MAX_AGE_HOURS is reused, so materializing again fetches only what is missing.
+        Stored pages younger than NEO_RAW_MAX_AGE_HOURS are reused; only missing and older ones are fetched.
         """
         with failing_in_one_line():
             if config.stored_only:

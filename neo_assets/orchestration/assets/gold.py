@@ -1,5 +1,5 @@
-"""The gold layer: near misses and approaches per year, of each page set and in total, and the verdict on the snapshot.
-The counting itself lives in `pipeline`.
+"""The gold layer: near misses and approaches per year, for each page set and in total, and the verdict on the snapshot.
+Computing them lives in `pipeline`.
 """
 
 from collections.abc import Mapping
@@ -76,10 +76,10 @@ def _snapshot(page_sets: dg.StaticPartitionsDefinition) -> dg.AssetsDefinition:
 
 
 def _follows() -> dg.AutomationCondition[Any]:
-    """Run once a page set has a new count and none is missing, and once a day besides: Dagster loses an update that
-    comes in the tick of the one before (https://github.com/dagster-io/dagster/issues/33587).
+    """Run when a page set has new counts and none is missing, and also once a day: Dagster loses an update that arrives
+    in the same tick as the one before (https://github.com/dagster-io/dagster/issues/33587).
 
-    Landed objects and NeoWs's own count are optional: an update of theirs starts a run, but nothing waits for them.
+    Landed objects and NeoWs's own counts are optional: an update of either starts a run, but no run waits for them.
     """
     missing = dg.AutomationCondition.any_deps_missing()
     required_missing = missing.ignore(dg.AssetSelection.assets(LANDED_OBJECTS, CATALOGUE_STATS.name))

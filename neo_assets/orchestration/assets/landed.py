@@ -1,4 +1,4 @@
-"""The landed objects: NEOs that were dropped into the landing zone, beside those of Browse pages. How they are computed
+"""The landed objects: NEOs dropped into the landing zone as single objects, not on Browse pages. Computing their tables
 lives in `pipeline.landed_objects`.
 """
 
@@ -22,9 +22,9 @@ def landed_assets() -> list[dg.AssetsDefinition]:
 
     @dg.asset(name=LANDED_OBJECTS, group_name="silver", owners=OWNERS, kinds={"parquet", "arrow", "duckdb"})
     def landed_objects(lake: dg.ResourceParam[Storage], engine: dg.ResourceParam[Engine]) -> dg.MaterializeResult[None]:
-        """NEOs from files in the landing zone, and every table of theirs (`page_set=landed` in each).
+        """NEOs from .ndjson files in the landing zone: all their tables, under `page_set=landed`.
 
-        Totals cover them beside the page sets, each NEO once: the copy that came last.
+        Totals include them, counting each NEO once: the latest copy, landed or fetched.
         """
         with failing_in_one_line():
             rows = compute(lake, engine)

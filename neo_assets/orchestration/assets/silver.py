@@ -1,4 +1,4 @@
-"""The silver layer: NEOs and close approaches as tables. How JSON is read lives in `pipeline.read`."""
+"""The silver layer: NEOs and close approaches as tables. Reading the JSON lives in `pipeline.read`."""
 
 from collections.abc import Iterator, Mapping
 
@@ -15,7 +15,7 @@ from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS, NEO_SIGHTING
 
 
 def silver_assets(page_sets: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
-    """`neo_records` and `close_approaches`, partitioned by page set; one step makes both, as both need every page."""
+    """`neo_records` and `close_approaches`, partitioned by page set. One step computes both from the same pages."""
 
     def spec(table: Table) -> dg.AssetOut:
         return dg.AssetOut(
@@ -39,7 +39,7 @@ def silver_assets(page_sets: dg.PartitionsDefinition) -> list[dg.AssetsDefinitio
         raw_pages: Mapping[str, Iterator[StoredPage]],
         lake: dg.ResourceParam[Storage],
     ) -> Iterator[dg.Output[dict[str, pa.Table]]]:
-        """NEOs and close approaches of the set's pages. A record that cannot be read goes to the quarantine, whole."""
+        """NEOs and close approaches on the page set's pages. Records that cannot be read go to quarantine, whole."""
         rows: dict[str, dict[str, pa.Table]] = {NEO_RECORDS.name: {}, CLOSE_APPROACHES.name: {}}
         with failing_in_one_line():
             for page_set, pages in raw_pages.items():
@@ -52,7 +52,7 @@ def silver_assets(page_sets: dg.PartitionsDefinition) -> list[dg.AssetsDefinitio
                     context.log.warning(
                         "%d records of page set %s could not be read and are in quarantine", bad, page_set
                     )
-        for name in context.op_execution_context.selected_output_names:  # as Dagster advises
+        for name in context.op_execution_context.selected_output_names:  # as Dagster's documentation advises
             yield dg.Output(rows[name], name)
 
     return [silver]

@@ -1,1 +1,1 @@
-"""Asset checks: what Dagster shows as proof of the stored data. How the data is made lives in `pipeline`."""
+"""Asset checks: Dagster shows them as proof of the stored data. Computing the data lives in `pipeline`."""

@@ -1,4 +1,4 @@
-"""An asset check as data: which asset it judges, how, and how grave a failure is. The judging functions live in
+"""An asset check as data: the asset, the function that judges it, and the severity of a failure. The functions live in
 `page_set` and `totals`.
 """
 
@@ -15,15 +15,15 @@ import pyarrow.compute as pc
 from neo_assets.schema.tables import NEAR_MISS_AU, NEAR_MISS_COUNT, Table
 
 Verdict = tuple[bool, dict[str, Any]]
-"""Whether a check passed, and the figures that say why."""
+"""Whether a check passed, and the figures behind it."""
 
 Counts = Counter[tuple[Any, ...]]
-"""Number of approaches by body, or by year and body."""
+"""Number of close approaches by orbiting body, or by year and orbiting body."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One check of one asset. Its name and its description are those of the judging function."""
+    """One check of one asset. The function that judges it gives the name and the description."""
 
     asset: str
     judge: Callable[..., Verdict]
@@ -35,16 +35,16 @@ class Check:
         return dg.AssetCheckKey(dg.AssetKey(self.asset), self.judge.__name__)
 
     def spec(self, partitions_def: dg.PartitionsDefinition | None = None) -> dg.AssetCheckSpec:
-        """What Dagster's UI shows of the check; with partitions, it keeps a status for each page set."""
+        """The check as Dagster's UI shows it; if partitioned, with a status for each page set."""
         with warnings.catch_warnings():
-            # Dagster calls partitioned checks a preview, but has no other way to keep a status for each page set.
+            # Partitioned checks are a preview feature, but Dagster offers no other way to keep a status per page set.
             warnings.simplefilter("ignore", dg.PreviewWarning)
             return dg.AssetCheckSpec(
                 self.judge.__name__, asset=self.asset, description=self.judge.__doc__, partitions_def=partitions_def
             )
 
     def result(self, verdict: Verdict) -> dg.AssetCheckResult:
-        """A verdict as Dagster stores it."""
+        """The verdict in the form that Dagster stores."""
         passed, metadata = verdict
         return dg.AssetCheckResult(
             asset_key=self.asset,
@@ -56,7 +56,7 @@ class Check:
 
 
 def count_again(part: Table, close_approaches: pa.Table) -> Counts:
-    """The counts that a page set's table should have, counted with pyarrow from some of its approaches."""
+    """The counts that these close approaches give, computed with pyarrow instead of SQL."""
     if part is NEAR_MISS_COUNT:
         near = close_approaches.filter(pc.less(close_approaches["miss_distance_au"], NEAR_MISS_AU))
         return counts_of(near.group_by("orbiting_body").aggregate([([], "count_all")]))
@@ -65,7 +65,7 @@ def count_again(part: Table, close_approaches: pa.Table) -> Counts:
 
 
 def counts_of(rows: pa.Table) -> Counts:
-    """The last column by all others, added up."""
+    """The last column summed by all others."""
     counts: Counts = Counter()
     for *key, number in zip(*(column.to_pylist() for column in rows.columns), strict=True):
         counts[tuple(key)] += number

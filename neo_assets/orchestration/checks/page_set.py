@@ -1,7 +1,7 @@
-"""Checks of one page set, and of the landed objects: what proves its tables. How the data is made lives in `assets`.
+"""Checks of the tables of one page set, or of the landed objects. Checks of the totals live in `totals`.
 
-Each check reads the stored tables and counts in its own way, with pyarrow where the graph counts with SQL. The checks
-of a page set run in one step, because a step costs more than all of them together.
+Each check reads the stored tables and computes its figures independently: with pyarrow where the graph uses SQL. All
+checks of a page set run in one step, because a step costs more than all of them together.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -31,10 +31,11 @@ from neo_assets.schema.tables import (
     Table,
 )
 
-_ROUNDING = 1e-6  # pages from before 2018 round km and au independently
+_ROUNDING = 1e-6
+"""Relative difference allowed between km and au: pages from before 2018 round them independently."""
 
 Read = Callable[[Table], pa.Table]
-"""Gives a stored table of the page set."""
+"""Reads a stored table of the page set."""
 
 
 def page_set_checks(page_sets: dg.StaticPartitionsDefinition) -> list[dg.AssetChecksDefinition]:
@@ -62,7 +63,7 @@ def page_set_checks(page_sets: dg.StaticPartitionsDefinition) -> list[dg.AssetCh
 def _judge(
     context: dg.AssetCheckExecutionContext, lake: Storage, checks: Sequence[Check], page_sets: Sequence[str]
 ) -> Iterator[dg.AssetCheckResult]:
-    # In a run over several page sets Dagster keeps no status for each; there a check reports its first failure.
+    # In a run over several page sets, Dagster keeps only one status per check: that of the first failure, if any.
     reads = {key: cache(partial(tables.read_table, lake, page_set=key)) for key in page_sets}
     with failing_in_one_line():
         for check in checks:
@@ -72,7 +73,7 @@ def _judge(
 
 
 def every_page_is_whole(read: Read, page_set: str) -> Verdict:
-    """Every page of the set is there, with as many NEOs as its place in the catalogue gives it."""
+    """Every page of the set is stored, with the number of NEOs expected at its place in the catalogue."""
     index = read(RAW_PAGE_INDEX).to_pylist()
     short = [
         row["page"]
@@ -80,17 +81,17 @@ def every_page_is_whole(read: Read, page_set: str) -> Verdict:
         if row["neos"] != min(max(row["total_elements"] - NEOS_PER_PAGE * row["page"], 0), NEOS_PER_PAGE)
     ]
     missing = sorted(set(pages_of(page_set)) - {row["page"] for row in index})
-    return not short and not missing, {"pages with fewer or more NEOs": str(short), "pages missing": str(missing)}
+    return not short and not missing, {"pages with too few or too many NEOs": str(short), "pages missing": str(missing)}
 
 
 def catalogue_stood_still(read: Read, page_set: str) -> Verdict:
-    """All pages of the set were taken from a catalogue of one size."""
+    """All pages of the set report the same catalogue size."""
     sizes = sorted(set(read(RAW_PAGE_INDEX)["total_elements"].to_pylist()))
     return len(sizes) == 1, {"NEOs in the catalogue": str(sizes)}
 
 
 def every_neo_is_read_once(read: Read, page_set: str) -> Verdict:
-    """No NEO stands twice, and those that are not there are in quarantine or copies of others."""
+    """Each NEO on the pages is in `neo_records` once, in quarantine, or an older copy of one that is."""
     ids = read(NEO_RECORDS)["id"]
     on_pages = pc.sum(read(RAW_PAGE_INDEX)["neos"], min_count=0).as_py()
     quarantined = read(QUARANTINE).num_rows
@@ -101,7 +102,7 @@ def every_neo_is_read_once(read: Read, page_set: str) -> Verdict:
     return all_there and pc.count_distinct(ids).as_py() == len(ids), {
         "NEOs on the pages": on_pages,
         "NEOs read": len(ids),
-        "older copies left out": older,
+        "superseded copies left out": older,
         "in quarantine": quarantined,
     }
 
@@ -113,32 +114,32 @@ def nothing_is_in_quarantine(read: Read, page_set: str) -> Verdict:
 
 
 def approaches_are_possible(read: Read, page_set: str) -> Verdict:
-    """Distances and velocities are positive, km and au agree, dates are NeoWs's, and each approach has its NEO."""
+    """Distances, velocities and dates are possible, km and au agree, and each approach is of a known NEO."""
     rows = read(CLOSE_APPROACHES)
     years = pc.year(rows["close_approach_date"])
     off = pc.abs(pc.subtract(rows["miss_distance_km"], pc.multiply(rows["miss_distance_au"], float(KM_PER_AU))))
     wrong = {
-        "distance or velocity that cannot be": pc.or_(
+        "impossible distance or velocity": pc.or_(
             pc.less(rows["miss_distance_au"], 0.0), pc.less_equal(rows["relative_velocity_km_s"], 0.0)
         ),
-        "km and au differ": pc.greater(off, pc.multiply(rows["miss_distance_km"], _ROUNDING)),
-        "outside the years": pc.or_(pc.less(years, YEARS[0]), pc.greater(years, YEARS[1])),
-        "date and time differ": pc.not_equal(
+        "km and au disagree": pc.greater(off, pc.multiply(rows["miss_distance_km"], _ROUNDING)),
+        f"outside {YEARS[0]} to {YEARS[1]}": pc.or_(pc.less(years, YEARS[0]), pc.greater(years, YEARS[1])),
+        "date and time disagree": pc.not_equal(
             rows["close_approach_date"], pc.cast(rows["close_approach_at"], pa.date32())
         ),
-        "of an unknown NEO": pc.invert(pc.is_in(rows["neo_id"], read(NEO_SIGHTINGS)["neo_id"].combine_chunks())),
+        "unknown NEO": pc.invert(pc.is_in(rows["neo_id"], read(NEO_SIGHTINGS)["neo_id"].combine_chunks())),
     }
     counts = {name: pc.sum(rows, min_count=0).as_py() for name, rows in wrong.items()}
     return not any(counts.values()), counts
 
 
 def near_misses_add_up(read: Read, page_set: str) -> Verdict:
-    """The count per orbiting body is the one that the stored approaches give."""
+    """Near misses counted again from the stored approaches, by orbiting body, equal the table."""
     return _add_up(NEAR_MISS_COUNT, read)
 
 
 def years_add_up(read: Read, page_set: str) -> Verdict:
-    """The count per year and orbiting body is the one that the stored approaches give, each standing once."""
+    """Approaches counted again from the stored ones, by year and orbiting body, equal the table."""
     return _add_up(YEARLY_APPROACHES, read)
 
 
@@ -158,7 +159,7 @@ OF_A_PAGE_SET = (
     Check(YEARLY_APPROACHES.name, years_add_up),
 )
 
-# Pages of landed objects have no place in the catalogue, so nothing is known of how many NEOs they should hold.
+# Pages of landed objects are not part of the catalogue, so no number of NEOs is expected on them.
 OF_LANDED_OBJECTS = tuple(
     Check(LANDED_OBJECTS, check.judge, check.severity) for check in OF_A_PAGE_SET if check.asset != "raw_pages"
 )

@@ -1,4 +1,4 @@
-"""Checks of the totals and of the snapshot: what proves them against the page sets' own counts."""
+"""Checks of the totals, against the page sets' counts, and of the snapshot. Checks of a page set live in `page_set`."""
 
 from collections.abc import Iterator, Sequence
 
@@ -41,7 +41,7 @@ def total_checks(page_sets: dg.StaticPartitionsDefinition) -> list[dg.AssetCheck
 
 
 class _Stored:
-    """What the checks of the totals read of the lake; what several of them need is read once."""
+    """The lake as the checks of the totals read it; figures that several checks need are computed once."""
 
     def __init__(self, lake: Storage, page_sets: Sequence[str]) -> None:
         self.lake, self.page_sets = lake, page_sets
@@ -54,7 +54,7 @@ class _Stored:
         return tables.stored_page_sets(self.lake, part, with_landed(self.page_sets))
 
     def left_out(self, counted: list[str], sightings: pa.Table) -> dict[str, Counts]:
-        """What older copies of NEOs add to the counts of these page sets, by table, counted again."""
+        """What superseded copies contribute to the counts of these page sets, by table, counted with pyarrow."""
         known = self._left_out.get(tuple(counted))
         if known is None:
             known = self._left_out[tuple(counted)] = {part.name: Counts() for part in _PARTIALS.values()}
@@ -67,13 +67,13 @@ class _Stored:
 
 
 def every_page_set_is_counted(stored: _Stored, total: str) -> Verdict:
-    """No page set is missing, so the total is that of all pages that were asked for."""
+    """Every requested page set has counts, so the total covers them all."""
     missing = sorted(set(stored.page_sets) - set(stored.counted(_PARTIALS[total])))
-    return not missing, {"page sets missing": len(missing), "first of them": str(missing[:10])}
+    return not missing, {"page sets missing": len(missing), "first ten": str(missing[:10])}
 
 
 def each_neo_counts_once(stored: _Stored, total: str) -> Verdict:
-    """The total is the page sets' counts as they are now, less those of older copies of a NEO, counted again."""
+    """The total equals the sum of the page sets' current counts, minus the approaches of superseded copies."""
     part, whole = _PARTIALS[total], stored.read(_TOTALS[total])
     counted = stored.counted(part)
     parts = tables.read_page_sets(stored.lake, part, counted)
@@ -85,15 +85,15 @@ def each_neo_counts_once(stored: _Stored, total: str) -> Verdict:
     )
     exact = in_total + left_out == in_page_sets and len(in_total) == whole.num_rows
     return current and exact, {
-        "computed from the counts as they are now": current,
-        "in total": in_total.total(),
+        "computed from the current counts": current,
+        "in the total": in_total.total(),
         "in the page sets": in_page_sets.total(),
-        "of older copies of NEOs": left_out.total(),
+        "of superseded copies": left_out.total(),
     }
 
 
 def _older_copies(sightings: pa.Table) -> dict[str, list[str]]:
-    """The NEOs of each page set of which a later copy stands in another, found one by one."""
+    """The NEOs of each page set of which another holds a later copy, found row by row instead of with SQL."""
     rows = sightings.filter(sightings["is_counted"]).to_pylist()
     latest = sorted(rows, key=lambda row: (row["fetched_at"], row["page"], row["page_set"]), reverse=True)
     ids, designations = set[str](), set[str]()
@@ -107,7 +107,7 @@ def _older_copies(sightings: pa.Table) -> dict[str, list[str]]:
 
 
 def snapshot_is_consistent(stored: _Stored, snapshot: str) -> Verdict:
-    """The lake holds one state of the catalogue: nothing is missing, and it did not move while it was fetched."""
+    """The lake holds a single state of the catalogue: nothing is missing, nothing changed during fetching."""
     rows = stored.read(SNAPSHOT).to_pylist()
     found = {
         row["reason"]: f"{row['count']} ({row['detail']})" if row["detail"] else str(row["count"])

@@ -1,1 +1,1 @@
-"""Tests of the asset graph, storey by storey."""
+"""Tests of the asset graph, layer by layer."""

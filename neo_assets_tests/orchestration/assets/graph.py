@@ -40,9 +40,9 @@ class Graph:
     def run(
         self, select: str, first: str | None = None, last: str | None = None, config: dict[str, Any] | None = None
     ) -> dg.ExecuteInProcessResult:
-        """Materialize assets (names with commas between): of one page set, of a range of them, or of the whole lake.
+        """Materialize assets (names separated by commas) for one page set, for a range of them, or for the whole lake.
 
-        `config` is that of `raw_pages`.
+        `config` is the run config of `raw_pages`.
         """
         sets = dg.StaticPartitionsDefinition(page_set_keys(self.settings.pages, self.settings.pages_per_set))
         tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
@@ -65,12 +65,12 @@ class Graph:
 
 
 def failure(result: dg.ExecuteInProcessResult) -> str:
-    """What the failed step of a run says, without a traceback."""
+    """The message of the failed step of a run, without a traceback."""
     assert not result.success
     (event,) = result.get_step_failure_events()
-    told = event.step_failure_data.user_failure_data
-    assert told is not None, event.step_failure_data.error
-    return told.description or ""
+    data = event.step_failure_data.user_failure_data
+    assert data is not None, event.step_failure_data.error
+    return data.description or ""
 
 
 def metadata(result: dg.ExecuteInProcessResult) -> dict[tuple[str, str | None], dict[str, Any]]:

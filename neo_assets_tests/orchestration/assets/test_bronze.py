@@ -1,4 +1,4 @@
-"""Raw pages: young ones are reused, the others fetched, and a page that cannot be had takes no other with it."""
+"""Raw pages: young ones are reused, others are fetched, and a page that cannot be fetched fails alone."""
 
 from datetime import UTC, datetime
 
@@ -38,32 +38,32 @@ def test_no_key_is_stored(graph: Graph) -> None:
         assert b"api_key=REDACTED" in body
 
 
-def test_what_is_known_of_a_set_is_told(graph: Graph) -> None:
-    told = metadata(graph.run("raw_pages", FIRST))["raw_pages", FIRST]
-    assert told["dagster/row_count"] == 40
-    assert told["dagster/uri"] == f"{graph.lake.root}/bronze/raw_pages"
-    assert (told["pages"], told["pages fetched"], told["pages reused"]) == (2, 2, 0)
-    assert told["source"] == "simulator"
+def test_a_materialization_shows_the_pages_of_its_set(graph: Graph) -> None:
+    shown = metadata(graph.run("raw_pages", FIRST))["raw_pages", FIRST]
+    assert shown["dagster/row_count"] == 40
+    assert shown["dagster/uri"] == f"{graph.lake.root}/bronze/raw_pages"
+    assert (shown["pages"], shown["pages fetched"], shown["pages reused"]) == (2, 2, 0)
+    assert shown["source"] == "simulator"
 
 
-def test_young_pages_are_asked_for_once(graph: Graph, served: Served) -> None:
+def test_young_pages_are_requested_once(graph: Graph, served: Served) -> None:
     graph.run("raw_pages", FIRST)
     served.pages.clear()
     result = graph.run("raw_pages", FIRST)
     assert result.success
     assert served.pages == []
-    told = metadata(result)["raw_pages", FIRST]
-    assert (told["pages fetched"], told["pages reused"]) == (0, 2)
+    shown = metadata(result)["raw_pages", FIRST]
+    assert (shown["pages fetched"], shown["pages reused"]) == (0, 2)
 
 
-def test_a_set_of_another_size_reuses_them(graph: Graph, served: Served) -> None:
+def test_a_set_of_another_size_reuses_stored_pages(graph: Graph, served: Served) -> None:
     graph.run("raw_pages", FIRST)
     served.pages.clear()
     assert Graph(graph.lake, at(served, pages_per_set=3)).run("raw_pages", "00000-00002").success
     assert served.pages == [2]
 
 
-def test_age_zero_fetches_always(graph: Graph, served: Served) -> None:
+def test_a_maximum_age_of_zero_always_fetches(graph: Graph, served: Served) -> None:
     graph.run("raw_pages", FIRST)
     served.pages.clear()
     served.app.state.catalogue = Catalogue(neos=100)
@@ -73,7 +73,7 @@ def test_age_zero_fetches_always(graph: Graph, served: Served) -> None:
 
 
 @disk_and_s3
-def test_only_the_page_that_is_damaged_is_fetched_again(graph: Graph, served: Served) -> None:
+def test_only_a_damaged_page_is_fetched_again(graph: Graph, served: Served) -> None:
     graph.run("raw_pages", FIRST)
     served.pages.clear()
     file = layout.raw_page(1)
@@ -82,7 +82,7 @@ def test_only_the_page_that_is_damaged_is_fetched_again(graph: Graph, served: Se
     assert served.pages == [1]
 
 
-def test_a_page_that_cannot_be_had_keeps_the_others(graph: Graph, served: Served) -> None:
+def test_a_page_that_cannot_be_fetched_fails_alone(graph: Graph, served: Served) -> None:
     served.answers[1] = Response(status_code=404)
     message = failure(graph.run("raw_pages", FIRST))
     assert message.startswith(
@@ -95,29 +95,27 @@ def test_a_page_that_cannot_be_had_keeps_the_others(graph: Graph, served: Served
     assert served.pages == [1]
 
 
-def test_several_sets_can_be_done_in_one_run(graph: Graph, served: Served) -> None:
-    told = metadata(graph.run("raw_pages", FIRST, SECOND))
-    assert {key: values["pages fetched"] for key, values in told.items()} == {
+def test_one_run_can_gather_several_sets(graph: Graph, served: Served) -> None:
+    shown = metadata(graph.run("raw_pages", FIRST, SECOND))
+    assert {key: values["pages fetched"] for key, values in shown.items()} == {
         ("raw_pages", FIRST): 2,
         ("raw_pages", SECOND): 2,
     }
     assert sorted(served.pages) == [0, 1, 2, 3]
 
 
-def test_what_the_catalogue_says_of_itself_is_kept(graph: Graph) -> None:
+def test_catalogue_stats_are_stored(graph: Graph) -> None:
     assert graph.run("catalogue_stats").success
     (row,) = tables.read_table(graph.lake, CATALOGUE_STATS).to_pylist()
     assert row["near_earth_object_count"] == 90
     assert row["close_approach_count"] == Catalogue(neos=90).close_approach_count
 
 
-@pytest.mark.parametrize("asked_again", [FIRST, SECOND], ids=["stored pages", "other pages"])
-def test_a_lake_of_one_source_takes_no_pages_of_another(
-    graph: Graph, served: Served, lake: Storage, asked_again: str
-) -> None:
+@pytest.mark.parametrize("page_set", [FIRST, SECOND], ids=["stored pages", "other pages"])
+def test_a_lake_refuses_pages_of_another_source(graph: Graph, served: Served, lake: Storage, page_set: str) -> None:
     lake.write(layout.SOURCE_MARK, b'{"source": "nasa"}')
     before = lake.files("")
-    message = failure(graph.run("raw_pages", asked_again))
+    message = failure(graph.run("raw_pages", page_set))
     assert "holds data from nasa, but the source is now simulator; they do not mix" in message
     assert [info.path for info in lake.files("")] == [info.path for info in before]
 
@@ -129,27 +127,25 @@ def test_stored_pages_of_another_source_are_not_reused(graph: Graph, served: Ser
     assert "holds data from simulator, but the source is now nasa; they do not mix" in message
 
 
-def test_a_lake_that_cannot_be_looked_at_is_told_in_one_line(disk_lake: Storage, served: Served) -> None:
+def test_a_lake_that_cannot_be_listed_is_reported_in_one_line(disk_lake: Storage, served: Served) -> None:
     graph = Graph(disk_lake, at(served))
     graph.run("raw_pages", FIRST)
     disk_lake.delete(layout.raw_page(0))
-    disk_lake.write(f"{layout.raw_page(0)}/a directory in the place of a file", b"")
+    disk_lake.write(f"{layout.raw_page(0)}/a directory instead of a file", b"")
     assert failure(graph.run("raw_pages", FIRST)).startswith(f"cannot list {disk_lake.root}/bronze/raw_pages: ")
 
 
-def test_pages_that_are_to_be_taken_again_are_taken_once_however_often_the_run_is_repeated(
-    graph: Graph, served: Served
-) -> None:
+def test_pages_to_take_again_are_fetched_once_however_often_the_run_is_repeated(graph: Graph, served: Served) -> None:
     graph.run("raw_pages", FIRST)
-    anew = {"take_again": [0, 1], "not_before": datetime.now(UTC).isoformat()}
+    take_again = {"take_again": [0, 1], "not_before": datetime.now(UTC).isoformat()}
     served.answers[1] = Response(status_code=404)
     served.pages.clear()
-    assert not graph.run("raw_pages", FIRST, config=anew).success
+    assert not graph.run("raw_pages", FIRST, config=take_again).success
     assert sorted(served.pages) == [0, 1]
     served.answers.clear()
     served.pages.clear()
     for _ in range(2):
-        assert graph.run("raw_pages", FIRST, config=anew).success
+        assert graph.run("raw_pages", FIRST, config=take_again).success
     assert served.pages == [1]
 
 
@@ -163,7 +159,7 @@ def test_pages_that_are_to_be_taken_again_are_taken_once_however_often_the_run_i
         ({"take_again": [1, 2]}, "take_again: page 2 is in none of the page sets 00000-00001"),
     ],
 )
-def test_what_a_run_is_told_wrongly_is_one_line(
+def test_wrong_run_config_is_reported_in_one_line(
     graph: Graph, served: Served, config: dict[str, object], message: str
 ) -> None:
     assert failure(graph.run("raw_pages", FIRST, config=config)) == message
@@ -185,7 +181,7 @@ def test_a_set_that_fails_does_not_stop_the_others_of_its_run(graph: Graph, serv
     assert tables.stored_page_sets(graph.lake, RAW_PAGE_INDEX, [FIRST, SECOND]) == [SECOND]
 
 
-def test_a_key_that_is_turned_away_is_not_tried_again_for_the_next_set(graph: Graph, served: Served) -> None:
+def test_a_rejected_key_is_not_tried_again_for_the_next_set(graph: Graph, served: Served) -> None:
     served.answers = dict.fromkeys(range(4), Response(status_code=403))
     assert "could not be fetched" in failure(graph.run("raw_pages", FIRST, SECOND))
     assert set(served.pages) <= {0, 1}

@@ -1,4 +1,4 @@
-"""Counts and totals as assets: errors in one line, and what Dagster shows of a total."""
+"""Counts and totals as assets: errors in one line, and the metadata of a total."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from neo_assets_tests.orchestration.assets.graph import FIRST, SECOND, Graph, at
 
 
 @pytest.mark.parametrize("count", ["near_miss_count", "yearly_approaches"])
-def test_rows_that_are_damaged_are_told_in_one_line(lake: Storage, served: Served, count: str) -> None:
+def test_a_damaged_table_is_reported_in_one_line(lake: Storage, served: Served, count: str) -> None:
     graph, page_set = Graph(lake, at(served)), "00000-00001"
     assert graph.run("raw_pages,neo_records,close_approaches", page_set).success
     whole = lake.read(file := layout.table_file(CLOSE_APPROACHES, page_set)).to_pybytes()

@@ -1,4 +1,4 @@
-"""Objects and approaches of a page set: from stored pages alone, together or one of them, with what cannot be read."""
+"""NEOs and close approaches of a page set: computed from stored pages alone, together or separately."""
 
 import pytest
 
@@ -18,7 +18,7 @@ CATALOGUE = Catalogue(neos=75)
 
 @pytest.fixture
 def graph(lake: Storage) -> Graph:
-    """The graph over a lake that has the raw pages; nothing is asked for any more."""
+    """The graph over a lake that already holds the raw pages, so nothing is requested."""
     owner.claim(lake, "simulator")
     for key in (FIRST, SECOND):
         for one in pages_from(CATALOGUE, key):
@@ -26,7 +26,7 @@ def graph(lake: Storage) -> Graph:
     return Graph(lake, settings_of(pages=4))
 
 
-def test_tables_are_those_that_the_pages_give(graph: Graph) -> None:
+def test_tables_hold_what_the_pages_contain(graph: Graph) -> None:
     assert graph.run("neo_records,close_approaches", SECOND).success
     parsed = parse(pages_from(CATALOGUE, SECOND))
     assert parsed.neo_records.num_rows == 35
@@ -39,20 +39,20 @@ def test_tables_are_those_that_the_pages_give(graph: Graph) -> None:
         assert tables.read_table(graph.lake, table, SECOND).equals(rows)
 
 
-def test_either_can_be_made_alone(graph: Graph) -> None:
+def test_either_table_can_be_made_alone(graph: Graph) -> None:
     assert graph.run("neo_records", FIRST).success
     assert tables.stored_page_sets(graph.lake, NEO_RECORDS, [FIRST]) == [FIRST]
     assert tables.stored_page_sets(graph.lake, CLOSE_APPROACHES, [FIRST]) == []
 
 
-def test_made_again_they_are_the_same_bytes(graph: Graph) -> None:
+def test_tables_made_again_have_the_same_bytes(graph: Graph) -> None:
     once, again = (metadata(graph.run("neo_records,close_approaches", FIRST)) for _ in range(2))
     assert {key: values["sha256"] for key, values in once.items()} == {
         key: values["sha256"] for key, values in again.items()
     }
 
 
-def test_what_cannot_be_read_is_put_aside_and_told(graph: Graph) -> None:
+def test_a_record_that_cannot_be_read_goes_to_quarantine(graph: Graph) -> None:
     raw_pages.write_page(graph.lake, page(neo("1", approach()), neo("2", approach(au="?")), number=1))
     result = graph.run("neo_records,close_approaches", FIRST)
     assert result.success
@@ -61,13 +61,13 @@ def test_what_cannot_be_read_is_put_aside_and_told(graph: Graph) -> None:
     assert (record["page"], record["index"]) == (1, 1)
 
 
-def test_a_page_that_is_not_there_is_told(graph: Graph) -> None:
+def test_a_missing_page_is_an_error(graph: Graph) -> None:
     graph.lake.delete("bronze/raw_pages/page-00001.json.zst")
     assert failure(graph.run("neo_records", FIRST)).startswith("page 1 is not in the lake (")
 
 
 @disk_and_s3
-def test_the_graph_is_the_same_over_a_range_and_set_by_set(graph: Graph) -> None:
+def test_a_range_run_and_single_runs_give_the_same_bytes(graph: Graph) -> None:
     select = "neo_records,close_approaches,near_miss_count,yearly_approaches"
     ranged = metadata(graph.run(select, FIRST, SECOND))
     single = metadata(graph.run(select, FIRST)) | metadata(graph.run(select, SECOND))

@@ -1,4 +1,4 @@
-"""Asset checks: they pass on what the graph makes, and each one notices the damage that it is for."""
+"""Asset checks: they pass on data that the graph made, and each notices the damage it is meant for."""
 
 import dataclasses
 from collections.abc import Callable
@@ -47,7 +47,7 @@ Verdicts = dict[str, bool]
 
 
 class Graph:
-    """A gathered lake, and the checks alone on it."""
+    """The graph over a lake, with its checks to run alone."""
 
     def __init__(self, lake: Storage) -> None:
         self.lake = lake
@@ -59,7 +59,7 @@ class Graph:
         return self.defs.resolve_job_def(job).execute_in_process(partition_key=page_set)
 
     def check(self, names: set[str], page_set: str | None = None, landed: bool = False) -> Verdicts:
-        """Run checks without materializing anything; gives those of one name as one."""
+        """Run checks without materializing anything; checks of the same name give one verdict."""
         keys = [
             key
             for key in self.graph.asset_check_keys
@@ -81,7 +81,7 @@ class Graph:
 
 @pytest.fixture(scope="module")
 def gathered(tmp_path_factory: pytest.TempPathFactory) -> Storage:
-    """A lake with everything in it, not to be changed."""
+    """A fully gathered lake, shared by the tests; do not change it."""
     lake = Storage(str(tmp_path_factory.mktemp("gathered") / "lake"))
     graph = Graph(lake)
     for page_set in PAGE_SETS:
@@ -96,7 +96,7 @@ def graph(gathered: Storage, lake: Storage) -> Graph:
 
 
 def replaced(column: str, value: Any) -> Callable[[pa.Table], pa.Table]:
-    """Put a value in a column's first row."""
+    """A change that replaces the value in a column's first row."""
 
     def change(rows: pa.Table) -> pa.Table:
         place = rows.schema.get_field_index(column)
@@ -106,8 +106,8 @@ def replaced(column: str, value: Any) -> Callable[[pa.Table], pa.Table]:
     return change
 
 
-def nothing_of(rows: pa.Table) -> pa.Table:
-    """The first row once more, with a count of nothing."""
+def repeated_with_zero(rows: pa.Table) -> pa.Table:
+    """The first row again, with a count of zero."""
     return replaced("approaches", 0)(rows.slice(0, 1))
 
 
@@ -116,7 +116,7 @@ def without_the_last(rows: pa.Table) -> pa.Table:
 
 
 @disk_and_s3
-def test_all_pass_on_what_the_graph_makes_and_run_with_it(lake: Storage) -> None:
+def test_all_checks_run_with_the_graph_and_pass(lake: Storage) -> None:
     graph = Graph(lake)
     for page_set in PAGE_SETS:
         evaluated = graph.materialize("page_set", page_set).get_asset_check_evaluations()
@@ -157,7 +157,7 @@ def test_landed_objects_pass_the_same_checks_and_damage_to_them_is_noticed(lake:
         (NEAR_MISS_COUNT, without_the_last, {"near_misses_add_up"}),
         (YEARLY_APPROACHES, replaced("approaches", 10_000), {"years_add_up"}),
         (YEARLY_APPROACHES, replaced("orbiting_body", "Pluto"), {"years_add_up"}),
-        (YEARLY_APPROACHES, lambda rows: pa.concat_tables([rows, nothing_of(rows)]), {"years_add_up"}),
+        (YEARLY_APPROACHES, lambda rows: pa.concat_tables([rows, repeated_with_zero(rows)]), {"years_add_up"}),
     ],
 )
 def test_damage_to_a_table_of_a_page_set_is_noticed(
@@ -167,7 +167,7 @@ def test_damage_to_a_table_of_a_page_set_is_noticed(
     verdicts = graph.check(OF_A_PAGE_SET, FIRST)
     assert verdicts.keys() == OF_A_PAGE_SET
     assert {name for name, passed in verdicts.items() if not passed} >= noticed_by
-    assert all(graph.check(OF_A_PAGE_SET, PAGE_SETS[1]).values()), "another page set is not concerned"
+    assert all(graph.check(OF_A_PAGE_SET, PAGE_SETS[1]).values()), "another page set is not affected"
 
 
 def test_a_record_in_quarantine_is_noticed(graph: Graph) -> None:
@@ -177,19 +177,19 @@ def test_a_record_in_quarantine_is_noticed(graph: Graph) -> None:
     assert graph.check({"nothing_is_in_quarantine"}, FIRST) == {"nothing_is_in_quarantine": False}
 
 
-def test_a_page_set_that_is_not_counted_is_noticed(graph: Graph) -> None:
+def test_a_page_set_without_counts_is_noticed(graph: Graph) -> None:
     graph.lake.delete(layout.table_file(NEAR_MISS_COUNT, FIRST))
     assert graph.check({"every_page_set_is_counted"}) == {"every_page_set_is_counted": False}
 
 
-def test_totals_that_are_not_of_the_counts_as_they_are_now_are_noticed(graph: Graph) -> None:
+def test_totals_that_differ_from_the_current_counts_are_noticed(graph: Graph) -> None:
     graph.change(TOTAL_NEAR_MISSES, replaced("near_misses", 1), page_set=None)
     assert graph.check({"each_neo_counts_once"}) == {"each_neo_counts_once": False}
 
 
 @pytest.fixture
 def moved(graph: Graph) -> Graph:
-    """The catalogue moved between two page sets, so that the second has thirty objects of the first again."""
+    """The catalogue moved between two page sets, so the second repeats thirty objects of the first."""
     catalogue = Catalogue(40)
     for hours, page_set, there in ((0, FIRST, catalogue), (1, PAGE_SETS[1], catalogue.inserted(30))):
         gather(graph.lake, page_set, pages_from(there, page_set, hours))
@@ -197,13 +197,13 @@ def moved(graph: Graph) -> Graph:
     return graph
 
 
-def test_older_copies_of_objects_are_left_out_of_the_total_to_the_last_approach(moved: Graph) -> None:
+def test_a_total_without_the_superseded_copies_passes(moved: Graph) -> None:
     assert moved.check({"each_neo_counts_once"}) == {"each_neo_counts_once": True}
 
 
 @pytest.mark.parametrize("table", [TOTAL_NEAR_MISSES, TOTAL_YEARLY_APPROACHES], ids=lambda table: table.name)
 @pytest.mark.parametrize("by", [1, -1])
-def test_a_total_that_is_off_by_one_is_noticed_where_objects_stand_twice(moved: Graph, table: Table, by: int) -> None:
+def test_a_total_that_is_off_by_one_is_noticed_despite_superseded_copies(moved: Graph, table: Table, by: int) -> None:
     count = table.columns[-1].name
 
     def change(rows: pa.Table) -> pa.Table:
@@ -217,8 +217,8 @@ def test_one_check_can_be_run_alone(graph: Graph) -> None:
     assert graph.check({"years_add_up"}, FIRST) == {"years_add_up": True}
 
 
-def test_what_may_happen_with_good_data_only_warns(graph: Graph) -> None:
-    """Objects come to the catalogue while pages are fetched, and page sets may be gathered later."""
+def test_checks_that_good_data_can_fail_only_warn(graph: Graph) -> None:
+    """The catalogue may grow while pages are fetched, and page sets may be gathered later."""
     graph.change(RAW_PAGE_INDEX, replaced("total_elements", 41_838))
     result = graph.materialize("recompute", FIRST)
     assert result.success
