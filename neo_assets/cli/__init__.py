@@ -1,1 +1,1 @@
-"""The `neo` command. What it does is done by `pipeline` and by the graph; here it is started and reported."""
+"""The `neo` command: starts work and reports it. The work itself lives in `pipeline` and in the graph."""

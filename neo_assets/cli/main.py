@@ -1,4 +1,4 @@
-"""The entry point of `neo`: the list of its commands, and errors as one line. Each command is a module of its own."""
+"""The entry point of `neo`: its list of commands, and errors in one line. Each command is a module of its own."""
 
 import signal
 import sys
@@ -16,22 +16,23 @@ from neo_assets.cli.simulate import simulate
 from neo_assets.cli.totals import totals
 from neo_assets.settings import ALLOWED, SettingsError
 
-# Dagster and pyarrow are imported inside the commands, so that `neo --help` answers at once.
+# Commands import Dagster and pyarrow when they run, so `neo --help` answers at once.
 
-_EPILOG = "\b\nSettings are environment variables, or lines of a .env file in the working directory:\n" + "\n".join(
+_EPILOG = "\b\nSettings (environment variables, or lines of a .env file in the working directory):\n" + "\n".join(
     f"  {name:<24}{allowed}" for name, allowed in ALLOWED.items()
 )
 
 _INTERRUPTS = {"KeyboardInterrupt", "DagsterExecutionInterruptedError"}
-"""What Ctrl-C raises, within Dagster's steps and elsewhere."""
+"""Exceptions that Ctrl-C raises, outside and inside Dagster's steps."""
 
 
 @click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(package_name="neo_assets")
 def neo() -> None:
-    """NASA's near-Earth objects (NEOs) gathered into a data lake.
+    """Gather NASA's near-Earth objects (NEOs) into a data lake, and count their close approaches and near misses.
 
-    Without NASA_API_KEYS everything runs on an embedded simulator of NASA's NeoWs API; its objects are made up.
+    Start with `neo run`. Without NASA_API_KEYS, it uses an embedded simulator of NASA's NeoWs API, which needs no
+    network; its objects are made up.
     """
 
 
@@ -40,7 +41,7 @@ for command in (run, plan, land, quarantine, totals, simulate):
 
 
 def main() -> None:
-    """Entry point: runs a command, and tells what goes wrong in one line."""
+    """Entry point: run a command, and report expected errors in one line."""
     _run_plainly(lambda: neo(standalone_mode=False))
 
 
@@ -52,7 +53,7 @@ def _run_plainly(command: Callable[[], Any]) -> None:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Stopped. What was stored is kept; the same command goes on from there.", err=True)
+        click.echo("Stopped. Everything stored so far is kept; run the same command again to continue.", err=True)
         sys.exit(130)
     except SettingsError as error:
         click.echo(f"Error: {error}", err=True)
@@ -69,9 +70,9 @@ def _run_plainly(command: Callable[[], Any]) -> None:
 
 
 def _interrupt_again(lost: "sys.UnraisableHookArgs") -> None:
-    """Repeat a Ctrl-C that Python dropped, as it struck in the callback of a weak reference or the like."""
+    """Repeat a Ctrl-C that Python dropped because it arrived in a callback, such as that of a weak reference."""
     if lost.exc_type.__name__ in _INTERRUPTS:
-        # It strikes the main thread only, so it was this one; a signal to it wakes it where it waits.
+        # Python raises it in the main thread only, so this is that thread; the signal wakes it from any wait.
         threading.Timer(0.01, signal.pthread_kill, [threading.get_ident(), signal.SIGINT]).start()
     else:
         sys.__unraisablehook__(lost)

@@ -1,4 +1,4 @@
-"""What `neo` prints: the table of totals, and rows of names and values. Values are computed in `pipeline`."""
+"""Output of `neo`: the table of totals, and rows of names and values. Values are computed in `pipeline`."""
 
 import dataclasses
 import json
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def name_of(page_set: str) -> str:
-    """A page set's name for people."""
+    """The name of a page set in messages."""
     return "landed objects" if page_set == LANDED else f"page set {page_set}"
 
 
@@ -23,7 +23,7 @@ def print_totals(totals: "Totals", as_json: bool = False) -> None:
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(totals)))
     else:
-        simulated = "  (made-up objects: set NASA_API_KEYS for NASA's)" if totals.source == "simulator" else ""
+        simulated = "  (made-up objects; set NASA_API_KEYS for NASA's)" if totals.source == "simulator" else ""
         print_rows(
             {
                 "Source": totals.source + simulated,
@@ -31,7 +31,7 @@ def print_totals(totals: "Totals", as_json: bool = False) -> None:
                 f"  (the catalogue has {totals.catalogue_pages:,})",
                 "NEOs": f"{totals.neos:,}",
                 "Near misses": f"{totals.near_misses:,} to all bodies, {totals.near_misses_earth:,} to Earth"
-                "  (nearer than 0.2 au)",
+                "  (closer than 0.2 au)",
                 "Approaches": f"{totals.approaches:,} to all bodies, {totals.approaches_earth:,} to Earth",
                 "Snapshot": ", ".join([totals.verdict, *totals.reasons]),
                 "Years": f"{totals.years}" + (f"  ({totals.first_year} to {totals.last_year})" if totals.years else ""),
@@ -41,7 +41,7 @@ def print_totals(totals: "Totals", as_json: bool = False) -> None:
         )
     if not totals.up_to_date:
         click.echo(
-            "These totals cover other page sets, or an earlier state of them: `neo run` computes them again.",
+            "These totals are out of date: they cover other page sets, or older data. Run `neo run` to update them.",
             err=True,
         )
 

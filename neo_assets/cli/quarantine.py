@@ -1,22 +1,22 @@
-"""`neo quarantine`: records that could not be read. What is in quarantine lives in `pipeline.quarantine`."""
+"""`neo quarantine`: list unreadable records, and read them again. The query lives in `pipeline.quarantine`."""
 
 import json
 
 import click
 
-from neo_assets.pipeline.text import counted
+from neo_assets.pipeline.text import quantity
 from neo_assets.settings import Settings
 
 
 @click.group()
 def quarantine() -> None:
-    """Records that could not be read: see them, read them again."""
+    """List records that could not be read, or read them again."""
 
 
 @quarantine.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line, the records among them.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per record, with the record itself.")
 def list_quarantine(as_json: bool) -> None:
-    """List what is in quarantine."""
+    """List the records in quarantine, each with the reason."""
     from neo_assets.pipeline.quarantine import quarantined
 
     rows = quarantined(Settings.load()).to_pylist()
@@ -33,14 +33,15 @@ def list_quarantine(as_json: bool) -> None:
             )
         )
     if not rows:
-        click.echo("Nothing is in quarantine.", err=True)
+        click.echo("The quarantine is empty.", err=True)
 
 
 @quarantine.command()
 def replay() -> None:
-    """Read the page sets with quarantined records again.
+    """Read page sets with quarantined records again.
 
-    For after a fix, of the program or of the data; nothing is fetched.
+    Use it after the program or the data was fixed. Nothing is fetched: the stored pages are read again, and tables and
+    totals are updated.
     """
     from neo_assets.cli.runner import Runner
     from neo_assets.pipeline.quarantine import quarantined
@@ -53,9 +54,7 @@ def replay() -> None:
         if keys:
             runner.total()
     after = quarantined(settings).num_rows
-    click.echo(f"{counted(before.num_rows, 'record')} in quarantine before, {after} now.")
+    click.echo(f"{quantity(before.num_rows, 'record')} in quarantine before, {after} now.")
     if failed:
         first = next(iter(failed.values()))
-        raise click.ClickException(
-            f"{counted(len(failed), 'page set')} could not be read again, the first one: {first}"
-        )
+        raise click.ClickException(f"{quantity(len(failed), 'page set')} could not be read again; first error: {first}")

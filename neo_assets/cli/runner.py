@@ -1,7 +1,7 @@
-"""Runs the graph for `neo`: page sets one after another, then the totals, in this process and against Dagster's
+"""Runs the graph for `neo`: page sets one after another, then the totals, in this process, and recorded in Dagster's
 instance. The only module of the command line that imports Dagster.
 
-Dagster's own commands and jobs do the same; what is saved is the wait for a daemon's ticks.
+Dagster's own commands and jobs do the same; running here avoids waiting for the daemon's ticks.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ from neo_assets.pipeline.consistency import Snapshot
 from neo_assets.pipeline.land import TakenIn, affected_page_sets, take_in
 from neo_assets.pipeline.metrics.engine import ENGINES
 from neo_assets.pipeline.staleness import complete, current, reusable_pages, stale
-from neo_assets.pipeline.text import counted, some
+from neo_assets.pipeline.text import first_few, quantity
 from neo_assets.pipeline.totals import Totals, read_totals
 from neo_assets.schema.page_sets import LANDED, pages_of
 from neo_assets.schema.pages import Page
@@ -41,26 +41,29 @@ from neo_assets.sources.neows.errors import NeoWsError, PagesMissing
 from neo_assets.sources.neows.source import NeoWs
 
 PageSetError = PagesMissing | LakeDamaged | LakeLacks
-"""What may go wrong with one page set while others go on."""
+"""Errors that concern one page set only; the others go on."""
 
 _ROUNDS = 3
-_WORTH_A_LINE_S = 10.0
+"""Attempts to make the snapshot consistent, and to catch up with another process."""
 
-# Dagster's account of each step goes to its instance, where the UI shows it, not to the terminal.
+_SHORT_WAIT_S = 10.0
+"""Waits up to this long are not announced."""
+
+# Dagster logs each step to its instance, where the UI shows it, not to the terminal.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @dataclass
 class Landing:
-    """What `Runner.land` did."""
+    """Result of `Runner.land`."""
 
     files: list[TakenIn]
     computed: list[str] = field(default_factory=list)
     """Page sets that were computed."""
     incomplete: dict[str, int] = field(default_factory=dict)
-    """Page sets that lack so many pages."""
+    """Page sets that lack pages, with the number missing."""
     failed: dict[str, PageSetError] = field(default_factory=dict)
-    """Page sets that could not be computed."""
+    """Page sets that could not be computed, with the error."""
     quarantined: list[int] = field(default_factory=list)
     """For each record in quarantine, the number of its page."""
 
@@ -71,12 +74,12 @@ class Runner:
     def __init__(
         self, settings: Settings, lake: Storage | None = None, instance: dg.DagsterInstance | None = None
     ) -> None:
-        """Nothing is read or written before it is entered.
+        """Reads and writes nothing until the context is entered.
 
         Args:
             settings: the settings.
-            lake: replaces the lake that the settings name.
-            instance: replaces Dagster's instance that the settings name; it stays open.
+            lake: used instead of the lake that the settings name.
+            instance: used instead of the Dagster instance that the settings name; it is not closed.
         """
         self._settings = settings
         self._lake = lake or Storage(settings.lake)
@@ -106,15 +109,15 @@ class Runner:
         """Bring every page set and the landed objects up to date.
 
         Returns:
-            The page sets that failed, with their errors. What a set has done is kept when a later one fails.
+            The page sets that failed, with their errors. The results of all others are kept.
 
         Raises:
             LakeError: the lake cannot be used, or belongs to another source.
             PagesMissing, LakeDamaged, LakeLacks: every page set failed.
         """
         settings = self._settings
-        _say(
-            f"Gathering {counted(settings.pages, 'page')} in {counted(len(self._keys), 'page set')} "
+        _print(
+            f"Gathering {quantity(settings.pages, 'page')} in {quantity(len(self._keys), 'page set')} "
             f"from {self._neows.where} into {self._lake.root}"
         )
         if self._neows.source:
@@ -128,7 +131,7 @@ class Runner:
         return failed | self.recompute(self._stale_landed())
 
     def heal(self) -> dict[str, PageSetError]:
-        """Fetch the pages that do not fit the others again, until the snapshot is consistent or three rounds are over.
+        """Fetch inconsistent pages again, until the snapshot is consistent or three rounds are over.
 
         Returns:
             The page sets that failed in the last round.
@@ -137,9 +140,9 @@ class Runner:
             snapshot = Snapshot(self._lake, self._engine, self._keys)
             if not (pages := snapshot.pages_to_heal(thorough=round_ > 1)):
                 break
-            _say(
+            _print(
                 f"Healing, round {round_}: the snapshot is {snapshot.verdict}; "
-                f"{counted(len(pages), 'page')} to fetch again"
+                f"{quantity(len(pages), 'page')} to fetch again"
             )
             self._announce(len(pages))
             affected = [key for key in self._keys if not set(pages).isdisjoint(pages_of(key))]
@@ -149,8 +152,8 @@ class Runner:
                 return failed
         else:
             if left := Snapshot(self._lake, self._engine, self._keys).pages_to_heal(thorough=True):
-                _say(
-                    f"The catalogue moved in every round: {counted(len(left), 'page')} still to fetch again; "
+                _print(
+                    f"The catalogue changed in every round: {quantity(len(left), 'page')} still to fetch again; "
                     "run `neo run --heal` again later"
                 )
         return {}
@@ -165,21 +168,23 @@ class Runner:
         for key in keys:
             if error := self._recompute(key):
                 failed[key] = error
-            _say(f"{name_of(key)}: FAILED: {error}" if error else f"{name_of(key)}: computed")
+            _print(f"{name_of(key)}: FAILED: {error}" if error else f"{name_of(key)}: computed")
         return failed
 
     def land(self) -> Landing:
-        """Take in the files of the landing zone, then compute what is stale, and the totals.
+        """Take in files from the landing zone, then compute stale tables and the totals.
 
-        What an earlier landing left uncomputed is computed too.
+        Tables that an earlier landing left stale are computed too.
         """
         landing = Landing(list(take_in(self._lake, self._settings)))
         damaged: list[int] = []
         facts = raw_pages.known_facts(self._lake, self._keys, damaged.append)
         whole = complete(facts)
         for key in affected_page_sets(self._settings, [page for file in landing.files for page in file.pages]):
-            if spoilt := sorted(set(damaged).intersection(pages_of(key))):
-                landing.failed[key] = LakeDamaged(f"page {some(spoilt)} is damaged: `neo run` fetches it again")
+            if unreadable := sorted(set(damaged).intersection(pages_of(key))):
+                landing.failed[key] = LakeDamaged(
+                    f"page {first_few(unreadable)} is damaged: `neo run` fetches it again"
+                )
             elif key in facts and key not in whole:
                 landing.incomplete[key] = len(pages_of(key)) - len(facts[key])
         to_compute = [*stale(self._lake, whole), *self._stale_landed()]
@@ -199,18 +204,20 @@ class Runner:
         self._execute("totals")
 
     def totals(self) -> Totals:
-        """The totals as they are in the lake; what this process has read for them is not read again."""
+        """The totals stored in the lake."""
         return read_totals(self._lake, self._engine, self._keys)
 
     def _announce(self, pages_to_fetch: int) -> None:
-        """Say what is going to be spent, where that is worth a line."""
+        """Announce the number of requests and when they will be done, unless that is soon."""
         if pages_to_fetch and DEMO_KEY in self._settings.keys:
-            _say("DEMO_KEY has 30 requests an hour and 50 a day; a key of your own is free at https://api.nasa.gov")
+            _print(
+                "DEMO_KEY allows 30 requests an hour and 50 a day; get a free key of your own at https://api.nasa.gov"
+            )
         done_at = self._neows.forecast(pages_to_fetch)
-        if (takes_s := done_at - time.time()) > _WORTH_A_LINE_S:
-            cost = f"{counted(pages_to_fetch, 'page')} to fetch, one request each"
+        if (takes_s := done_at - time.time()) > _SHORT_WAIT_S:
+            cost = f"{quantity(pages_to_fetch, 'page')} to fetch, one request each"
             end = f"{datetime.fromtimestamp(done_at, UTC):%Y-%m-%d %H:%M} UTC, in {timedelta(seconds=round(takes_s))}"
-            _say(f"{cost}; the request budget allows the last one at {end}")
+            _print(f"{cost}; the request budget allows the last request at {end}")
 
     def _gather(
         self,
@@ -219,9 +226,9 @@ class Runner:
         done: Collection[str] = (),
         at_hand: Collection[str] = (),
     ) -> dict[str, PageSetError]:
-        """Fetch and compute page sets, except those that are done already.
+        """Fetch and compute page sets, except those that are done.
 
-        When NeoWs gives nothing more, page sets whose pages are all at hand are computed all the same.
+        Once NeoWs refuses all further requests, only page sets in `at_hand`, whose pages are all stored, are computed.
 
         Returns:
             The page sets that failed, with their errors.
@@ -235,22 +242,24 @@ class Runner:
             label = f"[{number}/{len(keys)}] {name_of(key)}"
             again = sorted(set(take_again).intersection(pages))
             if key in done:
-                _say(f"{label}: up to date")
+                _print(f"{label}: up to date")
             elif stopped and key not in at_hand:
-                _say(f"{label}: not fetched")
+                _print(f"{label}: not fetched")
                 failed[key] = stopped
             else:
                 config = {"ops": {"raw_pages": {"config": {"take_again": again}}}} if again else {}
                 try:
                     self._execute("page_set", key, config)
                     fetched = self._neows.fetched - before
-                    _say(f"{label}: {counted(fetched, 'page')} fetched, {len(pages) - fetched} reused")
+                    _print(f"{label}: {quantity(fetched, 'page')} fetched, {len(pages) - fetched} reused")
                 except PagesMissing as error:
-                    _say(f"{label}: {counted(self._neows.fetched - before, 'page')} fetched, FAILED: {error.summary}")
+                    _print(
+                        f"{label}: {quantity(self._neows.fetched - before, 'page')} fetched, FAILED: {error.summary}"
+                    )
                     failed[key] = error
                     stopped = stopped or (error if error.concerns_all else None)
                 except (LakeDamaged, LakeLacks) as error:
-                    _say(f"{label}: FAILED: {error}")
+                    _print(f"{label}: FAILED: {error}")
                     failed[key] = error
             self._bar.update(len(pages) - (self._neows.fetched - before))
         if len(failed) < len(keys) and self._neows.fetched > fetched_before:
@@ -269,33 +278,33 @@ class Runner:
         return None
 
     def _recompute_stale(self, keys: Sequence[str]) -> None:
-        """Compute page sets again whose pages another process has changed meanwhile.
+        """Compute page sets again if another process changed their pages in the meantime.
 
-        Whoever writes last looks last, so in the end every table is made from the pages that are in the lake.
+        Each process checks after its last write, so in the end every table is made from the pages in the lake.
         """
         for _ in range(_ROUNDS):
-            if not (mixed := stale(self._lake, complete(raw_pages.known_facts(self._lake, keys)))):
+            if not (overtaken := stale(self._lake, complete(raw_pages.known_facts(self._lake, keys)))):
                 return
-            _say(f"Another process has changed {counted(len(mixed), 'page set')} meanwhile")
-            self.recompute(mixed)
+            _print(f"Another process changed {quantity(len(overtaken), 'page set')} in the meantime")
+            self.recompute(overtaken)
 
     def _stale_landed(self) -> list[str]:
         return [LANDED] if landed_objects.are_stale(self._lake) else []
 
     def _gather_stats(self) -> None:
-        """Fetch NeoWs's own counts. Nothing depends on them: there is no waiting, and a refusal is only mentioned."""
-        if self._neows.forecast(1) - time.time() > _WORTH_A_LINE_S:
-            _say("The request budget is used up, so NeoWs's own counts are not fetched and not compared")
+        """Fetch NeoWs's own counts. They are optional: do not wait for the budget, and only report a failure."""
+        if self._neows.forecast(1) - time.time() > _SHORT_WAIT_S:
+            _print("The request budget is used up, so NeoWs's own counts are not fetched or compared")
             return
         try:
             self._execute("stats")
         except NeoWsError as error:
-            _say(f"NeoWs's own counts could not be fetched and are not compared: {error}")
+            _print(f"NeoWs's own counts could not be fetched, so they are not compared: {error}")
 
     def _execute(self, job: str, page_set: str | None = None, config: Mapping[str, Any] | None = None) -> None:
-        """Run a job in this process, and report asset checks that did not pass.
+        """Run a job in this process, and report asset checks that failed.
 
-        An error inside it is raised as it was before Dagster wrapped it.
+        Raises the error behind a failed step, not Dagster's wrapper around it.
         """
         definition = self._defs.resolve_job_def(job)
         run_id = str(uuid.uuid4())
@@ -316,35 +325,35 @@ class Runner:
         for check in result.get_asset_check_evaluations():
             if not check.passed:
                 figures = ", ".join(f"{name}: {figure.value}" for name, figure in check.metadata.items())
-                _say(f"  {check.severity.value}: {check.asset_key.to_user_string()} {check.check_name}: {figures}")
+                _print(f"  {check.severity.value}: {check.asset_key.to_user_string()} {check.check_name}: {figures}")
 
 
 class _Watched(NeoWs):
-    """The source of pages, with a progress bar."""
+    """The source of pages, with a progress bar. Counts the pages fetched."""
 
     def __init__(self, settings: Settings, bar: "tqdm[Any]") -> None:
         super().__init__(settings)
         self._bar = bar
         self.fetched = 0
-        """Pages that were fetched and stored so far."""
+        """Number of pages fetched and stored so far."""
 
     def pages(self, numbers: Iterable[int]) -> Generator[Page, None, None]:
         with contextlib.closing(super().pages(numbers)) as pages:
             for page in pages:
                 yield page
-                self.fetched += 1  # whoever asks for the next page has stored this one
+                self.fetched += 1  # the consumer stores this page before it requests the next
                 self._bar.update()
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     tqdm.write(line, file=sys.stderr)
 
 
 class _Terminal(logging.Handler):
-    """Shows the package's warnings of waits and retries beside the bar; Dagster keeps the same for its UI."""
+    """Prints the package's warnings of waits and retries above the progress bar; Dagster's UI shows the same ones."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        _say(f"  {record.getMessage()}")
+        _print(f"  {record.getMessage()}")
 
 
 _LOGGER, _TERMINAL = logging.getLogger("neo_assets"), _Terminal(logging.WARNING)

@@ -1,4 +1,4 @@
-"""`neo totals`: the totals in the lake. What they are lives in `pipeline.totals`."""
+"""`neo totals`: print the totals in the lake. Reading them lives in `pipeline.totals`."""
 
 import click
 
@@ -9,9 +9,9 @@ from neo_assets.settings import Settings
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 def totals(as_json: bool) -> None:
-    """Print the totals as they are in the lake.
+    """Print the totals stored in the lake.
 
-    Nothing is fetched or computed.
+    Nothing is fetched or computed: `neo run` does that.
     """
     from neo_assets.lake.storage import Storage
     from neo_assets.pipeline.metrics.engine import ENGINES

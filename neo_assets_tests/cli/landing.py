@@ -1,4 +1,4 @@
-"""A lake to drop files into, and a plain count of what they hold. No assertions about the landing zone here."""
+"""A lake to drop files into, and a plain count of their content. No assertions about the landing zone here."""
 
 import gzip
 import json
@@ -35,14 +35,14 @@ COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
 
 @dataclass
 class Report:
-    """What `neo land` did, and the lines that it printed."""
+    """The result of `neo land`, and the lines that it printed."""
 
     landing: Landing
     lines: list[str]
 
     @property
     def files(self) -> dict[str, str]:
-        """What is said of each file."""
+        """The message printed for each file."""
         return dict(line.split(": ", 1) for line in self.lines[: len(self.landing.files)])
 
     @property
@@ -51,7 +51,7 @@ class Report:
 
 
 class Zone:
-    """A lake of two page sets of two pages, and what is dropped into it."""
+    """A lake of two page sets, two pages each, and its landing zone."""
 
     def __init__(self, lake: Storage, home: Path, **settings: Any) -> None:
         values: dict[str, Any] = {"lake": lake.root, "pages": 4, "pages_per_set": 2} | settings
@@ -76,14 +76,14 @@ class Zone:
         return {(run.job_name, run.tags.get("dagster/partition")) for run in self.instance.get_runs()}
 
     def fetched(self, number: int, *neos: dict[str, Any]) -> None:
-        """A page that came over the network some time ago."""
+        """Store a page as if it was fetched some time ago."""
         content = body(*neos, number=number, total=80)
         lake_source = owner.source_of(self.lake) or "simulator"
         owner.claim(self.lake, lake_source)
         raw_pages.write_page(self.lake, Page(number, content, NOON, lake_source, len(neos), 80))
 
     def below(self, place: str) -> dict[str, bytes]:
-        """What lies there, by name; of the archive without the day."""
+        """Content of the files below a directory, by name; for the archive, names without the day."""
         paths = [info.path for info in self.lake.files(place) if info.extension != "parquet"]
         return {
             "/".join(path.removeprefix(f"{place}/").split("/")[self._days(place) :]): self.lake.read(path).to_pybytes()
@@ -103,7 +103,7 @@ def lines(*neos: Any) -> bytes:
 
 
 def neos(first: int, count: int = 20, bodies: Iterable[str] = ("Earth", "Venus")) -> list[dict[str, Any]]:
-    """Objects that differ in their approaches, some nearer than 0.2 au."""
+    """Objects with different approaches, some closer than 0.2 au."""
     return [
         neo(
             str(3_000_000 + one),

@@ -1,6 +1,6 @@
-"""The landing zone from end to end: files in, tables and totals out, each file where it belongs afterwards.
+"""The landing zone from end to end: files go in, tables and totals come out, and files end up where they belong.
 
-Totals are held against a count of the same objects in plain Python.
+Totals are compared with a count of the same objects in plain Python.
 """
 
 import gzip
@@ -32,7 +32,7 @@ def zone(lake: Storage, tmp_path: Path) -> Zone:
 
 class TestPages:
     @pytest.mark.parametrize("compression", COMPRESSIONS)
-    def test_a_page_completes_its_page_set_which_is_counted(self, zone: Zone, compression: str) -> None:
+    def test_a_page_that_completes_its_page_set_has_it_computed(self, zone: Zone, compression: str) -> None:
         zone.fetched(1, *neos(20))
         content = COMPRESSIONS[compression](body(*neos(0), number=0, total=80))
         zone.drop(f"any name.json{compression}", content)
@@ -48,13 +48,13 @@ class TestPages:
 
     def test_an_incomplete_page_set_waits(self, zone: Zone) -> None:
         zone.drop("0.json", body(*neos(0), number=0))
-        assert "page set 00000-00001: not computed yet, as it lacks 1 page" in zone.land().lines
+        assert "page set 00000-00001: not computed yet, 1 page missing" in zone.land().lines
         assert zone.ran == set()
         zone.drop("1.json", body(*neos(20), number=1))
         zone.land()
         assert totals(zone) == counted(neos(0, 40))
 
-    def test_a_page_replaces_the_one_that_was_fetched_and_nothing_is_asked_of_the_network(
+    def test_a_landed_page_replaces_the_fetched_one_without_the_network(
         self, disk_lake: Storage, tmp_path: Path
     ) -> None:
         # The stored pages are old, so `neo run` would fetch them; the simulator would give other objects.
@@ -67,20 +67,20 @@ class TestPages:
         assert totals(zone) == counted([*neos(0), *neos(500), *neos(40, 40)])
         assert zone.ran == {("recompute", "00000-00001"), ("recompute", "00002-00003"), ("totals", None)}
 
-    def test_a_page_outside_is_kept_and_told(self, zone: Zone) -> None:
+    def test_a_page_beyond_neo_pages_is_stored_and_reported(self, zone: Zone) -> None:
         zone.drop("far.json", body(*neos(0), number=4711))
-        assert zone.land().files == {"far.json": "page 4711, 20 NEOs, kept but not counted, as NEO_PAGES is 4"}
+        assert zone.land().files == {"far.json": "page 4711, 20 NEOs, stored but not in the totals, as NEO_PAGES is 4"}
         assert raw_pages.read_page(zone.lake, 4711).facts.neos == 20
         assert list(zone.below("archive")) == ["far.json"]
 
-    def test_dagster_is_told_of_the_pages(self, zone: Zone) -> None:
+    def test_dagster_records_the_materializations(self, zone: Zone) -> None:
         zone.fetched(1, *neos(20))
         zone.drop("0.json", body(*neos(0), number=0))
         zone.land()
         for name in ("raw_pages", "neo_records", "yearly_approaches"):
             assert zone.instance.get_materialized_partitions(dg.AssetKey(name)) == {"00000-00001"}
 
-    def test_a_stored_page_of_another_lake_can_be_landed_as_it_is(self, zone: Zone, tmp_path: Path) -> None:
+    def test_a_stored_page_of_another_lake_can_be_landed_unchanged(self, zone: Zone, tmp_path: Path) -> None:
         other = Zone(Storage(str(tmp_path / "other")), tmp_path)
         other.fetched(0, *neos(0))
         zone.fetched(1, *neos(20))
@@ -91,7 +91,7 @@ class TestPages:
 
 class TestObjects:
     @pytest.mark.parametrize("compression", COMPRESSIONS)
-    def test_they_are_counted_beside_the_pages(self, zone: Zone, compression: str) -> None:
+    def test_objects_are_counted_together_with_pages(self, zone: Zone, compression: str) -> None:
         zone.fetched(0, *neos(0))
         zone.fetched(1, *neos(20))
         zone.drop("0.json", body(*neos(0), number=0))
@@ -109,13 +109,13 @@ class TestObjects:
         assert (total.pages, total.page_sets, total.page_sets_expected) == (2, 1, 2)
         assert zone.below("archive")[f"some.ndjson{compression}"] == content
 
-    def test_alone_in_an_empty_lake(self, zone: Zone) -> None:
+    def test_objects_alone_in_an_empty_lake(self, zone: Zone) -> None:
         zone.drop("some.ndjson", lines(*neos(0, 3)))
         zone.land()
         assert totals(zone) == counted(neos(0, 3))
         assert zone.total().pages == 0
 
-    def test_every_table_of_theirs_is_there(self, zone: Zone) -> None:
+    def test_every_table_of_landed_objects_is_written(self, zone: Zone) -> None:
         zone.drop("some.ndjson", lines(*neos(0, 3)))
         zone.land()
         for table in TABLES.values():
@@ -123,7 +123,7 @@ class TestObjects:
                 assert tables.stored_page_sets(zone.lake, table, [LANDED]) == [LANDED], table.name
         assert tables.read_table(zone.lake, NEO_RECORDS, LANDED).num_rows == 3
 
-    def test_white_space_line_ends_and_a_byte_order_mark_do_no_harm(self, zone: Zone) -> None:
+    def test_white_space_line_ends_and_a_byte_order_mark_are_ignored(self, zone: Zone) -> None:
         content = b"\xef\xbb\xbf" + lines(*neos(0, 2)).replace(b"\n", b"\r\n \t \r\n").rstrip()
         zone.drop("a.ndjson", content)
         zone.land()
@@ -138,7 +138,7 @@ class TestObjects:
         assert list(zone.below("archive")) == ["naïve 小行星.ndjson"]
 
     @disk_and_s3
-    def test_a_landed_copy_replaces_that_of_a_page_and_a_later_page_that_one(self, zone: Zone) -> None:
+    def test_the_latest_copy_counts_whether_landed_or_on_a_page(self, zone: Zone) -> None:
         zone.drop("0.json", body(*neos(0), number=0))
         zone.drop("1.json", body(*neos(20), number=1))
         zone.land()
@@ -151,13 +151,13 @@ class TestObjects:
         zone.land()
         assert totals(zone) == counted(neos(0, 40))
 
-    def test_of_copies_in_one_file_the_last_counts(self, zone: Zone) -> None:
+    def test_of_several_copies_in_a_file_the_last_counts(self, zone: Zone) -> None:
         early, late = neo("3000001", approach(body="Mars")), neo("3000001", approach(), approach(day="2002-03-04"))
         zone.drop("a.ndjson", lines(early, *neos(100, 250), early, late))
         zone.land()
         assert totals(zone) == counted([early, *neos(100, 250), late])
 
-    def test_the_same_content_again_is_no_second_copy(self, zone: Zone) -> None:
+    def test_the_same_content_again_is_stored_once(self, zone: Zone) -> None:
         for name in ("a.ndjson", "a.ndjson", "b.ndjson.gz"):
             content = lines(*neos(0, 450))
             zone.drop(name, gzip.compress(content) if name.endswith("gz") else content)
@@ -166,15 +166,15 @@ class TestObjects:
         assert len(raw_pages.stored_numbers(zone.lake)) == 3
         assert set(zone.below("archive")) == {"a.ndjson", "a-2.ndjson", "b.ndjson.gz"}
 
-    def test_what_came_again_is_the_latest(self, zone: Zone) -> None:
+    def test_a_copy_dropped_again_is_the_latest(self, zone: Zone) -> None:
         first, second = neo("3000001", approach()), neo("3000001")
         for one, approaches in ((first, 1), (second, 0), (first, 1)):
             zone.drop("a.ndjson", lines(one))
             zone.land()
             assert zone.total().approaches == approaches
 
-    def test_pages_that_would_lie_in_one_place_do_not(self, zone: Zone, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(landing_module, "_NUMBERS", 1)
+    def test_pages_whose_numbers_collide_are_stored_apart(self, zone: Zone, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(landing_module, "_NUMBER_RANGE", 1)
         zone.drop("a.ndjson", lines(*neos(0, 450)))
         zone.land()
         assert raw_pages.stored_numbers(zone.lake) == [100_000, 100_001, 100_002]
@@ -194,7 +194,7 @@ class TestObjects:
         ],
     )
     @pytest.mark.usefixtures("no_finalizers")
-    def test_a_line_that_cannot_be_read_is_in_quarantine_and_the_others_count(
+    def test_an_unreadable_line_goes_to_quarantine_and_the_others_count(
         self, zone: Zone, line: bytes, reason: str, record: str
     ) -> None:
         zone.drop("a.ndjson", lines(*neos(0, 3)) + line + b"\n" + lines(*neos(3, 2)))
@@ -205,27 +205,27 @@ class TestObjects:
         assert reason in row["reason"]
         assert totals(zone) == counted(neos(0, 5))
 
-    def test_large_numbers_are_said_alike(self, zone: Zone) -> None:
+    def test_large_numbers_have_commas(self, zone: Zone) -> None:
         zone.drop("a.ndjson", lines(*neos(0, 1)) + b"[]\n" * 1_000)
         assert zone.land().files == {"a.ndjson": "1,001 objects, 1,000 of them in quarantine"}
 
 
 class TestSource:
-    def test_an_empty_lake_becomes_one_of_the_simulator_where_that_is_the_source(self, zone: Zone) -> None:
+    def test_without_a_key_an_empty_lake_becomes_the_simulators(self, zone: Zone) -> None:
         zone.drop("a.ndjson", lines(*neos(0, 1)))
-        said = zone.land().lines[-1]
-        assert said.startswith(
+        notice = zone.land().lines[-1]
+        assert notice.startswith(
             "The lake was empty and belongs to simulator from now on. For NASA's data, set NASA_API_KEYS"
         )
         assert owner.source_of(zone.lake) == "simulator"
         zone.drop("b.ndjson", lines(*neos(1, 1)))
         assert len(zone.land().lines) == 3
 
-    def test_an_empty_lake_becomes_nasas_where_there_is_a_key(self, disk_lake: Storage, tmp_path: Path) -> None:
+    def test_with_a_key_an_empty_lake_becomes_nasas(self, disk_lake: Storage, tmp_path: Path) -> None:
         zone = Zone(disk_lake, tmp_path, nasa_api_keys=KEY)
         zone.drop("a.ndjson", lines(*neos(0, 1)))
-        said = zone.land().lines[-1]
-        assert said.startswith(
+        notice = zone.land().lines[-1]
+        assert notice.startswith(
             "The lake was empty and belongs to nasa from now on. For simulated data, unset NASA_API_KEYS"
         )
         assert zone.total().source == "nasa"
@@ -300,9 +300,9 @@ class TestCommand:
         return Zone(lake, tmp_path)
 
     @disk_and_s3
-    def test_it_says_what_was_done(self, zone: Zone, neo: Neo) -> None:
+    def test_it_reports_each_file(self, zone: Zone, neo: Neo) -> None:
         ended = neo("land")
-        assert (ended.code, ended.out) == (0, f"Nothing to do: no file waits in {zone.lake.root}/landing.\n")
+        assert (ended.code, ended.out) == (0, f"Nothing to do: no files in {zone.lake.root}/landing.\n")
         zone.drop("a.ndjson", lines(*neos(0, 3)))
         ended = neo("land")
         assert ended.code == 0
@@ -313,9 +313,9 @@ class TestCommand:
         zone.drop("b.json", b"")
         ended = neo("land")
         assert (ended.code, ended.out) == (1, "b.json: SET ASIDE: it is empty\n")
-        assert ended.err == "Error: not taken in, or not computed: b.json\n"
+        assert ended.err == "Error: could not take in or compute: b.json\n"
 
-    def test_a_file_set_aside_under_the_name_of_a_table_is_none(self, zone: Zone, neo: Neo) -> None:
+    def test_a_file_set_aside_under_a_tables_name_is_not_read_as_one(self, zone: Zone, neo: Neo) -> None:
         zone.drop("page_set=00000-00001/data.parquet", b"")
         zone.land()
         assert list(zone.below("quarantine")) == ["landing/page_set=00000-00001/data.parquet.reason.txt"]

@@ -1,4 +1,4 @@
-"""What the landing zone does not take in or must not keep: unreadable files, API keys, files it could not finish."""
+"""What the landing zone refuses or must not keep: unreadable files, API keys, and files whose run was interrupted."""
 
 import gzip
 import os
@@ -22,9 +22,9 @@ def zone(lake: Storage, tmp_path: Path) -> Zone:
 
 
 BAD_FILES = {
-    "a.txt": (b"{}", "its name ends in none of .json, .json.gz"),
-    "a.json.bz2": (b"{}", "its name ends in none of"),
-    "json": (b"{}", "its name ends in none of"),
+    "a.txt": (b"{}", "its name does not end in any of .json, .json.gz"),
+    "a.json.bz2": (b"{}", "its name does not end in any of"),
+    "json": (b"{}", "its name does not end in any of"),
     "empty.json": (b"", "it is empty"),
     "empty.json.gz": (gzip.compress(b""), "it is empty"),
     "empty.ndjson": (b"\n \n", "it is empty"),
@@ -47,20 +47,20 @@ BAD_FILES = {
     "object.json": (lines(*neos(0, 1)), "it is not a Browse page"),
     "size-5.json": (
         body(*neos(0, 5), number=1).replace(b'"size":20', b'"size":5'),
-        "it comes from pages of 5 NEOs, not 20, so its page number means nothing here: give its objects as .ndjson",
+        "it is a page of 5 NEOs, not 20, so its page number has no meaning here: drop its objects as .ndjson instead",
     ),
-    "many.json": (body(*neos(0, 21)).replace(b'"size":20,', b""), "it comes from pages of 21 NEOs"),
-    "negative.json": (body(*neos(0), number=-1), "it is page -1, and pages run from 0 to 99999"),
+    "many.json": (body(*neos(0, 21)).replace(b'"size":20,', b""), "it is a page of 21 NEOs"),
+    "negative.json": (body(*neos(0), number=-1), "it is page -1, but pages are numbered from 0 to 99999"),
     "beyond.json": (body(*neos(0), number=100_000), "it is page 100000"),
     "latin-1.json": (body(neo(name="\xe9")).decode().encode("latin-1"), "it is not UTF-8"),
     "deep.json": (body(*neos(0))[:-1] + b',"deep":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "it is not JSON: "),
     "array.ndjson": (b"[1,\n2,\n3]", "none of its 3 lines is a JSON object"),
-    "sub/dir/a.csv": (b"a,b", "its name ends in none of"),
+    "sub/dir/a.csv": (b"a,b", "its name does not end in any of"),
 }
 
 
 @pytest.mark.usefixtures("no_finalizers")
-class TestWhatCannotBeRead:
+class TestUnreadableFiles:
     @pytest.mark.parametrize("name", BAD_FILES)
     def test_it_is_set_aside_with_the_reason(self, zone: Zone, name: str) -> None:
         content, reason = BAD_FILES[name]
@@ -70,10 +70,10 @@ class TestWhatCannotBeRead:
         aside = zone.below("quarantine/landing")
         assert set(aside) == {name, f"{name}.reason.txt"}
         assert aside[name] == content
-        said = aside[f"{name}.reason.txt"].decode()
-        assert said.startswith(reason)
-        assert said.count("\n") == 1
-        assert report.files[name] == f"SET ASIDE: {said.rstrip()}"
+        stated = aside[f"{name}.reason.txt"].decode()
+        assert stated.startswith(reason)
+        assert stated.count("\n") == 1
+        assert report.files[name] == f"SET ASIDE: {stated.rstrip()}"
         assert zone.below("landing") == {}
         assert raw_pages.stored_numbers(zone.lake) == []
         assert owner.source_of(zone.lake) is None
@@ -95,7 +95,7 @@ class TestWhatCannotBeRead:
         assert len(aside) == 6
 
     @disk_and_s3
-    def test_files_put_back_with_their_reasons_are_looked_at_again(self, zone: Zone) -> None:
+    def test_files_put_back_with_their_reasons_are_read_again(self, zone: Zone) -> None:
         zone.drop("a.json", b"nonsense")
         zone.land()
         for name in zone.below("quarantine/landing"):
@@ -142,21 +142,21 @@ class TestKeys:
             assert secret not in stored
             assert not [info.path for info in lake.files("") if secret in lake.read(info.path).to_pybytes()]
 
-    def test_not_in_what_is_set_aside_or_said_either(self, lake: Storage, tmp_path: Path) -> None:
+    def test_no_key_is_set_aside_or_printed(self, lake: Storage, tmp_path: Path) -> None:
         zone = Zone(lake, tmp_path, nasa_api_keys=KEY)
         zone.drop(f"browse?api_key={KEY}", f"see http://api.nasa.gov/?api_key={KEY}".encode())
         zone.drop("b.json", f"api_key={KEY}".encode())
         zone.drop("c.json.gz", gzip.compress(f'{{"see": "{KEY}"}}'.encode()))
-        said = "\n".join(zone.land().lines)
+        printed = "\n".join(zone.land().lines)
         aside = zone.below("quarantine/landing")
         assert gzip.decompress(aside.pop("c.json.gz")) == b'{"see": "REDACTED"}'
-        assert KEY not in said + str(aside)
+        assert KEY not in printed + str(aside)
         assert len(aside) == 5
 
 
-class TestWhatIsInterrupted:
+class TestInterruptions:
     @pytest.mark.parametrize("when", ["stored", "archived"])
-    def test_the_next_look_goes_on_with_the_same_result(
+    def test_the_next_run_continues_with_the_same_result(
         self, zone: Zone, monkeypatch: pytest.MonkeyPatch, when: str
     ) -> None:
         class Killed(BaseException):
@@ -182,56 +182,56 @@ class TestWhatIsInterrupted:
         assert set(zone.below("archive")) == files
         assert totals(zone) == counted([*neos(0, 40), *neos(10, 450)])
 
-    def test_a_place_that_cannot_be_written_leaves_the_files(self, disk_lake: Storage, tmp_path: Path) -> None:
+    def test_files_stay_if_the_lake_cannot_be_written(self, disk_lake: Storage, tmp_path: Path) -> None:
         zone = Zone(disk_lake, tmp_path)
         zone.drop("a.ndjson", lines(*neos(0, 1)))
-        zone.lake.write("bronze", b"a file in the place of a directory")
+        zone.lake.write("bronze", b"a file instead of a directory")
         with pytest.raises(LakeError, match="there is a file where a directory is needed"):
             zone.land()
         assert list(zone.below("landing")) == ["a.ndjson"]
 
     @disk_and_s3
-    def test_a_file_that_changes_under_way_is_left_and_taken_in_next_time(
+    def test_a_file_that_changes_while_it_is_read_is_taken_in_next_time(
         self, zone: Zone, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         zone.drop("a.ndjson", lines(*neos(0, 1)))
         later = lines(*neos(0, 3))
         write = raw_pages.write_page
 
-        def and_meanwhile(lake: Storage, page: Page, file: str | None = None) -> PageFacts:
+        def write_after_a_change(lake: Storage, page: Page, file: str | None = None) -> PageFacts:
             zone.drop("a.ndjson", later)
             return write(lake, page, file)
 
         with monkeypatch.context() as patch:
-            patch.setattr(raw_pages, "write_page", and_meanwhile)
-            assert zone.land().files == {"a.ndjson": "1 object, left in place, as it has changed since"}
+            patch.setattr(raw_pages, "write_page", write_after_a_change)
+            assert zone.land().files == {"a.ndjson": "1 object, left in place, as it changed in the meantime"}
         zone.land()
         assert totals(zone) == counted(neos(0, 3))
         assert zone.below("archive") == {"a.ndjson": later}
 
 
 @pytest.mark.parametrize(("content", "what"), [(lines(*neos(0, 1)), "1 object"), (b"nonsense", "none of its 1 lines")])
-def test_a_file_that_another_process_puts_away_is_said_to_be(
+def test_a_file_that_another_process_moves_is_reported(
     zone: Zone, monkeypatch: pytest.MonkeyPatch, content: bytes, what: str
 ) -> None:
     zone.drop("a.ndjson", content)
     look, elsewhere = landing_zone.read, "archive/elsewhere"
 
-    def and_away(lake: Storage, file: LandedFile) -> Content:
+    def read_then_move(lake: Storage, file: LandedFile) -> Content:
         found = look(lake, file)
         lake.move(file.path, elsewhere)
         return found
 
-    monkeypatch.setattr(landing_zone, "read", and_away)
+    monkeypatch.setattr(landing_zone, "read", read_then_move)
     report = zone.land()
     assert report.set_aside == []
     assert report.files["a.ndjson"].startswith(what)
-    assert report.files["a.ndjson"].endswith(", another process has put it away meanwhile")
+    assert report.files["a.ndjson"].endswith(", another process moved it in the meantime")
     assert zone.lake.read(elsewhere).to_pybytes() == content
 
 
 class Silent(Storage):
-    """A lake that does not answer when a table is to be written."""
+    """A lake that does not answer when a silver table is written."""
 
     def write(self, path: str, data: bytes | pa.Buffer) -> str:
         if path.startswith("silver/"):
@@ -239,7 +239,7 @@ class Silent(Storage):
         return super().write(path, data)
 
 
-def test_what_could_not_be_computed_while_the_lake_was_silent_is_computed_at_the_next_look(
+def test_tables_not_computed_while_the_lake_was_silent_are_computed_next_time(
     disk_lake: Storage, tmp_path: Path
 ) -> None:
     zone = Zone(disk_lake, tmp_path)

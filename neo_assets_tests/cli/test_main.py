@@ -1,4 +1,4 @@
-"""The `neo` command at its own seam: what it prints where, its exit codes, and what it says of wrong input."""
+"""The `neo` command from outside: its output, its exit codes, and its messages about wrong input."""
 
 import json
 import re
@@ -41,7 +41,7 @@ TOTALS = {
 
 @dataclass
 class Here:
-    """A directory where `neo` is run in this process."""
+    """A directory in which `neo` runs, in this process."""
 
     path: Path
     neo: Neo
@@ -60,7 +60,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, neo: Neo) -> Here:
 
 @pytest.fixture
 def anywhere(lake_kind: str, request: pytest.FixtureRequest, here: Here, monkeypatch: pytest.MonkeyPatch) -> Here:
-    """Such a directory, its lake being where no setting says otherwise, or on S3."""
+    """Such a directory, with its lake in the default place or on S3."""
     if lake_kind == "s3":
         here.lake = Storage(request.getfixturevalue("s3").new_lake(VERSIONED))
         monkeypatch.setenv("NEO_LAKE", here.lake.root)
@@ -68,7 +68,7 @@ def anywhere(lake_kind: str, request: pytest.FixtureRequest, here: Here, monkeyp
 
 
 def one_line(ended: Ended) -> str:
-    """The one line that a command says that cannot do its work."""
+    """The one line that a failing command prints."""
     assert ended.out == ""
     assert "Traceback" not in ended.err
     [line] = ended.err.splitlines()
@@ -76,9 +76,9 @@ def one_line(ended: Ended) -> str:
 
 
 class TestHelp:
-    """What a newcomer reads first."""
+    """`neo --help`, which a newcomer reads first."""
 
-    def test_it_names_every_command_and_every_setting_with_what_it_may_be(self, here: Here) -> None:
+    def test_it_lists_every_command_and_every_setting_with_its_allowed_values(self, here: Here) -> None:
         ended = here.neo("--help")
         assert ended.code == 0
         for command in ("run", "totals", "simulate"):
@@ -97,7 +97,7 @@ class TestHelp:
                 assert getattr(parameter, "help", None), f"{command.name} {parameter.name}"
             assert command.help
 
-    def test_it_answers_without_dagster_pyarrow_or_duckdb(self) -> None:
+    def test_it_imports_no_dagster_pyarrow_duckdb_or_httpx(self) -> None:
         script = (
             "import sys; sys.argv = ['neo', '--help']\nfrom neo_assets.cli.main import main\n"
             "try: main()\nexcept SystemExit: pass\n"
@@ -111,7 +111,7 @@ class TestHelp:
 class TestRun:
     """`neo run` on the embedded simulator."""
 
-    def test_only_the_table_goes_to_standard_output_and_progress_to_standard_error(self, anywhere: Here) -> None:
+    def test_totals_go_to_standard_output_and_progress_to_standard_error(self, anywhere: Here) -> None:
         ended = anywhere.neo("run", NEO_PAGES=2, NEO_PAGES_PER_SET=1)
         assert ended.code == 0
         assert re.fullmatch(r"([A-Z][\w' ]+? {2,}\S.*\n)+", ended.out)
@@ -149,17 +149,17 @@ class TestRun:
         assert [name for name in changed(before, after) if "page_set=" in name or "raw_pages" in name] == []
         assert {name: digest for name, (digest, _) in before.items()} == {n: d for n, (d, _) in after.items()}
 
-    def test_nothing_is_left_outside_data_and_the_ledger_of_requests(
+    def test_only_data_and_the_request_ledger_are_left_behind(
         self, here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Without a `dagster.yaml` too, where Dagster would write telemetry to the user's home."""
+        """Even without a `dagster.yaml`, when Dagster would write telemetry to the user's home."""
         monkeypatch.delenv("DAGSTER_DISABLE_TELEMETRY")
         here.neo("run", NEO_PAGES=1)
         assert [path.name for path in tmp_path.iterdir()] == ["here"]
         assert [path.name for path in here.path.iterdir()] == ["data"]
         assert {path.name for path in (here.path / "data").iterdir()} == {"dagster", "lake"}
 
-    def test_settings_are_read_from_a_file_beside_and_the_lake_is_where_they_say(self, here: Here) -> None:
+    def test_settings_are_read_from_a_dotenv_file(self, here: Here) -> None:
         (here.path / ".env").write_text("NEO_PAGES=1\nNEO_LAKE=from-file/lake\n")
         assert "1 in 1 of 1 page sets" in here.neo("run").out
         assert (here.path / "from-file/lake/gold/total_near_misses/data.parquet").is_file()
@@ -169,7 +169,7 @@ class TestRun:
 class TestTotals:
     """`neo totals`."""
 
-    def test_they_are_one_json_object_that_agrees_with_the_objects(self, anywhere: Here) -> None:
+    def test_json_is_one_object_that_agrees_with_the_catalogue(self, anywhere: Here) -> None:
         anywhere.neo("run", NEO_PAGES=2)
         ended = anywhere.neo("totals", "--json", NEO_PAGES=2)
         assert ended.code == 0
@@ -179,9 +179,11 @@ class TestTotals:
         assert totals.keys() >= TOTALS
         expected = {"source": "simulator", "pages": 2, "page_sets": 1} | counted(Catalogue(), 40)
         assert totals.items() >= expected.items()
-        assert "2 in 1 of 2 page sets" in anywhere.neo("totals", NEO_PAGES=4).out, "less than is asked for is said"
+        assert "2 in 1 of 2 page sets" in anywhere.neo("totals", NEO_PAGES=4).out, (
+            "a part of the requested page sets is shown as such"
+        )
 
-    def test_before_any_run_they_are_missing_in_one_line(self, anywhere: Here) -> None:
+    def test_before_any_run_their_absence_is_reported_in_one_line(self, anywhere: Here) -> None:
         ended = anywhere.neo("totals")
         assert ended.code == 1
         assert re.match(r"Error: .*run `neo run`", one_line(ended))
@@ -190,7 +192,7 @@ class TestTotals:
 
 
 class TestWrongSettings:
-    """One line that names variable, value and what is allowed, before anything runs."""
+    """One line that names the variable, its value and the allowed values, before anything runs."""
 
     @pytest.mark.parametrize(
         ("name", "value"),
@@ -207,19 +209,19 @@ class TestWrongSettings:
         ],
     )
     @pytest.mark.parametrize("command", ["run", "totals"])
-    def test_a_wrong_value_is_told(self, here: Here, command: str, name: str, value: str) -> None:
+    def test_a_wrong_value_is_reported(self, here: Here, command: str, name: str, value: str) -> None:
         ended = here.neo(command, **{name: value})
         assert ended.code == 2
         assert one_line(ended) == f"Error: {name}={value} is not allowed: give {ALLOWED[name]}"
         assert list(here.path.iterdir()) == []
 
-    def test_a_home_of_dagster_that_cannot_be_is_told(self, here: Here) -> None:
+    def test_an_impossible_dagster_home_is_reported(self, here: Here) -> None:
         (here.path / "file").write_text("mine")
         ended = here.neo("run", DAGSTER_HOME=here.path / "file/home")
         assert ended.code == 1
         assert re.match(
             rf"Error: Dagster's state in {here.path}/file/home cannot be read or written \(Not a directory\): .*"
-            "set DAGSTER_HOME to another place$",
+            "set DAGSTER_HOME to another directory$",
             one_line(ended),
         )
 
@@ -233,7 +235,7 @@ class TestWrongSettings:
         assert ended.code == 2
         assert "set NASA_API_KEYS too" in one_line(ended)
 
-    def test_an_unknown_command_or_option_is_told(self, here: Here) -> None:
+    def test_an_unknown_command_or_option_is_refused(self, here: Here) -> None:
         assert here.neo("rnu").code == 2
         ended = here.neo("run", "--fast")
         assert ended.code == 2
@@ -244,7 +246,7 @@ class TestSimulate:
     """`neo simulate`, as a process of its own, and `neo run` against it."""
 
     @pytest.mark.slow
-    def test_what_it_serves_is_gathered_like_nasas(self, tmp_path: Path, here: Here) -> None:
+    def test_its_pages_are_gathered_like_nasas(self, tmp_path: Path, here: Here) -> None:
         at: Place = place(tmp_path / "simulator")
         server = at.start("neo", "simulate", "--port", 0, "--neos", 50)
         try:
@@ -289,9 +291,9 @@ def test_ctrl_c_is_not_lost_where_python_drops_exceptions(
         _ = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGINT))
         del thing
         time.sleep(30)
-        raise AssertionError("it waited to the end")
+        raise AssertionError("it was not interrupted")
 
     monkeypatch.setattr(Settings, "load", lose)
     ended = neo("totals")
     assert ended.code == 130
-    assert ended.err.strip() == "Stopped. What was stored is kept; the same command goes on from there."
+    assert ended.err.strip() == "Stopped. Everything stored so far is kept; run the same command again to continue."

@@ -1,6 +1,4 @@
-"""`neo run` from within: what is fetched, kept and skipped when page sets fail, and when a run is stopped or
-repeated.
-"""
+"""The runner behind `neo run`: what is fetched, kept and skipped when page sets fail or runs are repeated."""
 
 import re
 import shutil
@@ -56,7 +54,7 @@ def lake(lake: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stor
 
 @pytest.fixture(scope="module")
 def everything_gathered(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A place with everything in its lake, not to be changed."""
+    """A directory with a fully gathered lake, shared by the tests; do not change it."""
     at = place(tmp_path_factory.mktemp("gathered") / "here", "dagster.yaml", NEO_PAGES=4)
     with serving(Faulty()) as url:
         ended = at.neo("run", NEOWS_BASE_URL=url, NASA_API_KEYS=KEY, NEO_REQUESTS_PER_SECOND=1000)
@@ -66,7 +64,7 @@ def everything_gathered(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def gathered(everything_gathered: Path, lake: Storage) -> Storage:
-    """A lake with everything in it."""
+    """A fully gathered lake."""
     shutil.copytree(everything_gathered / "data/dagster", Path.cwd() / "data/dagster")
     return copy(Storage(str(everything_gathered / "data/lake")), lake)
 
@@ -93,7 +91,7 @@ def run(settings: Callable[..., Settings]) -> Run:
 
 
 def everything(settings: Settings) -> dict[str, Exception]:
-    """What `neo run` does; returns the page sets that failed."""
+    """Do what `neo run` does. Returns the page sets that failed."""
     with Runner(settings) as runner:
         failed = runner.refresh()
         runner.total()
@@ -108,13 +106,13 @@ def totals(lake: Storage, pages: int = 4) -> dict[str, Any]:
     return vars(read_totals(lake, DuckDB(), page_set_keys(pages, 2)))
 
 
-def test_every_page_is_asked_for_once_and_the_totals_agree(lake: Storage, neows: Faulty, run: Run) -> None:
+def test_every_page_is_requested_once_and_the_totals_agree(lake: Storage, neows: Faulty, run: Run) -> None:
     assert run() == {}
     assert sorted(neows.asked) == list(range(4))
     assert totals(lake).items() >= counted(SIX_PAGES, 80).items()
 
 
-def test_a_page_set_that_fails_holds_up_no_other(
+def test_a_page_set_that_fails_does_not_stop_the_others(
     lake: Storage, neows: Faulty, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     neows.answers[1] = gone
@@ -126,7 +124,7 @@ def test_a_page_set_that_fails_holds_up_no_other(
     assert totals(lake)["neos"] == 40
 
 
-def test_the_next_run_asks_for_what_is_missing_only(lake: Storage, neows: Faulty, run: Run) -> None:
+def test_the_next_run_requests_only_missing_pages(lake: Storage, neows: Faulty, run: Run) -> None:
     neows.answers[3] = gone
     run()
     before = fingerprints(lake)
@@ -146,7 +144,7 @@ def test_page_sets_that_are_up_to_date_are_skipped(
 
 
 class Overtaken(Storage):
-    """A lake in which, once, another process does something when this one is about to write a file."""
+    """A lake in which another process acts, once, just before a certain file is written."""
 
     def __init__(self, root: str, before: str, other: Callable[[], object]) -> None:
         super().__init__(root)
@@ -160,10 +158,10 @@ class Overtaken(Storage):
 
 @pytest.mark.parametrize("table", [RAW_PAGE_INDEX, CLOSE_APPROACHES, YEARLY_APPROACHES], ids=lambda table: table.name)
 @disk_and_s3
-def test_two_runs_on_one_set_end_with_one_consistent_set_wherever_one_overtakes_the_other(
+def test_two_runs_on_one_set_end_consistent_wherever_one_overtakes_the_other(
     gathered: Storage, neows: Faulty, settings: Callable[..., Settings], table: Table
 ) -> None:
-    """The catalogue moves between the two, so that what they write differs."""
+    """The catalogue changes between the two runs, so that they write different pages."""
 
     def other_run() -> None:
         neows.catalogue = SIX_PAGES.inserted(7)
@@ -182,7 +180,7 @@ def test_two_runs_on_one_set_end_with_one_consistent_set_wherever_one_overtakes_
 
 
 @disk_and_s3
-def test_a_page_that_is_damaged_is_asked_for_again(
+def test_a_damaged_page_is_requested_again(
     gathered: Storage, neows: Faulty, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = "bronze/raw_pages/page-00003.json.zst"
@@ -195,9 +193,7 @@ def test_a_page_that_is_damaged_is_asked_for_again(
 
 
 @pytest.mark.parametrize("table", [table for table in TABLES.values() if table.partitioned], ids=lambda one: one.name)
-def test_tables_that_are_lost_are_made_again_without_asking(
-    gathered: Storage, neows: Faulty, run: Run, table: Table
-) -> None:
+def test_lost_tables_are_made_again_without_requests(gathered: Storage, neows: Faulty, run: Run, table: Table) -> None:
     lost = layout.table_file(table, SETS[1])
     content = gathered.read(lost)
     gathered.delete(lost)
@@ -206,7 +202,7 @@ def test_tables_that_are_lost_are_made_again_without_asking(
     assert gathered.read(lost) == content
 
 
-def test_landed_objects_are_made_again_where_they_are_not_up_to_date(
+def test_stale_tables_of_landed_objects_are_computed_again(
     gathered: Storage, neows: Faulty, run: Run, settings: Callable[..., Settings], capsys: pytest.CaptureFixture[str]
 ) -> None:
     gathered.write("landing/a.ndjson", to_json(SIX_PAGES.neo(100)))
@@ -224,24 +220,24 @@ def test_landed_objects_are_made_again_where_they_are_not_up_to_date(
     assert neows.asked == []
 
 
-def test_page_sets_of_another_size_reuse_the_pages(gathered: Storage, neows: Faulty, run: Run) -> None:
+def test_page_sets_of_another_size_reuse_stored_pages(gathered: Storage, neows: Faulty, run: Run) -> None:
     assert run(pages_per_set=3) == {}
     assert neows.asked == []
 
 
-def test_pages_that_are_too_old_are_asked_for_again(gathered: Storage, neows: Faulty, run: Run) -> None:
+def test_pages_that_are_too_old_are_requested_again(gathered: Storage, neows: Faulty, run: Run) -> None:
     assert run(raw_max_age_hours=0) == {}
     assert sorted(neows.asked) == list(range(4))
 
 
-def test_a_key_that_is_not_accepted_ends_the_run_at_once(lake: Storage, neows: Faulty, run: Run) -> None:
+def test_a_rejected_key_ends_the_run_at_once(lake: Storage, neows: Faulty, run: Run) -> None:
     with pytest.raises(PagesMissing, match=r"403 API_KEY_INVALID: the API key is not accepted; check NASA_API_KEYS"):
         run(nasa_api_keys="another-key-altogether")
     assert len(neows.asked) <= 2
     assert fingerprints(lake) == {}
 
 
-def test_page_sets_whose_pages_are_there_go_on_when_no_more_is_to_be_had(
+def test_page_sets_with_stored_pages_are_computed_after_a_key_is_rejected(
     gathered: Storage, neows: Faulty, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lost = layout.table_file(YEARLY_APPROACHES, SETS[1])
@@ -251,12 +247,12 @@ def test_page_sets_whose_pages_are_there_go_on_when_no_more_is_to_be_had(
     assert list(run(pages=6, nasa_api_keys="another-key-altogether")) == [SETS[0], "00004-00005"]
     assert len(neows.asked) == 1
     assert gathered.read(lost) == content
-    said = capsys.readouterr().err
-    assert "[2/3] page set 00002-00003: 0 pages fetched, 2 reused" in said
-    assert "[3/3] page set 00004-00005: not fetched" in said
+    printed = capsys.readouterr().err
+    assert "[2/3] page set 00002-00003: 0 pages fetched, 2 reused" in printed
+    assert "[3/3] page set 00004-00005: not fetched" in printed
 
 
-def test_a_page_that_is_lost_stops_no_other_page_set_from_being_computed_again(
+def test_a_lost_page_does_not_stop_other_page_sets_from_being_recomputed(
     gathered: Storage, settings: Callable[..., Settings]
 ) -> None:
     lost = layout.table_file(YEARLY_APPROACHES, SETS[1])
@@ -268,15 +264,15 @@ def test_a_page_that_is_lost_stops_no_other_page_set_from_being_computed_again(
     assert gathered.info(lost).is_file
 
 
-def test_nobody_waits_for_the_catalogues_own_count(
+def test_no_run_waits_for_the_catalogue_stats(
     lake: Storage, neows: Faulty, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(requests_per_hour=4) == {}
     assert totals(lake).items() >= counted(SIX_PAGES, 80).items()
-    assert "NeoWs's own counts are not fetched and not compared" in capsys.readouterr().err
+    assert "NeoWs's own counts are not fetched or compared" in capsys.readouterr().err
 
 
-def test_a_key_over_its_limit_is_told_apart_from_a_wrong_one(
+def test_a_key_over_its_limit_is_not_reported_as_wrong(
     lake: Storage, neows: Faulty, run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
     limits = iter([lambda: Response("OVER_RATE_LIMIT", status_code=429, headers={"Retry-After": "1"})])
@@ -293,10 +289,10 @@ def test_a_key_over_its_limit_is_told_apart_from_a_wrong_one(
 
 
 @pytest.mark.slow
-def test_a_run_that_was_killed_is_failing_in_one_line_by_the_next(
+def test_a_killed_run_is_marked_as_failed_by_the_next(
     tmp_path: Path, neows: Faulty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else it would hold a place in Dagster's queue for ever."""
+    """Otherwise it would hold a slot in Dagster's queue for ever."""
     at = place(tmp_path / "here", "dagster.yaml", NEO_PAGES=4, NASA_API_KEYS=KEY)
     neows.answers[3] = lambda: no_answer
     with serving(neows) as url:
@@ -310,7 +306,7 @@ def test_a_run_that_was_killed_is_failing_in_one_line_by_the_next(
         monkeypatch.chdir(at.path)
         with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(at.path))) as instance:
             [dead] = instance.get_runs(dg.RunsFilter(statuses=[STARTED]))
-            # As Dagster makes it of the dead one by its run retries: elsewhere, and alive.
+            # A retry of the dead run, as Dagster's run retries create it: it runs elsewhere, and is alive.
             again = instance.add_run(dg.DagsterRun("page_set", make_new_run_id(), status=STARTED, tags=dead.tags))
             assert at.neo("run", NEOWS_BASE_URL=url, NEO_REQUESTS_PER_SECOND=100).code == 0
             statuses = {run.run_id: run.status for run in instance.get_runs()}
@@ -319,7 +315,7 @@ def test_a_run_that_was_killed_is_failing_in_one_line_by_the_next(
     assert list(statuses.values()).count(dg.DagsterRunStatus.FAILURE) == 1
 
 
-def test_a_good_lake_survives_a_source_that_breaks_down(gathered: Storage, neows: Faulty, run: Run) -> None:
+def test_a_lake_is_unchanged_by_a_source_that_breaks_down(gathered: Storage, neows: Faulty, run: Run) -> None:
     before = fingerprints(gathered)
     neows.break_down(gone)
     with pytest.raises(PagesMissing):
@@ -327,14 +323,14 @@ def test_a_good_lake_survives_a_source_that_breaks_down(gathered: Storage, neows
     assert fingerprints(gathered) == before
 
 
-def test_a_lake_of_the_other_source_is_refused_and_left_alone(lake: Storage, neows: Faulty, run: Run) -> None:
+def test_a_lake_of_another_source_is_refused_and_left_unchanged(lake: Storage, neows: Faulty, run: Run) -> None:
     lake.write("lake.json", b'{"source": "nasa"}')
     with pytest.raises(LakeError, match="holds data from nasa, but the source is now simulator; they do not mix"):
         run()
     assert fingerprints(lake).keys() == {"lake.json"}
 
 
-def test_a_key_of_nasa_is_not_spent_on_a_lake_of_the_simulator(lake: Storage) -> None:
+def test_a_nasa_key_is_not_used_on_a_lake_of_the_simulator(lake: Storage) -> None:
     lake.write("lake.json", b'{"source": "simulator"}')
     nasas = settings_of(lake=lake.root, nasa_api_keys=KEY)
     with pytest.raises(LakeError, match="holds data from simulator, but the source is now nasa"):
@@ -342,7 +338,7 @@ def test_a_key_of_nasa_is_not_spent_on_a_lake_of_the_simulator(lake: Storage) ->
 
 
 @pytest.mark.slow
-def test_ctrl_c_stops_it_in_one_line_and_the_next_run_goes_on(tmp_path: Path, neows: Faulty) -> None:
+def test_ctrl_c_stops_it_in_one_line_and_the_next_run_continues(tmp_path: Path, neows: Faulty) -> None:
     at = place(tmp_path / "here", "dagster.yaml", NEO_PAGES=4, NASA_API_KEYS=KEY)
 
     def stored() -> set[int]:
@@ -362,5 +358,8 @@ def test_ctrl_c_stops_it_in_one_line_and_the_next_run_goes_on(tmp_path: Path, ne
     assert again.code == 0
     assert sorted(neows.asked) == sorted(set(range(4)) - kept)
     assert ended.code == 130
-    assert ended.err.splitlines()[-1] == "Stopped. What was stored is kept; the same command goes on from there."
+    assert (
+        ended.err.splitlines()[-1]
+        == "Stopped. Everything stored so far is kept; run the same command again to continue."
+    )
     assert "Traceback" not in ended.err

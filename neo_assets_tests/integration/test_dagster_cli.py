@@ -102,7 +102,7 @@ def test_the_whole_graph_for_one_page_set_and_then_for_another(anywhere: Place) 
 REFUSED = {
     "totals before any page set": (
         ("total_near_misses", None, {}),
-        ["there is nothing to total: no page set of {lake} has a near_miss_count yet", "`neo run`"],
+        ["no totals to compute: {lake} has no near_miss_count for any page set yet", "`neo run`"],
     ),
     "tables before their pages": (
         ("neo_records", FIRST, {}),

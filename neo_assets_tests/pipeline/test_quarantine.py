@@ -66,7 +66,7 @@ def test_an_empty_quarantine_is_reported(
 ) -> None:
     monkeypatch.setenv("NEO_LAKE", lake.root)
     neo("quarantine", "list")
-    assert capsys.readouterr() == ("", "Nothing is in quarantine.\n")
+    assert capsys.readouterr() == ("", "The quarantine is empty.\n")
 
 
 def test_each_record_is_listed_with_place_and_reason(damaged: Storage, capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,6 +117,6 @@ def test_replay_reports_a_page_set_with_a_damaged_page(
     rewrite(damaged, read_page(damaged, 0).facts, broken)
     neo("run")
     damaged.write(page, stored[:1000] + bytes([stored[1000] ^ 1]) + stored[1001:])
-    with pytest.raises(ClickException, match=r"1 page set could not be read again, the first one: .* is damaged"):
+    with pytest.raises(ClickException, match=r"1 page set could not be read again; first error: .* is damaged"):
         neo("quarantine", "replay")
     assert "in quarantine before" in capsys.readouterr().out
