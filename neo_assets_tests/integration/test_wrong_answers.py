@@ -22,7 +22,7 @@ REASONS = {
 
 
 @pytest.mark.parametrize("case", REASONS)
-def test_it_says_why_and_harms_nothing(
+def test_it_reports_why_and_harms_nothing(
     case: str, gathered: Place, doomed_runs: dict[str, tuple[Place, Started]]
 ) -> None:
     at, run = doomed_runs[case]
