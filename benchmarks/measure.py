@@ -1,14 +1,14 @@
-"""Measures the main job on this machine and prints the figures the README quotes. Not a test: no figure is judged here.
+"""Measures performance on this machine and prints the figures that the README quotes. Not a test: nothing is asserted.
 
     .venv/bin/python benchmarks/measure.py            all parts
     .venv/bin/python benchmarks/measure.py compute    stored raw pages to all tables: MB of JSON a second, peak memory
-    .venv/bin/python benchmarks/measure.py gather     `neo run` against a simulator in another process, limits lifted
-    .venv/bin/python benchmarks/measure.py pace       400 pages at a budget and a latency, over the least time
-    .venv/bin/python benchmarks/measure.py s3         `neo run` with the lake on S3 over that on disk; its S3 requests
+    .venv/bin/python benchmarks/measure.py gather     `neo run` against a simulator in another process, unlimited
+    .venv/bin/python benchmarks/measure.py pace       400 pages with a budget and a latency, against the minimum time
+    .venv/bin/python benchmarks/measure.py s3         `neo run` on S3 relative to disk, and its S3 requests
     .venv/bin/python benchmarks/measure.py first      `neo run` of 200 NEOs on the embedded simulator
-    .venv/bin/python benchmarks/measure.py import     `import neo_assets.definitions` beside `import dagster`
+    .venv/bin/python benchmarks/measure.py import     `import neo_assets.definitions` relative to `import dagster`
 
-Pages are rendered before the clock starts. Everything is written below a temporary directory and removed again.
+The simulator renders its pages before the clock starts. Files go to a temporary directory, which is removed.
 """
 
 import argparse
@@ -34,13 +34,13 @@ KEY = "benchmark"
 
 
 def clean_environment(home: Path, **settings: object) -> dict[str, str]:
-    """The environment without our settings, and with these."""
+    """The environment with these settings instead of any of ours."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("NEO", "NASA", "DAGSTER", "AWS"))}
     return kept | {"XDG_STATE_HOME": str(home)} | {name: str(value) for name, value in settings.items()}
 
 
 def timed(command: list[str], runs: int, directory: Path, **settings: object) -> list[float]:
-    """Wall seconds of each run of a command, in an empty directory each."""
+    """Wall-clock seconds of each run of a command, each in an empty directory."""
     seconds = []
     for number in range(runs):
         home = directory / f"run-{number}"
@@ -52,14 +52,14 @@ def timed(command: list[str], runs: int, directory: Path, **settings: object) ->
     return seconds
 
 
-def say(what: str, seconds: list[float]) -> None:
-    """Print the median of some runs, with their span."""
+def report(what: str, seconds: list[float]) -> None:
+    """Print the median of some runs, with their range."""
     print(f"{what}: {statistics.median(seconds):.2f} s (of {len(seconds)}: {min(seconds):.2f} to {max(seconds):.2f})")
 
 
 def compute(directory: Path, pages: int, pages_per_set: int) -> None:
-    """Stored raw pages to all tables and totals, without Dagster. In a process of its own, as peak memory is of a
-    process.
+    """From stored raw pages to all tables and totals, without Dagster. Each run is a process of its own, to measure its
+    peak memory.
     """
     command = [sys.executable, __file__, "compute-only", "--pages", str(pages), "--pages-per-set", str(pages_per_set)]
     store_pages(directory, pages)
@@ -68,7 +68,7 @@ def compute(directory: Path, pages: int, pages_per_set: int) -> None:
 
 
 def store_pages(directory: Path, pages: int) -> None:
-    """Put simulated pages into a lake."""
+    """Store simulated pages in a lake."""
     from neo_assets.lake.raw_pages import write_page
     from neo_assets.lake.storage import Storage
     from neo_assets.schema.pages import Page
@@ -81,7 +81,7 @@ def store_pages(directory: Path, pages: int) -> None:
 
 
 def compute_only(directory: Path, pages: int, pages_per_set: int) -> None:
-    """The clock and the memory of `compute`."""
+    """The part of `compute` that is measured."""
     from neo_assets.lake.storage import Storage
     from neo_assets.lake.tables import read_table, write_table
     from neo_assets.orchestration.assets.gold import sum_up
@@ -121,7 +121,7 @@ def compute_only(directory: Path, pages: int, pages_per_set: int) -> None:
 
 @contextmanager
 def simulator(directory: Path, pages: int, *options: str) -> Iterator[str]:
-    """A simulator in another process that has rendered so many pages; gives its base URL."""
+    """Start a simulator in another process and let it render `pages` pages; yields its base URL."""
     command = [str(BIN / "neo"), "simulate", "--port", "0", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=clean_environment(directory)) as server:
         try:
@@ -137,8 +137,8 @@ def simulator(directory: Path, pages: int, *options: str) -> Iterator[str]:
 def pace(
     directory: Path, pages: int = 400, per_second: float = 10.0, per_hour: int = 200, hour_s: float = 30.0
 ) -> None:
-    """Fetching and storing pages under a budget, with an hour that is short, at a latency: against the least time that
-    both allow.
+    """Fetch and store pages with a budget over a shortened hour, at several latencies. Compares the time with the
+    minimum that both allow.
     """
     from neo_assets.lake.raw_pages import write_page
     from neo_assets.lake.storage import Storage
@@ -163,21 +163,21 @@ def pace(
         least = hours * hour_s + rest / per_second + latency_ms / 1000
         print(
             f"pace, {pages} pages, {per_second:g} requests a second and {per_hour} in {hour_s:g} s, {latency_ms} ms "
-            f"latency: {seconds:.2f} s, least possible {least:.2f} s, {100 * (seconds / least - 1):.1f} % over it"
+            f"latency: {seconds:.2f} s, minimum {least:.2f} s, {100 * (seconds / least - 1):.1f} % over it"
         )
 
 
 def gather(directory: Path, pages: int, pages_per_set: int, runs: int) -> None:
-    """`neo run` against a simulator in another process, its pages rendered beforehand, the limits lifted."""
+    """`neo run` against a simulator in another process, with its pages rendered beforehand and without rate limits."""
     with simulator(directory, pages) as url:
         settings = {"NEOWS_BASE_URL": url, "NASA_API_KEYS": KEY, "NEO_PAGES": pages, "NEO_PAGES_PER_SET": pages_per_set}
         lifted = {"NEO_REQUESTS_PER_HOUR": 10**9, "NEO_REQUESTS_PER_SECOND": 10**6}
         seconds = timed([str(BIN / "neo"), "run"], runs, directory, **settings, **lifted)
-        say(f"neo run, {pages} pages in sets of {pages_per_set} over HTTP", seconds)
+        report(f"neo run, {pages} pages in sets of {pages_per_set} over HTTP", seconds)
 
 
 def s3(directory: Path, runs: int) -> None:
-    """`neo run` on a real S3 server on loopback and on disk, in turn, and the requests that S3 is sent."""
+    """`neo run` in turn on disk and on a real S3 server on loopback, and the requests sent to S3."""
     from neo_assets_tests.s3_server import counting, serving_s3
 
     run = [str(BIN / "neo"), "run"]
@@ -190,12 +190,12 @@ def s3(directory: Path, runs: int) -> None:
             for _ in range(runs):
                 disk += timed(run, 1, directory, **settings)
                 bucket += timed(run, 1, directory, **settings, **server.settings(), NEO_LAKE=server.new_lake())
-            say(f"neo run, {20 * pages} NEOs in {sets} sets, disk", disk)
-            say(f"neo run, {20 * pages} NEOs in {sets} sets, S3", bucket)
+            report(f"neo run, {20 * pages} NEOs in {sets} sets, disk", disk)
+            report(f"neo run, {20 * pages} NEOs in {sets} sets, S3", bucket)
             over = statistics.median(b / a for a, b in zip(disk, bucket, strict=True))
-            print(f"S3 over disk, pair by pair: {over:.2f}")
+            print(f"S3 relative to disk, median of pairs: {over:.2f}")
             lake = {"NEO_LAKE": server.new_lake(), **server.settings(url=wire.url)}
-            for what in ("first run", "run again, all up to date"):
+            for what in ("first run", "second run, all up to date"):
                 wire.requests.clear()
                 timed(run, 1, directory, **settings, **lake)
                 kinds = ", ".join(f"{kind} {number}" for kind, number in sorted(wire.kinds().items()))
@@ -204,24 +204,24 @@ def s3(directory: Path, runs: int) -> None:
 
 
 def first(directory: Path, runs: int) -> None:
-    """`neo run` as `make run` starts it, once set up."""
-    say("neo run, 200 NEOs, embedded simulator", timed([str(BIN / "neo"), "run"], runs, directory))
+    """`neo run` as `make run` starts it after the installation."""
+    report("neo run, 200 NEOs, embedded simulator", timed([str(BIN / "neo"), "run"], runs, directory))
 
 
 def imports(directory: Path, runs: int) -> None:
-    """What `import neo_assets.definitions` takes more than `import dagster`, measured in turn."""
+    """How much longer `import neo_assets.definitions` takes than `import dagster`, measured in turn."""
     ours, dagsters = [], []
     for number in range(runs):
         dagsters += timed([sys.executable, "-c", "import dagster"], 1, directory / f"a{number}")
         ours += timed([sys.executable, "-c", "import neo_assets.definitions"], 1, directory / f"b{number}")
-    say("import dagster", dagsters)
-    say("import neo_assets.definitions", ours)
+    report("import dagster", dagsters)
+    report("import neo_assets.definitions", ours)
     more = statistics.median(a - b for a, b in zip(ours, dagsters, strict=True))
-    print(f"more than Dagster itself, pair by pair: {more:.2f} s")
+    print(f"longer than Dagster itself, median of pairs: {more:.2f} s")
 
 
 def main() -> None:
-    """Measure what the command line asks for."""
+    """Run the parts that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parts = ("compute", "gather", "pace", "s3", "first", "import")
     parser.add_argument("part", nargs="?", choices=(*parts, "all", "compute-only"), default="all", metavar="PART")
