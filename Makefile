@@ -1,8 +1,8 @@
-# Everything lives in .venv and data/; nothing else is touched. `make` alone lists the targets.
+# Everything is kept in .venv and data/. `make` alone lists the targets.
 VENV := .venv
 BIN := $(VENV)/bin
 
-# The first Python on PATH that fits; `make PYTHON=/path/to/python3.12 setup` overrides it.
+# The first supported Python on PATH; `make PYTHON=/path/to/python3.12 setup` overrides it.
 FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c "$(FITS)" 2>/dev/null && echo $$python && break; done)
@@ -17,20 +17,20 @@ export DAGSTER_DISABLE_TELEMETRY := yes
 
 .PHONY: help setup setup-dev run dev test quick lint lock clean
 
-help:  ## list these targets
+help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | while read -r target text; do printf '  make %-10s %s\n' "$$target" "$$text"; done
 
-setup: $(VENV)/.installed  ## install what running needs
+setup: $(VENV)/.installed  ## install what `neo` and Dagster need to run
 
-setup-dev: $(VENV)/.installed-dev  ## install what the tests and checks need too
+setup-dev: $(VENV)/.installed-dev  ## also install what tests and linters need
 
 $(VENV)/.installed: requirements.lock pyproject.toml
-	@test -n "$(PYTHON)" || { echo "No Python 3.11 to 3.13 was found; name one: make PYTHON=/path/to/python3.12 setup"; exit 1; }
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 to 3.13 found; name one: make PYTHON=/path/to/python3.12 setup"; exit 1; }
 	@$(PYTHON) -c "import ensurepip" 2>/dev/null || { \
-		echo "$(PYTHON) cannot make virtual environments; on Debian: apt-get install python3-venv"; exit 1; }
+		echo "$(PYTHON) cannot create virtual environments; on Debian: apt-get install python3-venv"; exit 1; }
 	@echo "Installing into $(VENV) (once, about a minute) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@# Compiled modules go to .venv whoever starts this Python, so that the checkout stays clean.
+	@# Compiled modules always go to .venv, however this Python is started, so the checkout stays clean.
 	@$(BIN)/python -c "import pathlib, sysconfig; pathlib.Path(sysconfig.get_path('purelib'), 'pycache_prefix.pth').write_text( \
 		'import sys; sys.pycache_prefix = sys.pycache_prefix or sys.prefix + \"/pycache\"\n')"
 	@$(PIP) --require-hashes -r requirements.lock
@@ -50,10 +50,10 @@ dev: setup  ## open Dagster's UI (PORT=3000)
 
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8
 
-test: setup-dev  ## run every test (COV=1 measures coverage, which takes longer)
+test: setup-dev  ## run all tests (COV=1 also measures coverage, which takes longer)
 	@$(PYTEST) $(if $(COV),--cov --cov-report=term)
 
-quick: setup-dev  ## run the tests that need neither many seconds nor an S3 server
+quick: setup-dev  ## run the quick tests: no slow ones, no S3 server
 	@$(PYTEST) -m "not slow and not s3"
 
 lint: setup-dev  ## check style, format and types
