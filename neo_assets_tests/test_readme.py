@@ -50,7 +50,7 @@ PROGRAMS = {"make", "neo", "dagster", "dg", "python"}
 
 
 def commands() -> list[list[str]]:
-    """Every command line in the documents, in code blocks and in backticks, without variables set before it."""
+    """Every command line in the documents, in code blocks and in backticks, without leading variables."""
     blocks = re.findall(r"^```\w*\n(.*?)^```", ALL, re.MULTILINE | re.DOTALL)
     lines = [line.removeprefix("$ ") for block in blocks for line in block.splitlines()]
     inline = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", ALL, flags=re.MULTILINE | re.DOTALL))
@@ -75,17 +75,17 @@ def of(program: str) -> list[list[str]]:
 
 @functools.cache
 def help_of(*command: str) -> str:
-    """What `--help` of a command says: run in this process, as one of its own would import Dagster first."""
+    """The `--help` text of a command, run in this process, as a new process would have to import Dagster first."""
     (program,) = metadata.entry_points(group="console_scripts", name=command[0])
-    said = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said), warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # dg's Typer does not heed Click's
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # dg's Typer ignores Click's
         patch.setenv("COLUMNS", "200")
         patch.setattr(sys, "argv", [*command, "--help"])
         patch.setattr(sys.modules["__main__"], "__package__", None)  # else the program would be `python -m pytest`
         with pytest.raises(SystemExit, match="0"):
             program.load()()
-    return said.getvalue()
+    return printed.getvalue()
 
 
 def options(words: list[str]) -> list[str]:
@@ -124,7 +124,7 @@ def test_every_make_target_exists(words: list[str]) -> None:
 
 @pytest.mark.parametrize("words", of("neo"), ids=" ".join)
 def test_every_neo_command_is_accepted(words: list[str]) -> None:
-    """As `click` reads it: the command, its options, and their values."""
+    """Parsed by `click`: the command, its options and their values."""
     command: click.Command = neo
     context = click.Context(neo, info_name="neo")
     arguments = words[1:]
@@ -163,12 +163,12 @@ def test_every_script_exists_and_every_line_of_python_is_run_by_a_test(words: li
         assert (CHECKOUT / words[1]).is_file()
 
 
-def test_dagster_and_dg_are_of_the_version_that_is_pinned() -> None:
+def test_dagster_and_dg_have_the_pinned_version() -> None:
     [pin] = [one for one in PROJECT["dependencies"] if one.startswith("dagster==")]
     assert f"{pin} " in (CHECKOUT / "requirements.lock").read_text()
 
 
-def test_every_asset_that_a_command_selects_is_one() -> None:
+def test_every_asset_selected_in_a_command_exists() -> None:
     for words in commands():
         for option in ("--select", "--assets"):
             if option in words:
@@ -177,35 +177,35 @@ def test_every_asset_that_a_command_selects_is_one() -> None:
                     assert name in {*TABLES, "raw_pages"}, words
 
 
-def test_an_asset_with_all_that_it_needs_starts_from_the_pages() -> None:
-    """As `dagster asset materialize --select` reads it, where `+` goes up one layer only."""
+def test_an_upstream_selection_starts_from_the_pages() -> None:
+    """In `dagster asset materialize --select`, `+` goes up one layer only."""
     [line] = re.findall(r"and everything upstream of it \|(.*)\|", README)
     selected = re.findall(r'--select "?([^"\s]+)"?', line)[0]
     found = dg.AssetSelection.from_coercible(selected.split(",")).resolve(defs.resolve_asset_graph())
     assert "raw_pages" in {key.to_user_string() for key in found}
 
 
-def test_every_setting_is_told_with_its_default() -> None:
-    told = settings_table()
-    mentioned_within = {name for name in ALLOWED if name not in told and f"`{name}`" in README}
-    assert told.keys() | mentioned_within == ALLOWED.keys()
+def test_every_setting_is_listed_with_its_default() -> None:
+    listed = settings_table()
+    mentioned_within = {name for name in ALLOWED if name not in listed and f"`{name}`" in README}
+    assert listed.keys() | mentioned_within == ALLOWED.keys()
     assert mentioned_within <= {"NASA_API_KEY"}
-    assert told == {name: default(name) for name in told}
+    assert listed == {name: default(name) for name in listed}
 
 
-def test_every_name_that_looks_like_a_setting_is_one() -> None:
+def test_every_name_like_a_setting_is_a_setting() -> None:
     for text in (ALL, ENV_EXAMPLE, MAKEFILE):
         named = set(re.findall(r"\b(?:NEO|NASA|NEOWS)_[A-Z_]+\b", text))
         assert named <= ALLOWED.keys()
 
 
-def test_the_example_of_settings_has_every_one_with_its_default() -> None:
+def test_the_env_example_has_every_setting_with_its_default() -> None:
     lines = dict(re.findall(r"^# ([A-Z_]+)=(.*)$", ENV_EXAMPLE, re.MULTILINE))
     assert ALLOWED.keys() - lines.keys() <= {"DAGSTER_HOME", "NASA_API_KEY"}
     assert lines == {name: default(name).replace("unset", "") for name in lines}
 
 
-def test_the_example_of_settings_can_be_used_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_env_example_can_be_used_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".env").write_text(re.sub(r"^# (?=[A-Z_]+=)", "", ENV_EXAMPLE, flags=re.MULTILINE))
     monkeypatch.chdir(tmp_path)
     assert Settings.load() == settings_of()
@@ -220,8 +220,8 @@ def test_the_paths_in_the_lake_are_those_of_the_layout() -> None:
     assert named(ALL) == {layout.raw_page(0), layout.set_aside(""), *files}
 
 
-def test_the_table_that_a_run_ends_with_is_shown_as_it_is() -> None:
-    """The numbers are those of the embedded simulator: they change with it only."""
+def test_the_totals_in_the_readme_are_those_that_a_run_prints() -> None:
+    """They come from the embedded simulator, so they change only with it."""
     shown = re.search(r"^Source .*?^Dagster's UI.*?$", README, re.MULTILINE | re.DOTALL)
     assert shown
     assert [line.split("  ")[0] for line in shown[0].splitlines()] == [
@@ -231,7 +231,7 @@ def test_the_table_that_a_run_ends_with_is_shown_as_it_is() -> None:
 
 @functools.cache
 def simulated() -> dict[str, pa.Table]:
-    """The tables that `make run` ends with."""
+    """The tables that `make run` leaves."""
     catalogue, now = Catalogue(), datetime.now(UTC)
     parsed = parse(Page(number, to_json(catalogue.page(number)), now, SIMULATOR, 20, 0) for number in range(10))
     return {
@@ -266,7 +266,7 @@ def test_sample_rows_are_those_of_the_simulator(name: str) -> None:
         assert any(all(map(shows, sample, row.values())) for row in rows), sample
 
 
-def test_the_figures_that_a_run_ends_with_are_those_of_the_simulator() -> None:
+def test_the_totals_in_the_readme_agree_with_the_simulator() -> None:
     near, yearly = simulated()["total_near_misses"].to_pylist(), simulated()["total_yearly_approaches"].to_pylist()
     for line, rows, column in (("Near misses", near, "near_misses"), ("Approaches", yearly, "approaches")):
         every = sum(row[column] for row in rows)
@@ -274,7 +274,7 @@ def test_the_figures_that_a_run_ends_with_are_those_of_the_simulator() -> None:
         assert re.search(rf"^{line} +{every:,} to all bodies, {earth:,} to Earth", README, re.MULTILINE)
 
 
-def test_no_place_is_left_to_be_filled_in() -> None:
+def test_no_placeholder_is_left() -> None:
     assert not re.search(r"@@|TODO|TBD|FIXME|XXX", ALL + CHANGELOG)
 
 
@@ -300,7 +300,7 @@ def test_every_decision_is_in_the_index_with_its_title_and_status() -> None:
 
 
 def test_the_version_is_the_newest_in_the_changelog(tmp_path: Path) -> None:
-    """And what is built of it is whole: type marker and SQL, but no tests."""
+    """And its wheel has the type marker and the SQL, but no tests."""
     sections = re.findall(r"^## \[(.+?)\](?: - \d{4}-\d\d-\d\d)?$", CHANGELOG, re.MULTILINE)
     assert sections[:2] == ["Unreleased", PROJECT["version"]]
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]

@@ -251,10 +251,10 @@ class TestSimulate:
         server = at.start("neo", "simulate", "--port", 0, "--neos", 50)
         try:
             deadline = time.monotonic() + PATIENCE_S
-            while not (url := re.search(r"http://127\.0\.0\.1:\d+/neo/rest/v1", server.said())):
+            while not (url := re.search(r"http://127\.0\.0\.1:\d+/neo/rest/v1", server.output())):
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
-            assert "50 NEOs" in server.said()
+            assert "50 NEOs" in server.output()
             browsed = httpx.get(f"{url[0]}/neo/browse", headers={"X-Api-Key": "any"}, timeout=60).json()
             assert browsed["page"]["total_elements"] == 50
             ended = here.neo(

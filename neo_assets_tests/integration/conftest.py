@@ -44,7 +44,7 @@ mutation($p: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $p
 
 @pytest.fixture(scope="module", autouse=True)
 def head_start(request: pytest.FixtureRequest) -> None:
-    """Start at once what takes long, where a test that was asked for will look at it."""
+    """Start slow commands at once, if a selected test needs them."""
     if request.path.name not in HEAD_START:
         return
     wanted = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
@@ -55,13 +55,13 @@ def head_start(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture
 def here(tmp_path: Path) -> Place:
-    """An empty place with the checkout's `dagster.yaml`."""
+    """An empty directory with the checkout's `dagster.yaml`."""
     return place(tmp_path / "here", "dagster.yaml")
 
 
 @dataclass
 class DagsterDev:
-    """A `dagster dev` under way, and the backfill of all page sets that was launched when it first answered."""
+    """A running `dagster dev`, and the backfill of all page sets launched as soon as it answered."""
 
     place: Place
     server: Started
@@ -69,7 +69,7 @@ class DagsterDev:
     backfill_id: Future[str]
 
     def ask(self, query: str, **variables: Any) -> Any:
-        """Ask over GraphQL, as the UI does."""
+        """Send a GraphQL query, as the UI does."""
         answer = httpx.post(
             f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=PATIENCE_S
         ).json()
@@ -90,7 +90,7 @@ def dagster_dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterDev
         deadline, starts = time.monotonic() + PATIENCE_S, 1
         while time.monotonic() < deadline:
             assert dev.server.process.poll() is None, "dagster dev ended"
-            # Somebody took the port meanwhile: its webserver says so and ends, and the rest goes on.
+            # If another process took the port, the webserver reports it and ends, but the rest keeps running.
             if starts < 3 and "address already in use" in Path(dev.server.err.name).read_text():
                 dev.server.interrupt()  # which leaves no trace
                 dev.server, dev.url = start()
@@ -115,7 +115,7 @@ def dagster_dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterDev
 
 @pytest.fixture(scope="session")
 def gathered(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """A place where `neo run` gathered a page from a NeoWs over HTTP and computed everything. Not to be changed."""
+    """A directory in which `neo run` gathered a page over HTTP and computed everything. Do not change it."""
     at = place(tmp_path_factory.mktemp("gathered") / "here", "dagster.yaml", NEO_PAGES=1, NEO_PAGES_PER_SET=1)
     with serving(create_app(SIX_PAGES)) as url:
         ended = at.neo("run", NEOWS_BASE_URL=url, NASA_API_KEYS=KEY)
@@ -138,7 +138,7 @@ def _wrong_answers() -> dict[str, Response]:
 def doomed_runs(
     gathered: Place, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, tuple[Place, Started]]]:
-    """`neo run` over a good lake, once for each way in which a server can be no NeoWs; all under way at once."""
+    """`neo run` on a good lake against each kind of server that is not NeoWs; all run at once."""
     answers = _wrong_answers()
 
     async def no_neows(scope: Scope, receive: Receive, send: Send) -> None:

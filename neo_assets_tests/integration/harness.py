@@ -1,5 +1,5 @@
-"""What the end-to-end tests share: commands run as a user runs them, in a directory of their own, and NeoWs servers on
-loopback. No assertions about the project stand here.
+"""Shared by the end-to-end tests: commands run as a user runs them, each in its own directory, and NeoWs servers on
+loopback. No assertions about the project here.
 """
 
 import contextlib
@@ -43,16 +43,16 @@ _COVERAGE = ("COVERAGE_", "COV_CORE_")
 
 
 PATIENCE_S = 240.0
-"""How long something is waited for that takes seconds where nothing else is under way."""
+"""Seconds to wait for something that takes a few seconds on an idle machine."""
 
 
 def is_a_setting(name: str) -> bool:
-    """Whether a variable changes what commands do or print: a setting, a proxy, colours."""
+    """Whether a variable changes the behaviour or output of commands: a setting, a proxy, colours."""
     return name.startswith(_SETTINGS) or name.upper() in _OTHERS
 
 
 def environment(home: Path, **settings: object) -> dict[str, str]:
-    """The environment of a command: the settings given and no other one, and a home of its own."""
+    """The environment of a command: only the given settings, and a home directory of its own."""
     kept = {
         name: value for name, value in os.environ.items() if not is_a_setting(name) and not name.startswith(_COVERAGE)
     }
@@ -71,14 +71,14 @@ class Ended:
 
 @dataclass
 class Started:
-    """A command under way, in a process group of its own."""
+    """A running command, in a process group of its own."""
 
     process: subprocess.Popen[str]
     out: IO[str]
     err: IO[str]
 
     def wait(self, timeout_s: float = PATIENCE_S) -> Ended:
-        """Wait for its end; one that does not end in time is killed, and the test fails."""
+        """Wait until it ends. If it does not end in time, it is killed and the test fails."""
         try:
             code = self.process.wait(timeout_s)
         finally:
@@ -86,18 +86,18 @@ class Started:
         return Ended(code, *(self._text(file) for file in (self.out, self.err)))
 
     def interrupt(self) -> Ended:
-        """Press Ctrl-C: every process of the group is told, as a terminal does."""
+        """Press Ctrl-C: like a terminal, signal every process of the group."""
         os.killpg(self.process.pid, signal.SIGINT)
         return self.wait()
 
     def kill(self) -> None:
-        """End what is left of the process group."""
+        """Kill the rest of the process group."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
-    def said(self) -> str:
-        """What it wrote to standard output so far."""
+    def output(self) -> str:
+        """Its standard output so far."""
         return self._text(self.out)
 
     @staticmethod
@@ -107,13 +107,13 @@ class Started:
 
 @dataclass
 class Place:
-    """A directory in which commands are run, and all that they leave."""
+    """A directory in which commands run, with everything that they leave behind."""
 
     path: Path
     settings: dict[str, Any] = field(default_factory=dict)
 
     def start(self, command: str, *arguments: object, prefix: tuple[str, ...] = (), **settings: Any) -> Started:
-        """Start a command of the environment that the tests run in."""
+        """Start a command from the virtual environment of the tests."""
         logs = self.path.parent / f"{self.path.name}.logs"
         logs.mkdir(exist_ok=True)
         number = len(list(logs.iterdir())) // 2
@@ -147,17 +147,17 @@ class Place:
 
     @property
     def lake(self) -> Path:
-        """Where the lake lies if no setting says otherwise."""
+        """Where the lake is by default."""
         return self.path / "data/lake"
 
     @property
     def storage(self) -> Storage:
-        """The lake, wherever it is."""
+        """The lake, on disk or on S3."""
         return Storage(str(self.settings.get("NEO_LAKE", self.lake)))
 
 
 def place(path: Path, *checkout_files: str, **settings: object) -> Place:
-    """A new place, with copies of some files of the checkout's top level."""
+    """A new directory, with copies of some top-level files of the checkout."""
     path.mkdir()
     for name in checkout_files:
         shutil.copy(CHECKOUT / name, path / name)
@@ -186,14 +186,14 @@ def fingerprints(lake: Path | Storage) -> dict[str, tuple[str, object]]:
 
 
 def copy(source: Storage, target: Storage) -> Storage:
-    """Copy every file of a lake to another one, which is given back."""
+    """Copy every file of a lake to another one. Returns the copy."""
     for info in source.files(""):
         target.write(info.path, source.read(info.path))
     return target
 
 
 def changed(before: Mapping[str, object], after: Mapping[str, object]) -> set[str]:
-    """The files that were written, added or removed."""
+    """The files that were rewritten, added or removed."""
     return {name for name in {*before, *after} if before.get(name) != after.get(name)}
 
 
@@ -206,7 +206,7 @@ def listening() -> Iterator[socket.socket]:
 
 @contextlib.contextmanager
 def nobody_at() -> Iterator[str]:
-    """A host and port on loopback where nobody answers, nor can anybody begin to."""
+    """A host and port on loopback where nobody listens, and no other process can start to."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"127.0.0.1:{taken.getsockname()[1]}"
@@ -224,7 +224,7 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def serving(app: ASGIApp) -> Iterator[str]:
-    """Serve an ASGI application on loopback from a thread; gives its base URL, where the API's root is."""
+    """Serve an ASGI application on loopback from a thread. Yields the base URL of the API."""
     config = uvicorn.Config(app, log_level="warning", server_header=False, lifespan="off")
     server = uvicorn.Server(config)
     with listening() as listener:
@@ -239,14 +239,14 @@ def serving(app: ASGIApp) -> Iterator[str]:
 
 
 async def no_answer(scope: Scope, receive: Receive, send: Send) -> None:
-    """Say nothing until the other end hangs up: who asked is not over before, however late one looks."""
+    """Never answer: wait until the client closes the connection."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 @dataclass
 class Faulty:
-    """A NeoWs that answers some pages as `answers` say, and the others as it should; `asked` lists what was asked."""
+    """A NeoWs that answers some pages from `answers`, and others correctly. `asked` lists the requested pages."""
 
     answers: dict[int, Callable[[], ASGIApp]] = field(default_factory=dict)
     catalogue: Catalogue = SIX_PAGES
@@ -257,7 +257,7 @@ class Faulty:
         self.app = self.knowing([KEY])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
+        """Answer a request (ASGI)."""
         request = Request(scope)
         answer: ASGIApp = self.app
         if request.url.path.endswith("/browse"):
@@ -267,21 +267,21 @@ class Faulty:
         await answer(scope, receive, send)
 
     def knowing(self, keys: list[str]) -> ASGIApp:
-        """The NeoWs behind, with these keys."""
+        """The simulated NeoWs behind it, with these keys."""
         return create_app(self.catalogue, keys=keys, requests_per_hour=self.requests_per_hour)
 
     def break_down(self, answer: Callable[[], ASGIApp]) -> None:
-        """Answer every page in this way from now on."""
+        """From now on, answer every page like this."""
         self.answers = dict.fromkeys(range(1_000), answer)
 
     def mend(self) -> None:
-        """Answer every page as it should be from now on, and forget what was asked."""
+        """From now on, answer every page correctly; clears `asked`."""
         self.answers.clear()
         self.asked.clear()
 
 
 def counted(catalogue: Catalogue, neos: int) -> dict[str, int]:
-    """The totals over the first NEOs of a catalogue, counted object by object from what the API says of them."""
+    """Totals over the first NEOs of a catalogue, counted object by object from the API's JSON."""
     approaches = [one for place in range(neos) for one in catalogue.neo(place)["close_approach_data"]]
     near = [one for one in approaches if Decimal(one["miss_distance"]["astronomical"]) < Decimal("0.2")]
     return {
@@ -295,7 +295,7 @@ def counted(catalogue: Catalogue, neos: int) -> dict[str, int]:
 
 
 def unpacked(file: Path) -> bytes:
-    """The content of a file, decompressed if it is a stored page."""
+    """The content of a file; stored pages are decompressed."""
     if file.suffix != ".zst":
         return file.read_bytes()
     with pa.CompressedInputStream(pa.OSFile(str(file)), "zstd") as stream:

@@ -1,4 +1,4 @@
-"""The graph through plain `dagster` and `dg` commands, as a user types them: no part of `neo` is run."""
+"""The graph run by plain `dagster` and `dg` commands, as a user types them, without `neo`."""
 
 import re
 import shlex
@@ -31,13 +31,13 @@ SNAPSHOT = {"gold/snapshot/data.parquet"}
 
 
 def files(page_set: str) -> set[str]:
-    """The tables' files of one page set."""
+    """The table files of one page set."""
     return {f"{table}/page_set={page_set}/data.parquet" for table in OF_A_SET}
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Place:
-    """A place that `dg` takes for the project."""
+    """A directory that `dg` accepts as the project."""
     at = place(tmp_path / "project", "dagster.yaml", "pyproject.toml")
     (at.path / "neo_assets").symlink_to(CHECKOUT / "neo_assets")
     return at
@@ -45,7 +45,7 @@ def project(tmp_path: Path) -> Place:
 
 @pytest.fixture
 def anywhere(lake_kind: str, request: pytest.FixtureRequest, here: Place) -> Place:
-    """A place whose lake is where no setting says otherwise, or on S3."""
+    """A directory with its lake in the default place or on S3."""
     if lake_kind == "s3":
         server = request.getfixturevalue("s3")
         here.settings |= {"NEO_LAKE": server.new_lake(VERSIONED), **server.settings()}
@@ -53,7 +53,7 @@ def anywhere(lake_kind: str, request: pytest.FixtureRequest, here: Place) -> Pla
 
 
 @disk_and_s3
-def test_one_asset_of_one_page_set_and_then_those_above_it(anywhere: Place) -> None:
+def test_one_asset_of_one_page_set_and_then_its_downstream_assets(anywhere: Place) -> None:
     ended = anywhere.materialize("raw_pages", FIRST)
     assert ended.code == 0, ended.err
     raw = {f"bronze/raw_pages/page-{page:05d}.json.zst" for page in (0, 1)}
@@ -72,8 +72,8 @@ def test_one_asset_of_one_page_set_and_then_those_above_it(anywhere: Place) -> N
     }
 
 
-def test_an_asset_of_one_page_set_with_all_that_it_needs(here: Place) -> None:
-    """`*` takes in everything above; `+` goes up one layer, and so does not fetch."""
+def test_an_asset_of_one_page_set_with_all_upstream_assets(here: Place) -> None:
+    """`*` selects everything upstream; `+` goes up one layer only, so nothing is fetched."""
     ended = here.materialize("*near_miss_count", FIRST)
     assert ended.code == 0, ended.err
     assert {"bronze/raw_pages/page-00001.json.zst", f"gold/near_miss_count/page_set={FIRST}/data.parquet"} <= (
@@ -116,7 +116,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_done_is_refused_in_words(here: Place, case: str) -> None:
+def test_an_impossible_request_is_refused_with_a_reason(here: Place, case: str) -> None:
     (select, page_set, settings), words = REFUSED[case]
     ended = here.materialize(select, page_set, **settings)
     assert ended.code != 0
@@ -125,7 +125,7 @@ def test_what_cannot_be_done_is_refused_in_words(here: Place, case: str) -> None
     assert not here.lake.exists()
 
 
-def test_the_definitions_are_valid_to_dagster_and_to_dg(here: Place, project: Place) -> None:
+def test_dagster_and_dg_accept_the_definitions(here: Place, project: Place) -> None:
     old = here.start("dagster", "definitions", "validate", "-m", "neo_assets.definitions")
     new = project.start("dg", "check", "defs")
     for command in (old, new):

@@ -1,4 +1,4 @@
-"""`dagster dev` for real: a partition backfill of every page set launched over GraphQL, then the totals, read back."""
+"""A real `dagster dev`: a backfill of every page set launched over GraphQL, then the totals, both read back."""
 
 import json
 import os
@@ -38,7 +38,7 @@ _RUN = "query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
 
 
 def wait_for(what: Callable[[], str], over: set[str], timeout_s: float) -> str:
-    """Ask once a second until the answer is one of `over`."""
+    """Ask once a second until the answer is in `over`."""
     deadline = time.monotonic() + timeout_s
     while (state := what()) not in over:
         assert time.monotonic() < deadline, f"still {state} after {timeout_s} s"
@@ -47,7 +47,7 @@ def wait_for(what: Callable[[], str], over: set[str], timeout_s: float) -> str:
 
 
 def lives(group: int) -> bool:
-    """Whether a process of a group is left."""
+    """Whether any process of a group is still running."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
@@ -57,7 +57,7 @@ def lives(group: int) -> bool:
 
 @pytest.fixture(scope="module")
 def backfilled(dagster_dev: DagsterDev) -> DagsterDev:
-    """The server, once the backfill has ended."""
+    """The server, after the backfill has ended."""
     backfill_id = dagster_dev.backfill_id.result(PATIENCE_S)
 
     def status() -> str:
@@ -97,7 +97,7 @@ def test_every_check_of_a_page_set_passed(backfilled: DagsterDev) -> None:
             assert check["executionForLatestMaterialization"]["status"] == "SUCCEEDED", check
 
 
-def test_the_totals_are_those_of_the_objects_and_the_server_ends_without_a_trace(backfilled: DagsterDev) -> None:
+def test_the_totals_agree_with_the_objects_and_the_server_leaves_nothing_behind(backfilled: DagsterDev) -> None:
     selector = {"repositoryLocationName": "neo_assets", "repositoryName": "__repository__", "jobName": "totals"}
     launched = backfilled.ask(_LAUNCH, p={"selector": selector, "runConfigData": {}})["launchRun"]
     assert launched["__typename"] == "LaunchRunSuccess", launched

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 OnSmallDisk = Callable[..., Ended]
 
-# What is mounted is seen by this one process and its children only, and is gone when they are.
+# The mount is visible only to this process and its children, and disappears with them.
 _PRIVATELY = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c")
 _SCRIPT = """
 disk=$1; size=$2; left=$3; neo=$4
@@ -70,7 +70,7 @@ def test_a_lake_below_a_file_is_refused_in_one_line(here: Place) -> None:
 def test_a_full_disk_keeps_the_last_good_files_of_the_lake(
     gathered: Place, tmp_path: Path, run_on_small_disk: OnSmallDisk
 ) -> None:
-    """The lake is on the full disk, Dagster's state is elsewhere."""
+    """The lake is on the full disk; Dagster's state is elsewhere."""
     left = tmp_path / "left"
     shutil.copytree(gathered.path / "data/lake", left / "lake")
     before = digests(left / "lake")
@@ -87,10 +87,10 @@ def test_a_full_disk_keeps_the_last_good_files_of_the_lake(
     assert not list((left / "lake").rglob("*.tmp"))
 
 
-def test_a_disk_too_full_for_dagster_is_told_in_one_line(
+def test_a_disk_too_full_for_dagster_is_reported_in_one_line(
     gathered: Place, tmp_path: Path, run_on_small_disk: OnSmallDisk
 ) -> None:
-    """Lake and Dagster's state are both on the full disk, as they are by default."""
+    """The lake and Dagster's state are both on the full disk, as by default."""
     left = tmp_path / "left"
     shutil.copytree(gathered.path, left)
     before = digests(left / "data/lake")

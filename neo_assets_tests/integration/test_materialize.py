@@ -65,7 +65,7 @@ def graph(lake: Storage, instance: dg.DagsterInstance) -> Graph:
 
 
 def approaches(objects: range) -> list[dict[str, Any]]:
-    """The approaches of the simulator's objects at these places, as the API gives them."""
+    """Close approaches of the simulator's objects at these places, from the API's JSON."""
     catalogue = Catalogue()
     return [one for place in objects for one in catalogue.neo(place)["close_approach_data"]]
 
@@ -98,7 +98,7 @@ def test_the_files_have_exactly_the_columns_of_the_schema(graph: Graph) -> None:
     assert len(schema.TABLES["neo_records"].schema) == 17
 
 
-def test_every_materialization_tells_its_rows_and_where_they_are(graph: Graph) -> None:
+def test_every_materialization_shows_its_rows_and_its_file(graph: Graph) -> None:
     results = [graph.materialize(ABOVE_THE_TOTALS, PAGE_SET), graph.materialize(TOTALS)]
     events = [event.materialization for result in results for event in result.get_asset_materialization_events()]
     assert {event.asset_key.to_user_string() for event in events} == {*ABOVE_THE_TOTALS, *TOTALS}
@@ -115,7 +115,7 @@ def test_every_materialization_tells_its_rows_and_where_they_are(graph: Graph) -
 
 
 @disk_and_s3
-def test_materializing_a_set_again_and_then_the_totals_touches_that_set_and_the_totals_only(graph: Graph) -> None:
+def test_materializing_a_set_and_the_totals_writes_nothing_else(graph: Graph) -> None:
     for page_set in (PAGE_SET, OTHER):
         graph.materialize(ABOVE_THE_TOTALS, page_set)
     graph.materialize(TOTALS)
@@ -140,15 +140,15 @@ def test_materializing_again_gives_the_same_bytes(graph: Graph) -> None:
     assert {name: digest for name, (digest, _) in fingerprints(graph.lake).items()} == found
 
 
-def test_tables_are_left_as_they_are_by_materializing_one_beside_them(graph: Graph) -> None:
+def test_materializing_one_table_leaves_the_others_unchanged(graph: Graph) -> None:
     graph.materialize(ABOVE_THE_TOTALS, PAGE_SET)
     before = fingerprints(graph.lake)
     graph.materialize(["close_approaches"], PAGE_SET)
     assert f"silver/neo_records/page_set={PAGE_SET}/data.parquet" not in changed(before, fingerprints(graph.lake))
 
 
-def test_the_page_sets_of_a_range_are_done_in_one_run(graph: Graph) -> None:
-    """Where Dagster allows a range, as `launchRun` with these tags does."""
+def test_a_range_of_page_sets_is_materialized_in_one_run(graph: Graph) -> None:
+    """With the tags by which Dagster runs a range, as in `launchRun`."""
     job = graph.defs.resolve_implicit_global_asset_job_def()
     result = job.execute_in_process(
         instance=graph.instance,
@@ -186,15 +186,15 @@ def test_duckdb_reads_the_lake_and_near_misses_add_up_to_the_total(graph: Graph)
     assert [page_set for page_set, _ in by_page_set] == [PAGE_SET, OTHER]
 
 
-def test_a_lake_of_another_source_is_refused_and_left_alone(graph: Graph) -> None:
+def test_a_lake_of_another_source_is_refused_and_left_unchanged(graph: Graph) -> None:
     graph.lake.write("lake.json", b'{"source": "nasa"}')
     with pytest.raises(dg.Failure, match="holds data from nasa, but the source is now simulator; they do not mix"):
         graph.materialize(["raw_pages"], PAGE_SET)
     assert fingerprints(graph.lake).keys() == {"lake.json"}
 
 
-def test_a_run_can_be_made_from_inside_a_running_event_loop(graph: Graph) -> None:
-    """Notebooks have one."""
+def test_a_run_works_inside_a_running_event_loop(graph: Graph) -> None:
+    """As in a notebook."""
 
     async def notebook() -> None:
         await asyncio.to_thread(graph.materialize, ["raw_pages"], PAGE_SET)

@@ -1,4 +1,4 @@
-"""Every table after raw_pages comes from the lake alone, and the same pages give the same bytes."""
+"""All tables can be computed from the lake alone, and the same pages give the same bytes."""
 
 import pyarrow as pa
 import pytest
@@ -18,7 +18,7 @@ SETS = page_set_keys(6, 2)
 
 @pytest.fixture
 def gathered(lake: Storage, monkeypatch: pytest.MonkeyPatch) -> Storage:
-    """A lake with the pages of three sets, and every table that comes from them."""
+    """A lake with the pages of three sets and all tables computed from them."""
     monkeypatch.setenv("NEO_LAKE", lake.root)
     monkeypatch.setenv("NEO_PAGES", "6")
     owner.claim(lake, "simulator")
@@ -30,7 +30,7 @@ def gathered(lake: Storage, monkeypatch: pytest.MonkeyPatch) -> Storage:
 
 
 def derived(lake: Storage) -> dict[str, bytes]:
-    """The files of every table after raw_pages and its index, by path."""
+    """The files of every table except `raw_page_index`, by path."""
     files = [info.path for storey in ("silver", "gold", "quarantine") for info in lake.files(storey)]
     return {path: lake.read(path).to_pybytes() for path in files}
 

@@ -46,14 +46,14 @@ TOTALS = ("total_near_misses", "total_yearly_approaches", "snapshot")
 
 @pytest.fixture
 def at(tmp_path: Path, s3_server: S3Server) -> Place:
-    """A place whose lake is on S3, four pages in two sets."""
+    """A directory with its lake on S3: four pages in two sets."""
     lake = {"NEO_LAKE": s3_server.new_lake(), "NEO_PAGES": 4}
     return place(tmp_path / "here", "dagster.yaml", **lake, **s3_server.settings("least"))
 
 
 @pytest.fixture
 def inside(at: Place, neo: Neo, monkeypatch: pytest.MonkeyPatch) -> Neo:
-    """Runs `neo` in that place and in this process, which is quicker."""
+    """Runs `neo` in that directory and in this process, which is quicker."""
     return moved_to(at, neo, monkeypatch)
 
 
@@ -69,14 +69,14 @@ def lake_of(at: Place) -> str:
 
 
 def one_line(ended: Ended) -> str:
-    """The line that a command says that cannot do its work."""
+    """The one line that a failing command prints."""
     assert ended.code == 1
     assert "Traceback" not in ended.err
     assert "-secret" not in ended.out + ended.err
     return ended.err.splitlines()[-1]
 
 
-# --- everything that works on disk
+# --- everything works as on disk
 
 
 def test_neo_run_ends_with_the_totals_and_leaves_nothing_on_disk(at: Place, s3_server: S3Server) -> None:
@@ -132,7 +132,7 @@ def test_the_same_pages_give_the_same_bytes_as_on_disk(
 # --- few requests
 
 
-def test_requests_do_not_grow_but_with_pages_and_tables(inside: Neo, s3_server: S3Server) -> None:
+def test_the_number_of_requests_depends_on_pages_and_tables_only(inside: Neo, s3_server: S3Server) -> None:
     kinds = []
     for pages in (4, 8):
         with counting(s3_server) as wire:
@@ -163,7 +163,7 @@ def test_a_landed_file_is_read_once(at: Place, inside: Neo, s3_server: S3Server)
     assert wire.requests.count("GET landing/own.ndjson") == 1
 
 
-def test_landed_pages_are_read_once_and_the_lakes_mark_not_for_each(
+def test_landed_pages_are_read_once_and_the_lakes_mark_once_for_all(
     at: Place, inside: Neo, s3_server: S3Server
 ) -> None:
     for number in range(4):
@@ -176,7 +176,7 @@ def test_landed_pages_are_read_once_and_the_lakes_mark_not_for_each(
     assert len([request for request in read if "raw_pages" in request]) == 4
 
 
-def test_page_sets_of_50_cost_no_more_requests_to_look_at_than_small_ones(inside: Neo, s3_server: S3Server) -> None:
+def test_large_page_sets_cost_no_more_requests_to_check_than_small_ones(inside: Neo, s3_server: S3Server) -> None:
     settings = {"NEO_PAGES": 50, "NEO_PAGES_PER_SET": 50}
     assert inside("run", **settings).code == 0
     with counting(s3_server) as wire:
@@ -187,10 +187,10 @@ def test_page_sets_of_50_cost_no_more_requests_to_look_at_than_small_ones(inside
     assert len([request for request in wire.requests if "page-" in request]) == 1
 
 
-def test_an_index_that_is_older_than_the_pages_is_not_believed_and_made_anew(
+def test_an_index_older_than_its_pages_is_ignored_and_written_again(
     at: Place, inside: Neo, s3_server: S3Server
 ) -> None:
-    """As a run leaves it that dies between the pages and the index."""
+    """As left by a run that died after it stored the pages and before it wrote the index."""
     assert inside("run").code == 0
     index = f"bronze/raw_page_index/page_set={FIRST}/data.parquet"
     lake, key = lake_of(at), f"{lake_of(at).rpartition('/')[2]}/{index}"
@@ -210,15 +210,15 @@ def test_an_index_that_is_older_than_the_pages_is_not_believed_and_made_anew(
     assert s3_server.keys(lake)[index] == before[index]
 
 
-# --- whole or not at all
+# --- atomic writes
 
 
-# NeoWs fails and moves meanwhile; each failure makes a run pause for a second or two.
+# Meanwhile NeoWs fails and its catalogue changes; each failure makes a run pause for a second or two.
 FAULTS = ("html@page=9x1", "reset@page=22x1", "cut@page=33x1", "slow=1-20ms@20%")
 DRIFTS = ("insert=3@15",)
 
 
-def test_killed_runs_leave_no_half_object_and_no_upload_and_end_in_the_truth(
+def test_killed_runs_leave_no_partial_object_or_upload_and_correct_totals(
     at: Place, inside: Neo, s3_server: S3Server
 ) -> None:
     api = watched(790, FAULTS, DRIFTS)
@@ -277,12 +277,12 @@ def test_two_processes_on_one_set_end_with_one_consistent_set(
     assert s3_server.uploads() == []
 
 
-# --- refusals, as each command ends with them
+# --- refusals by every command
 
 
 @pytest.fixture(scope="module")
 def gathered_on_s3(tmp_path_factory: pytest.TempPathFactory, s3_server: S3Server) -> Place:
-    """A place with a good lake of one page on S3. Not to be changed."""
+    """A directory with a good lake of one page on S3. Do not change it."""
     at = place(tmp_path_factory.mktemp("on-s3") / "here", "dagster.yaml", NEO_PAGES=1, NEO_LAKE=s3_server.new_lake())
     at.settings |= s3_server.settings()
     assert at.neo("run").code == 0
@@ -291,7 +291,7 @@ def gathered_on_s3(tmp_path_factory: pytest.TempPathFactory, s3_server: S3Server
 
 @pytest.fixture
 def refused(gathered_on_s3: Place, neo: Neo, monkeypatch: pytest.MonkeyPatch) -> Neo:
-    """Runs `neo` in that place and in this process, where settings will be wrong."""
+    """Runs `neo` in that directory and in this process, with wrong settings."""
     return moved_to(gathered_on_s3, neo, monkeypatch)
 
 
@@ -317,25 +317,23 @@ def nobody() -> Iterator[str]:
 def test_every_command_ends_with_one_line(
     gathered_on_s3: Place, refused: Neo, s3_server: S3Server, why: str, nobody: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changed, told = REFUSED[why]
+    changed, message = REFUSED[why]
     before = s3_server.keys(lake_of(gathered_on_s3))
     for name, value in changed.items():
         monkeypatch.setenv(name, value.format(nobody=nobody))
     for command in ("run", "totals", "plan"):
         line = one_line(refused(command))
         assert line.startswith("Error: cannot "), command
-        assert told in line, command
+        assert message in line, command
     with dg.DagsterInstance.ephemeral() as instance, pytest.raises(dg.Failure) as failure:
         build_defs(Settings.load()).resolve_job_def("page_set").execute_in_process(
             instance=instance, partition_key="00000-00000"
         )
-    assert told in str(failure.value.description)
+    assert message in str(failure.value.description)
     assert s3_server.keys(lake_of(gathered_on_s3)) == before
 
 
-def test_who_may_only_read_sees_the_totals_and_changes_nothing(
-    gathered_on_s3: Place, refused: Neo, s3_server: S3Server
-) -> None:
+def test_a_reader_sees_the_totals_and_changes_nothing(gathered_on_s3: Place, refused: Neo, s3_server: S3Server) -> None:
     before = s3_server.keys(lake_of(gathered_on_s3))
     reader = s3_server.settings("reader")
     assert refused("totals", **reader).code == 0
@@ -344,7 +342,7 @@ def test_who_may_only_read_sees_the_totals_and_changes_nothing(
     assert s3_server.keys(lake_of(gathered_on_s3)) == before
 
 
-def test_an_endpoint_that_falls_silent_during_a_run_ends_it_in_time(at: Place, s3_server: S3Server) -> None:
+def test_a_run_ends_in_time_if_the_endpoint_stops_answering(at: Place, s3_server: S3Server) -> None:
     with counting(s3_server, most_puts=5) as wire:
         ended = at.neo("run", NEO_PAGES=20, NEO_PAGES_PER_SET=20, AWS_MAX_ATTEMPTS=1, AWS_ENDPOINT_URL=wire.url)
     assert "timed out or closed the connection early: check AWS_ENDPOINT_URL and the network" in one_line(ended)
@@ -353,7 +351,7 @@ def test_an_endpoint_that_falls_silent_during_a_run_ends_it_in_time(at: Place, s
 # --- settings
 
 
-def test_settings_of_aws_may_stand_in_the_env_file(at: Place, s3_server: S3Server) -> None:
+def test_aws_settings_may_be_in_the_env_file(at: Place, s3_server: S3Server) -> None:
     lines = [f"{name}={value}" for name, value in (s3_server.settings() | {"NEO_LAKE": lake_of(at)}).items()]
     (at.path / ".env").write_text("\n".join(lines))
     plain = Place(at.path, {"NEO_PAGES": 1})
@@ -364,7 +362,7 @@ def test_settings_of_aws_may_stand_in_the_env_file(at: Place, s3_server: S3Serve
 
 @pytest.fixture
 def logs_on_s3(at: Place) -> str:
-    """The lines of `dagster.yaml` for compute logs on S3, in the place of those for the disk. Where in the lake."""
+    """Switch `dagster.yaml` to compute logs on S3. Returns their place in the lake."""
     yaml = (at.path / "dagster.yaml").read_text()
     on_disk, _, rest = yaml.partition("compute_logs:")[2].partition("# compute_logs:")
     commented, _, after = rest.partition("\n\n")
@@ -381,7 +379,7 @@ def test_compute_logs_may_go_to_s3(at: Place, s3_server: S3Server, logs_on_s3: s
     assert [key for key in s3_server.keys(lake_of(at)) if key.startswith(logs_on_s3)]
 
 
-def test_duckdb_reads_the_tables_where_they_are_as_the_readme_shows(gathered_on_s3: Place) -> None:
+def test_duckdb_reads_the_tables_on_s3_as_the_readme_shows(gathered_on_s3: Place) -> None:
     [line] = re.findall(
         r"^\.venv/bin/python -c \"(import duckdb, .*)\"$", (CHECKOUT / "docs/s3.md").read_text(), re.MULTILINE
     )

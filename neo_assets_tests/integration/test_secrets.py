@@ -1,5 +1,5 @@
-"""An API key that is planted in the settings is found nowhere after runs, good and bad: not in the lake, not in
-Dagster's storage and logs, not in the ledger of requests, not in what was said.
+"""An API key from the settings appears nowhere after good and bad runs: not in the lake, nor in Dagster's storage and
+logs, nor in the request ledger, nor in any output.
 """
 
 from pathlib import Path
@@ -26,7 +26,7 @@ def echoing_page_of_another_kind() -> Response:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, dict[str, Ended]]:
-    """A place where keys were used, well and badly, and what the commands said."""
+    """A directory in which keys were used, in good and bad runs, and the output of the commands."""
     at = place(tmp_path_factory.mktemp("secrets") / "here", "dagster.yaml", **SET_OF_THREE)
     neows = Faulty({4: echoing_404, 5: echoing_page_of_another_kind})
     with serving(neows) as url:
@@ -46,11 +46,11 @@ def again() -> dict[str, object]:
 
 
 def forms(key: str) -> set[bytes]:
-    """A key as it is, as a URL has it, and backwards as the second key of the run."""
+    """A key as it is, URL-encoded, and reversed, which is the second key of the runs."""
     return {form.encode() for one in (key, key[::-1]) for form in (one, quote(one, safe=""), one.replace("_", "%5F"))}
 
 
-def test_the_runs_went_as_meant(runs: tuple[Place, dict[str, Ended]]) -> None:
+def test_the_runs_ended_as_intended(runs: tuple[Place, dict[str, Ended]]) -> None:
     at, ended = runs
     assert {name: one.code for name, one in ended.items()} == {
         "with pages that fail": 1,
@@ -75,7 +75,7 @@ def test_no_file_holds_the_key(runs: tuple[Place, dict[str, Ended]], key: str) -
 
 
 @pytest.mark.parametrize("key", [KEY, WRONG_KEY], ids=["a good key", "a wrong key"])
-def test_no_command_says_the_key(runs: tuple[Place, dict[str, Ended]], key: str) -> None:
+def test_no_command_prints_the_key(runs: tuple[Place, dict[str, Ended]], key: str) -> None:
     _, ended = runs
     assert [name for name, one in ended.items() for form in forms(key) if form.decode() in one.out + one.err] == []
 

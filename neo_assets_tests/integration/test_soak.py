@@ -35,7 +35,7 @@ DISABLED = "Disabled-Key_0123456789-abcdefghijklmnopqrstuvwxyz"
 PAGES = 400
 PER_HOUR = 500
 AT_ONCE = 8
-"""Requests under way in one run: what a kill may lose."""
+"""Requests in flight in one run, which a kill may lose."""
 
 # Most failures make the whole crawl pause for a second or two, so there are a few of each kind; a timeout takes a
 # minute, so it strikes a run that will be killed.
@@ -62,25 +62,25 @@ DRIFTS = ("insert=3@80", "number=5%@110", "grow=4@140", "reorder@150")
 
 
 def reached(condition: Callable[[], bool], within_s: float = PATIENCE_S) -> bool:
-    """Wait until something is so; says whether it came about."""
+    """Wait until a condition holds. Returns whether it did in time."""
     deadline = time.monotonic() + within_s
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.005)
     return condition()
 
 
-# --- the whole
+# --- everything at once
 
 
 def pages_stored(at: Place) -> dict[int, bytes]:
-    """Every stored page, read whole."""
+    """Read every stored page."""
     bodies = {int(file.name[5:10]): unpacked(file) for file in at.lake.glob("bronze/raw_pages/page-*")}
     assert all(json.loads(body)["page"]["number"] == number for number, body in bodies.items())
     return bodies
 
 
 def kill(run: Started, api: Watched, requests: int, pause_s: float) -> None:
-    """Kill a run with SIGKILL some time after it has made so many requests."""
+    """Kill a run with SIGKILL some time after a number of requests."""
     enough = min(len(api.came) + requests, api.most_answers)
     reached(lambda: len(api.came) >= enough or run.process.poll() is not None)
     time.sleep(pause_s)
@@ -119,7 +119,7 @@ def soaked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, Watched, En
 Soaked = tuple[Place, Watched, Ended]
 
 
-def test_the_totals_are_the_truth(soaked: Soaked) -> None:
+def test_the_totals_agree_with_the_catalogue(soaked: Soaked) -> None:
     at, api, ended = soaked
     assert ended.code == 0, ended.err
     catalogue = api.app.state.catalogue
@@ -143,7 +143,7 @@ def test_everything_that_can_go_wrong_did(soaked: Soaked) -> None:
     assert api.app.state.catalogue.near_earth_object_count == 7_997
 
 
-def test_no_key_asked_for_more_than_it_has(soaked: Soaked) -> None:
+def test_no_key_exceeded_its_limit(soaked: Soaked) -> None:
     _, api, _ = soaked
     assert api.refused == 0
     assert 0 < api.most_within(3_600) <= PER_HOUR
@@ -156,7 +156,7 @@ def test_no_file_holds_a_key(soaked: Soaked) -> None:
     assert [file for file in everything if any(key.encode() in unpacked(file) for key in [*KEYS, DISABLED])] == []
 
 
-def test_no_half_file_is_left(soaked: Soaked) -> None:
+def test_no_partial_file_is_left(soaked: Soaked) -> None:
     at, _, _ = soaked
     assert [file for file in at.lake.rglob("*") if file.name.endswith(".tmp")] == []
 
@@ -170,11 +170,11 @@ STALE_S = 1.0
 """How long after its time a request may go out, instead of five seconds; what is left of the leeway is for the way."""
 REQUESTS_PER_HOUR = 40
 CRAWLED = 40
-"""Pages that each process fetches."""
+"""Number of pages that each process fetches."""
 
 
 def crawl(url: str, ledger: Path, first: int) -> None:
-    """Fetch pages until all are there; what a process of its own does."""
+    """Fetch pages until all have arrived. Runs in a process of its own."""
     gate._STALE_S = STALE_S
     budget = Budget(ledger, "simulated", KEYS[:2], REQUESTS_PER_HOUR, per_second=100, hour_s=HOUR_S + LEEWAY_S)
 
@@ -186,12 +186,12 @@ def crawl(url: str, ledger: Path, first: int) -> None:
                     async for page in neows.pages(list(waiting)):
                         waiting.remove(page.number)
                 except PagesMissing:
-                    pass  # asked for again
+                    pass  # requested again
 
     asyncio.run(fetch())
 
 
-def test_processes_that_share_a_ledger_never_ask_too_much(tmp_path: Path) -> None:
+def test_processes_that_share_a_ledger_never_exceed_the_budget(tmp_path: Path) -> None:
     faults = ("slow=1-30ms", "rate-limit=1@1%", "error@3%", "empty@3%", "cut@2%", "reset@2%", "wrong-page@3%")
     # Here a key has one more, since a client leaves a key of which nothing remains alone for a minute.
     api = watched(2_000, faults, requests_per_hour=REQUESTS_PER_HOUR + 1, hour_s=HOUR_S)
@@ -213,7 +213,7 @@ def test_processes_that_share_a_ledger_never_ask_too_much(tmp_path: Path) -> Non
             process.join(PATIENCE_S)
     assert [process.exitcode for process in crawls] == [-9, 0, 0, 0]
     assert api.refused == 0
-    # A process that is killed takes along the slots which it had not used yet.
+    # A killed process takes its unused slots with it.
     assert api.most_within(HOUR_S + LEEWAY_S) >= REQUESTS_PER_HOUR - AT_ONCE
     assert api.most_within(HOUR_S) <= REQUESTS_PER_HOUR
     assert set(api.injected) == {fault.partition("=")[0].partition("@")[0] for fault in faults}

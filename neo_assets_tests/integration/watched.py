@@ -1,4 +1,4 @@
-"""A NeoWs that fails and moves as it is told, and notes every request. No assertions stand here."""
+"""A NeoWs that fails and changes as configured, and records every request. No assertions here."""
 
 import asyncio
 import math
@@ -17,7 +17,7 @@ from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets.sources.simulator.profile import Fault, PlannedDrift
 
 NOT_A_PAGE = {"html", "empty", "truncated", "cut", "wrong-page"}
-"""What is answered with 200 too."""
+"""Faults that are answered with status 200."""
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Watched:
         await self.app(scope, receive, note)
 
     def most_within(self, hour_s: float) -> int:
-        """The most requests that a key made in any rolling hour of so many seconds."""
+        """The most requests that a key sent in any rolling hour of `hour_s` seconds."""
         times = defaultdict(list)
         for at, key in self.came:
             times[key].append(at)
@@ -59,12 +59,12 @@ class Watched:
 
     @property
     def good_answers(self) -> int:
-        """Answers that were what they should be."""
+        """Correct answers."""
         return self.statuses.count(200) - sum(self.injected[kind] for kind in NOT_A_PAGE)
 
     @property
     def injected(self) -> dict[str, int]:
-        """How many requests each kind of fault struck."""
+        """Number of requests that each kind of fault affected."""
         return defaultdict(int, self.app.state.injected)
 
 
