@@ -1,1 +1,1 @@
-"""Where data comes from: NeoWs, and a simulator of it. Nothing here knows of a lake or of Dagster."""
+"""Sources of data: NeoWs, and a simulator of it. Nothing here depends on the lake or on Dagster."""

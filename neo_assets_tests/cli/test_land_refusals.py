@@ -29,7 +29,7 @@ BAD_FILES = {
     "empty.json.gz": (gzip.compress(b""), "it is empty"),
     "empty.ndjson": (b"\n \n", "it is empty"),
     "page.html.json": (b"<html><body>Service Unavailable</body></html>", "it is not JSON: <html>"),
-    "cut.json": (body(*neos(0))[:-20], "it is cut short"),
+    "cut.json": (body(*neos(0))[:-20], "it is truncated"),
     "cut.json.gz": (gzip.compress(body(*neos(0)))[:-9], "it cannot be decompressed: "),
     "cut.ndjson.gz": (gzip.compress(lines(*neos(0, 900)))[:-9], "it cannot be decompressed: "),
     "cut.ndjson.zst": (pa.compress(lines(*neos(0, 900)), "zstd", asbytes=True)[:-9], "it cannot be decompressed: "),

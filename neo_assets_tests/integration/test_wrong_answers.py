@@ -13,10 +13,10 @@ pytestmark = pytest.mark.slow
 
 REASONS = {
     "html": "page 0: the response is not JSON: <html><body><h1>Scheduled maintenance",
-    "truncated": "page 0: the response is cut short or not a Browse page",
-    "wrong page": "page 0 was asked for and page 1 came",
+    "truncated": "page 0: the response is truncated or not a Browse page",
+    "wrong page": "page 0 was requested, but page 1 arrived",
     "empty": "page 0: the response is empty",
-    "outage": "answered 503: NeoWs is out of order",
+    "outage": "answered 503: NeoWs is unavailable",
     "unreachable": "cannot be reached",
 }
 

@@ -1,3 +1,1 @@
-"""The NeoWs API as if Dagster did not exist: requests, errors, redaction, parsing. Nothing here knows of a lake or a
-graph.
-"""
+"""The NeoWs API: requests, errors, redaction, parsing. Nothing here depends on the lake or on Dagster."""

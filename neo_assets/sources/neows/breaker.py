@@ -1,7 +1,6 @@
-"""The circuit breaker: how the host fares, and so whether to ask freely, with one probe at a time, or not at all.
+"""The circuit breaker: tracks failures of a host, and decides whether to send freely, probe, or stop.
 
-Plain bookkeeping of failures and times. Which failures point to an outage is decided in `errors`; `gate` does the
-waiting.
+It only records failures and times. `errors` decides which failures point to an outage; `gate` does the waiting.
 """
 
 import logging
@@ -14,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 
 class Breaker:
-    """The state of one host, as its answers show it."""
+    """The state of one host, judged by its responses."""
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
@@ -24,24 +23,24 @@ class Breaker:
         """Forget every failure."""
         self._failures = 0
         self._failed: set[str] = set()
-        self._asked_for_silence = False
+        self._silence_requested = False
         self._gave_up = False
         self._last_error: NeoWsError | None = None
         self._last_failure_at = self._resume_at = 0.0
 
     @property
     def probing(self) -> bool:
-        """Whether requests go out one at a time, each after a silence.
+        """Whether requests go out one at a time, each after a pause.
 
-        A single failure leads to a retry of that one page only, unless the host asks for silence (Retry-After).
+        After a single failure, only that page is retried, unless the host asks for a pause (Retry-After).
         """
-        return self._failures > 1 or self._asked_for_silence
+        return self._failures > 1 or self._silence_requested
 
     @property
     def tripped(self) -> bool:
-        """Whether this is an outage, in which no more requests are sent.
+        """Whether there is an outage, during which no requests are sent.
 
-        Failures of a single page are none, however many there are.
+        Failures of a single page are not an outage, however many there are.
         """
         return self._gave_up or (self._failures >= self._policy.trips_after and len(self._failed) > 1)
 
@@ -51,21 +50,21 @@ class Breaker:
         return max(0.0, self._resume_at - time.monotonic()) if self.probing else 0.0
 
     def note_answer(self, sent_at: float) -> None:
-        """Note an answer that shows the host to be up, even one that refuses the request.
+        """Record a response that shows that the host is up, even if it refuses the request.
 
         Args:
-            sent_at: when the request was sent (`time.monotonic`). One that was in flight at the last failure shows
-                nothing new.
+            sent_at: when the request was sent (`time.monotonic`). A request that was in flight at the last failure is
+                no evidence, and is ignored.
         """
         if sent_at >= self._last_failure_at:
             self.reset()
 
     def note_failure(self, what: str, error: NeoWsError, sent_at: float) -> None:
-        """Note a failure that points to an outage.
+        """Record a failure that points to an outage.
 
         Args:
-            what: what was asked for.
-            error: how it failed.
+            what: the page or resource requested.
+            error: the failure.
             sent_at: when the request was sent (`time.monotonic`). Requests in flight when an outage begins count as one
                 failure.
         """
@@ -73,24 +72,24 @@ class Breaker:
             return
         self._failures += 1
         self._failed.add(what)
-        self._asked_for_silence |= bool(error.retry_after_s)
+        self._silence_requested |= bool(error.retry_after_s)
         self._last_error = error
         self._last_failure_at = time.monotonic()
         wait_s = max(self._policy.wait_s(self._failures), error.retry_after_s or 0.0)
         self._gave_up |= wait_s > self._policy.longest_silence_s
         self._resume_at = self._last_failure_at + wait_s
         if self.probing and not self.tripped:
-            logger.warning("%s; failure %d in a row, asking again in %.0f s", error, self._failures, wait_s)
+            logger.warning("%s; failure %d in a row, next request in %.0f s", error, self._failures, wait_s)
 
     def refuse_if_tripped(self) -> None:
-        """Let requests pass unless there is an outage.
+        """Do nothing unless there is an outage.
 
         Raises:
-            Outage: there is one.
+            Outage: there is an outage.
         """
         if self.tripped:
-            why = "it asks for a long silence" if self._gave_up else f"{self._failures} attempts in a row failed"
+            why = "it asks for a long pause" if self._gave_up else f"{self._failures} attempts in a row failed"
             raise Outage(
-                f"{self._last_error}; {why}, so no more requests are sent now: run the same command again later, the "
-                "pages stored so far are kept"
+                f"{self._last_error}; {why}, so no more requests are sent for now: run the same command again later; "
+                "the pages stored so far are kept"
             )

@@ -1,11 +1,11 @@
-"""The request budget: how many requests each key has in an hour, how close together, and which key is asked next.
+"""The request budget: how many requests each key may send in an hour, how close together, and which key is next.
 
-Kept in a small SQLite ledger that every process of this user shares, or of several users, so that runs at once, or a
-restart in the middle, never spend more than there is. What a request asks for is not known here.
+All processes of a user share one small SQLite ledger, and several users can share one too, so that concurrent or
+restarted runs never exceed the budget. The content of requests does not belong here.
 
-No library was taken: pyrate-limiter 4.5 has the window, but counts and inserts in one transaction only behind a file
-lock that is bound to one thread, and knows neither several keys of which the least used goes first, nor a limit that
-the server lowers, nor a parked key. What would be left of it is the one query in `_next_slot`.
+Why no library: pyrate-limiter 4.5 has the rolling window, but its count and insert form one transaction only behind a
+file lock bound to one thread. It also lacks choosing the least used of several keys, limits lowered by the server, and
+parked keys. Only the one query in `_next_slot` would be saved.
 """
 
 import contextlib
@@ -19,14 +19,14 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# NASA counts a request when it arrives, not when it is sent: an hour here is this much longer than theirs (10 seconds).
+# NASA counts a request when it arrives, not when it is sent, so an hour here is 10 seconds longer than NASA's.
 _TRANSIT_SHARE = 10 / 3600
 
 DEMO_KEY = "DEMO_KEY"
 _DEMO_PER_HOUR, _DEMO_PER_DAY = 30, 50  # https://api.nasa.gov, "DEMO_KEY Rate Limits"
 
 _FAR_AHEAD = 1000
-"""Windows: no slot is handed out that long before its time."""
+"""Windows of time. A slot further in the future can only come from a wrong clock."""
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS requests (host TEXT NOT NULL, key TEXT NOT NULL, at REAL NOT NULL);
@@ -37,19 +37,19 @@ CREATE TABLE IF NOT EXISTS keys (key TEXT PRIMARY KEY, per_hour INTEGER, parked_
 
 
 class BudgetError(Exception):
-    """The ledger cannot be used; the message says where it is and what to do."""
+    """The ledger cannot be used; the message names the file and says what to do."""
 
 
 @dataclass(frozen=True)
 class Slot:
-    """Leave to send one request with `key` at the time `at` (seconds since 1970), not earlier."""
+    """Permission to send one request with `key` at the time `at` (seconds since 1970) or later."""
 
     key: str
     at: float
 
 
 class Budget:
-    """The budget of some keys at one host. Usable from several threads and processes at once."""
+    """The budget of some keys at one host. Safe to use from several threads and processes at once."""
 
     def __init__(
         self,
@@ -64,13 +64,13 @@ class Budget:
     ) -> None:
         """
         Args:
-            ledger: the SQLite file; it and its directory are made when first needed.
-            host: whom the keys are for; budgets of different hosts have nothing to do with one another.
-            keys: the API keys, at least one; the ledger holds only hashes of them.
-            per_hour: requests that one key has in a rolling hour; a lower limit that the host states wins.
-            per_second: requests a second, over all keys.
-            hour_s: length of the rolling hour in seconds, for tests.
-            clock: seconds since 1970.
+            ledger: the SQLite file; it and its directory are created when first needed.
+            host: the host that the keys are for; budgets of different hosts are independent.
+            keys: the API keys, at least one; the ledger stores only hashes of them.
+            per_hour: requests allowed per key in a rolling hour; a lower limit stated by the host takes precedence.
+            per_second: requests allowed per second, over all keys.
+            hour_s: length of the rolling hour in seconds; shorter in tests.
+            clock: returns seconds since 1970.
         """
         self._ledger = ledger
         self._host = host
@@ -82,10 +82,10 @@ class Budget:
         self._lock = threading.Lock()
 
     def reserve(self, without: Collection[str] = ()) -> Slot:
-        """Take the soonest free slot over all keys, of the least used key on a tie; it may lie in the future.
+        """Take the earliest free slot of any key, or of the least used key on a tie; it may be in the future.
 
         Args:
-            without: keys not to be used; at least one must be left.
+            without: keys to exclude; at least one must be left.
 
         Raises:
             BudgetError: the ledger cannot be written.
@@ -95,15 +95,15 @@ class Budget:
             return self._take(db, without)
 
     def give_back(self, slot: Slot) -> None:
-        """Free a slot that was not used."""
+        """Return an unused slot."""
         with self._transaction() as db:
             db.execute("DELETE FROM requests WHERE key = ? AND at = ?", (self._hashes[slot.key], slot.at))
 
     def forecast(self, requests: int) -> float:
-        """When the last of so many more requests could be sent (seconds since 1970), if nobody else sends any."""
+        """When the last of that many further requests can be sent (seconds since 1970), if no one else sends any."""
         at = self._clock()
-        with contextlib.closing(sqlite3.connect(":memory:")) as copy:  # so that nobody waits while it is computed
-            with self._plainly():
+        with contextlib.closing(sqlite3.connect(":memory:")) as copy:  # a copy, so as not to block other processes
+            with self._explained():
                 self._db.backup(copy)
             self._forget(copy)
             for _ in range(requests):
@@ -111,12 +111,12 @@ class Budget:
         return at
 
     def parked(self) -> set[str]:
-        """The keys that are being left alone now."""
+        """The keys that are parked now."""
         with self._transaction() as db:
             return {key for key in self._hashes if self._state(db, key)[1] > self._clock()}
 
     def park(self, key: str, seconds: float) -> float:
-        """Leave a key alone for so long; the others go on. Returns when it will be asked again (seconds since 1970)."""
+        """Stop using a key for some seconds. Returns when it may be used again (seconds since 1970)."""
         until = self._clock() + seconds
         with self._transaction() as db:
             db.execute(
@@ -127,7 +127,7 @@ class Budget:
         return until
 
     def learn_limit(self, key: str, per_hour: int) -> None:
-        """Take note of the hourly limit that the host states for a key."""
+        """Record the hourly limit that the host states for a key."""
         with self._transaction() as db:
             db.execute(
                 "INSERT INTO keys (key, per_hour) VALUES (?, ?) ON CONFLICT DO UPDATE SET per_hour = excluded.per_hour",
@@ -139,7 +139,7 @@ class Budget:
         return self._hour_s * (1 + _TRANSIT_SHARE)
 
     def _forget(self, db: sqlite3.Connection) -> None:
-        """Forget, of whatever key of this host, what is past, and what a clock handed out that was far ahead."""
+        """Delete this host's expired slots, of any key, and slots so far ahead that a clock must have been wrong."""
         now = self._clock()
         db.execute("DELETE FROM requests WHERE host = ? AND at < ?", (self._host, now - 25 * self._window_s))
         db.execute("DELETE FROM requests WHERE host = ? AND at > ?", (self._host, now + _FAR_AHEAD * self._window_s))
@@ -151,17 +151,17 @@ class Budget:
         return Slot(key, at)
 
     def _next_slot(self, db: sqlite3.Connection, key: str, earliest: float) -> tuple[float, int]:
-        """When the key's next slot is, and how many requests it has from an hour before that on."""
+        """The time of the key's next slot, and the number of its requests in the hour before."""
         per_hour, parked_until = self._state(db, key)
         windows = [(self._window_s, per_hour)]
         if key == DEMO_KEY:
             windows = [(self._window_s, min(per_hour, _DEMO_PER_HOUR)), (24 * self._window_s, _DEMO_PER_DAY)]
         at = max(earliest, parked_until)
-        for length_s, requests in windows:
-            # Whatever is in the window, in whatever order it was handed out: it has room after the last but so many.
+        for length_s, allowed in windows:
+            # The window has room once the request `allowed` places before the end has left it.
             row = db.execute(
                 "SELECT at FROM requests WHERE key = ? ORDER BY at DESC LIMIT 1 OFFSET ?",
-                (self._hashes[key], requests - 1),
+                (self._hashes[key], allowed - 1),
             ).fetchone()
             at = max(at, row[0] + length_s) if row else at
         (used,) = db.execute(
@@ -170,7 +170,7 @@ class Budget:
         return self._spaced(db, at), used
 
     def _spaced(self, db: sqlite3.Connection, at: float) -> float:
-        """The first time from `at` on that keeps its distance from every slot that was handed out, over all keys."""
+        """The first time from `at` on that is far enough from every reserved slot, over all keys."""
         names = {"host": self._host, "at": at, "gap": self._gap_s}
         if not db.execute(
             "SELECT 1 FROM requests WHERE host = :host AND at > :at - :gap AND at < :at + :gap LIMIT 1", names
@@ -185,15 +185,15 @@ class Budget:
         return float(free)
 
     def _state(self, db: sqlite3.Connection, key: str) -> tuple[int, float]:
-        """The key's hourly limit, and until when it is left alone."""
+        """The key's hourly limit, and until when it is parked."""
         row = db.execute("SELECT per_hour, parked_until FROM keys WHERE key = ?", (self._hashes[key],)).fetchone()
         stated, parked_until = row or (None, None)
         return min(self._per_hour, stated or self._per_hour), parked_until or 0.0
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """One transaction; nobody else reads or writes the ledger in the meantime."""
-        with self._plainly():
+        """One exclusive transaction on the ledger."""
+        with self._explained():
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
@@ -203,15 +203,16 @@ class Budget:
                     self._db.execute("ROLLBACK")
 
     @contextlib.contextmanager
-    def _plainly(self) -> Iterator[None]:
-        """Keep other threads from the ledger, and say in one line what cannot be done with it."""
+    def _explained(self) -> Iterator[None]:
+        """Lock out other threads, and turn errors of the ledger into one line."""
         try:
             with self._lock:
                 yield
         except (sqlite3.Error, OSError) as error:
             raise BudgetError(
                 f"the request budget's ledger {self._ledger} cannot be used ({error}): make it and its directory "
-                "writable (for several accounts not a sticky one such as /tmp), or set NEO_REQUEST_LEDGER to another"
+                "writable (several accounts cannot share a sticky directory such as /tmp), or set NEO_REQUEST_LEDGER "
+                "to another file"
             ) from error
 
     @functools.cached_property
@@ -219,7 +220,7 @@ class Budget:
         self._ledger.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             self._ledger.touch(exist_ok=False)
-            # Whoever may write in its directory may write it too: several users may share a key.
+            # Users who may write to the directory may write to the ledger too, as several users may share a key.
             self._ledger.chmod(self._ledger.parent.stat().st_mode & 0o666)
         db = sqlite3.connect(self._ledger, timeout=60, isolation_level=None, check_same_thread=False)
         try:
@@ -229,11 +230,11 @@ class Budget:
         except sqlite3.Error:
             db.close()
             raise
-        weakref.finalize(self, db.close)  # for an owner that is never closed, such as a Dagster resource
+        weakref.finalize(self, db.close)  # for owners that never call `close`, such as a Dagster resource
         return db
 
     def close(self) -> None:
-        """Close the ledger; the next use opens it again."""
+        """Close the ledger; the next use reopens it."""
         with self._lock:
             if "_db" in self.__dict__:
                 self._db.close()

@@ -1,5 +1,6 @@
-"""Pages from NeoWs over HTTP: requests, verdicts on the answers, redaction. When a request may go out is decided in
-`gate`, what makes a body a page in `pages`.
+"""Pages from NeoWs over HTTP: sends requests, classifies responses, redacts keys.
+
+`gate` decides when a request may be sent; `pages` decides whether a body is a page.
 """
 
 import asyncio
@@ -37,10 +38,10 @@ from neo_assets.sources.neows.retry_policy import RETRY_POLICY, RetryPolicy
 T = TypeVar("T")
 
 SIMULATOR_SERVER = "neo-assets-simulator"
-"""How the simulator names itself in the `Server` header, so that its data is never taken for real."""
+"""The simulator's name in the `Server` header, so that its data is never mistaken for NASA's."""
 
 CONCURRENCY = 8
-"""Pages asked for at once: enough for two a second from a server that takes four seconds to answer."""
+"""Pages requested at the same time: enough for two per second from a server that takes four seconds to respond."""
 
 _GATEWAY_CODES = (
     "API_KEY_MISSING",
@@ -52,14 +53,16 @@ _GATEWAY_CODES = (
     "OVER_RATE_LIMIT",
     "NOT_FOUND",
 )
-"""The gateway's error codes, in JSON or HTML (https://developer.nrel.gov/docs/errors). Nothing else of an error is
-repeated, as it may hold the key."""
+"""The gateway's error codes, in JSON or HTML (https://developer.nrel.gov/docs/errors).
+
+Messages repeat nothing else of an error response, as it may contain the key.
+"""
 
 _A_DAY_S = 86_400.0
 
 
 class NeoWsClient:
-    """One host and the keys for it. Use it as an async context manager."""
+    """A client for one host, with its keys. Use it as an async context manager."""
 
     def __init__(
         self,
@@ -73,13 +76,13 @@ class NeoWsClient:
     ) -> None:
         """
         Args:
-            base_url: root of the API, without a slash at its end.
-            keys: the API keys; they travel in the `X-Api-Key` header and appear nowhere else.
-            budget: paces the requests and picks the key; None asks at once, with the first key not rejected. Closing it
-                is left to its owner.
-            concurrency: pages asked for at once, and the most that wait for the consumer.
-            transport: carries the requests instead of the network.
-            policy: how patient to be.
+            base_url: root of the API, without a trailing slash.
+            keys: the API keys; they are sent in the `X-Api-Key` header and appear nowhere else.
+            budget: paces the requests and picks the key; None sends at once, with the first key not rejected. The
+                caller closes it.
+            concurrency: maximum number of pages requested or waiting for the consumer.
+            transport: replaces the network.
+            policy: the retry policy.
         """
         self._keys = tuple(dict.fromkeys(keys))
         self._gate = Gate(self._keys, budget, policy)
@@ -87,10 +90,10 @@ class NeoWsClient:
         self._concurrency = concurrency
         self._stated_limits: dict[str, int] = {}
         self._base_url = base_url
-        # Redirects are not followed: NeoWs has none, and one could carry the key to another host.
+        # Redirects are not followed: NeoWs sends none, and one could leak the key to another host.
         self._http = httpx.AsyncClient(
             timeout=httpx.Timeout(policy.timeout_s, connect=policy.connect_timeout_s),
-            limits=httpx.Limits(max_keepalive_connections=concurrency),  # more only where page sets are fetched at once
+            limits=httpx.Limits(max_keepalive_connections=concurrency),  # exceeded only if page sets run concurrently
             transport=transport,
         )
 
@@ -104,66 +107,66 @@ class NeoWsClient:
         await self._http.__aexit__(kind, error, trace)
 
     async def pages(self, numbers: Iterable[int]) -> AsyncGenerator[Page, None]:
-        """Fetch Browse pages, several at once, and yield each as soon as it has arrived.
+        """Fetch Browse pages concurrently, and yield each one as soon as it arrives.
 
-        No more than `concurrency` pages are on their way or wait for the consumer. Closing the iterator cancels what is
-        under way.
+        At most `concurrency` pages are being fetched or wait for the consumer. Closing the iterator cancels the
+        requests in progress.
 
         Args:
-            numbers: the pages, by number: `links.next` names other hosts at times, and plain http.
+            numbers: page numbers. `links.next` is not followed, as it sometimes names another host, and plain http.
 
         Raises:
-            PagesMissing: after the last page, if some could not be fetched. An error that concerns all pages ends the
-                rest, which are then among them.
+            PagesMissing: after the last page, if some could not be fetched. An error that concerns all pages cancels
+                those still missing.
             BudgetError: the budget's ledger cannot be used.
         """
         waiting = deque(numbers)
         asked = len(waiting)
         failed: dict[int, NeoWsError] = {}
-        under_way: dict[asyncio.Task[Page], int] = {}
+        running: dict[asyncio.Task[Page], int] = {}
         arrived = asyncio.Queue[asyncio.Task[Page]]()
 
-        def ask_for_more() -> None:
-            while waiting and len(under_way) < self._concurrency:
+        def start_more() -> None:
+            while waiting and len(running) < self._concurrency:
                 number = waiting.popleft()
                 task = asyncio.create_task(self.fetch_page(number))
                 task.add_done_callback(arrived.put_nowait)
-                under_way[task] = number
+                running[task] = number
 
         self._gate.reopen()
         try:
-            ask_for_more()
-            while under_way:
+            start_more()
+            while running:
                 task = await arrived.get()
-                number = under_way.pop(task)
+                number = running.pop(task)
                 page = None
                 try:
                     page = task.result()
-                except asyncio.CancelledError:  # ended by the error of another page
+                except asyncio.CancelledError:  # by the error of another page
                     continue
                 except NeoWsError as error:
                     failed[number] = error
-                    if error.concerns_all:  # and so all others, but for those that have just arrived
-                        failed.update(dict.fromkeys([*waiting, *under_way.values()], error))
+                    if error.concerns_all:  # so all others fail too, except those that have already arrived
+                        failed.update(dict.fromkeys([*waiting, *running.values()], error))
                         waiting.clear()
-                        for other in under_way:
+                        for other in running:
                             other.cancel()
-                ask_for_more()
+                start_more()
                 if page:
                     failed.pop(number, None)
                     yield page
         finally:
-            for task in under_way:
+            for task in running:
                 task.cancel()
-            await asyncio.gather(*under_way, return_exceptions=True)
+            await asyncio.gather(*running, return_exceptions=True)
         if failed:
             raise PagesMissing(dict(sorted(failed.items())), asked)
 
     async def fetch_page(self, number: int) -> Page:
-        """One Browse page (`/neo/browse?page=number`), after as many attempts as make sense.
+        """Fetch one Browse page (`/neo/browse?page=number`), with retries.
 
         Raises:
-            NeoWsError: it could not be fetched; the class says why.
+            NeoWsError: it could not be fetched; the class tells why.
             BudgetError: the budget's ledger cannot be used.
         """
 
@@ -176,7 +179,7 @@ class NeoWsClient:
         return await self._gate.ask(f"page {number}", send, self._attempts)
 
     async def fetch_stats(self) -> CatalogueStats:
-        """NeoWs's own counts of its whole catalogue (`/stats`), after one attempt.
+        """Fetch NeoWs's own counts for its whole catalogue (`/stats`), without retries.
 
         Raises:
             NeoWsError: they could not be fetched.
@@ -190,25 +193,24 @@ class NeoWsClient:
         return await self._gate.ask("/stats", send)
 
     async def _get(self, path: str, params: dict[str, int], key: str) -> httpx.Response:
-        """A response of status 200.
+        """Send a GET and return its response.
 
         Raises:
-            NeoWsError: another came, or none.
+            NeoWsError: there was no response, or its status is not 200.
         """
         try:
             response = await self._http.get(self._base_url + path, params=params, headers={"X-Api-Key": key})
-        except (httpx.TransportError, httpx.DecodingError) as error:  # a reset may garble a compressed body
-            raise _unreachable(self._base_url, error, self._keys) from None
-        self._heed(key, response)
+        except (httpx.TransportError, httpx.DecodingError) as error:  # a reset may corrupt a compressed body
+            raise _connection_error(self._base_url, error, self._keys) from None
+        self._apply_rate_headers(key, response)
         if response.status_code != HTTPStatus.OK:
-            raise _verdict(response)
+            raise _status_error(response)
         return response
 
-    def _heed(self, key: str, response: httpx.Response) -> None:
-        """Heed what the host says of a key's limit.
+    def _apply_rate_headers(self, key: str, response: httpx.Response) -> None:
+        """Adopt the limit that the host states for a key, and pause the key when no requests remain.
 
-        The requests that remain jitter between NASA's edge nodes, so they are never taken for leave to ask; but none
-        left is a reason to pause.
+        X-RateLimit-Remaining differs between NASA's edge nodes, so a positive value never permits a request.
         """
         limit = response.headers.get("X-RateLimit-Limit", "")
         if limit.isdecimal() and int(limit) and self._stated_limits.get(key) != int(limit):
@@ -222,8 +224,8 @@ def _source(response: httpx.Response) -> str:
     return SIMULATOR if response.headers.get("Server", "").startswith(SIMULATOR_SERVER) else NASA
 
 
-def _verdict(response: httpx.Response) -> NeoWsError:
-    """The error that a response other than 200 means."""
+def _status_error(response: httpx.Response) -> NeoWsError:
+    """The error for a response whose status is not 200."""
     status = response.status_code
     host = response.url.host
     retry_after_s = _seconds(response.headers.get("Retry-After", ""))
@@ -233,21 +235,21 @@ def _verdict(response: httpx.Response) -> NeoWsError:
         return RateLimited(f"{answer}: over the rate limit", retry_after_s)
     if status == HTTPStatus.FORBIDDEN and not code:
         return Refused(
-            f"{answer} without a code of its gateway: something on the way refuses; check the network's proxy"
+            f"{answer} without a gateway code, so it comes from something in between; check the network's proxy"
         )
     if status in (HTTPStatus.FORBIDDEN, HTTPStatus.UNAUTHORIZED):
         return KeyRejected(
             f"{answer}: the API key is not accepted; check NASA_API_KEYS (a key is free at https://api.nasa.gov)"
         )
     if status == HTTPStatus.NOT_FOUND:
-        return NotFound(f"{answer}: no such page; check NEOWS_BASE_URL")
+        return NotFound(f"{answer}: there is no such page; check NEOWS_BASE_URL")
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY):
-        return Unavailable(f"{answer}: NeoWs is out of order", retry_after_s)
+        return Unavailable(f"{answer}: NeoWs is unavailable", retry_after_s)
     return BadRequest(f"{answer}: the request is not accepted; check NEOWS_BASE_URL")
 
 
 def _seconds(retry_after: str) -> float | None:
-    """Seconds to wait as a Retry-After header asks, at most a day; it may give a time (RFC 9110, section 10.2.3)."""
+    """The wait that a Retry-After header asks for, at most a day. It may be a date (RFC 9110, section 10.2.3)."""
     if retry_after.isdecimal():
         return min(float(retry_after), _A_DAY_S)
     try:
@@ -257,7 +259,7 @@ def _seconds(retry_after: str) -> float | None:
     return min(max(wait_s, 0.0), _A_DAY_S)
 
 
-def _unreachable(base_url: str, error: httpx.RequestError, keys: Iterable[str]) -> NeoWsError:
+def _connection_error(base_url: str, error: httpx.RequestError, keys: Iterable[str]) -> NeoWsError:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):

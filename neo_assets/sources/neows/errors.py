@@ -1,44 +1,46 @@
-"""What can go wrong with NeoWs, as a small tree of errors that carry their own verdict. `gate` acts on it.
+"""Errors of NeoWs. Each class states whether to retry, whether it concerns all pages, and whether it is an outage.
 
-Sources: the gateway's error codes at https://api.nasa.gov and https://developer.nrel.gov/docs/errors (the same API
-Umbrella).
+Only the classification is here; `gate` acts on it. Sources: the gateway's error codes at https://api.nasa.gov and
+https://developer.nrel.gov/docs/errors (both run API Umbrella).
 """
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 _NAMED = 5
-"""The most pages that a message names."""
+"""Maximum number of pages that a message names."""
 
 
 class NeoWsError(Exception):
-    """NeoWs did not give what was asked for; the message is one line that says what and why, free of keys."""
+    """A request to NeoWs failed; the message is one line that says what failed and why, and contains no key."""
 
     retryable: ClassVar[bool] = False
-    """Whether asking again, now or later, may help. Dagster's step and run retries follow it too."""
+    """Whether a retry, now or later, may help. Dagster's step and run retries depend on it too."""
 
     concerns_all: ClassVar[bool] = False
-    """Whether every other page would fail in the same way."""
+    """Whether every other page would fail for the same reason."""
 
     is_outage: ClassVar[bool] = False
     """Whether the error points to an outage of the host: the breaker counts these."""
 
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
-        """`retry_after_s`: seconds to wait before asking again, where the response says so (Retry-After)."""
+        """
+        Args:
+            message: what failed, and why.
+            retry_after_s: seconds to wait before the next request, if the response states them (Retry-After).
+        """
         super().__init__(message)
         self.retry_after_s = retry_after_s
 
 
 class KeyRejected(NeoWsError):
-    """403 (or 401): the key is missing, unknown, disabled or not allowed. Do without it; other keys carry on."""
+    """403 or 401: the key is missing, unknown, disabled or not authorized. Stop using it; other keys continue."""
 
     concerns_all = True
 
 
 class Refused(NeoWsError):
-    """403 without a code of the gateway: a proxy or firewall on the way refuses, whatever the key. Give up on all
-    pages.
-    """
+    """403 without a gateway code: a proxy or firewall in between refuses every key. Give up on all pages."""
 
     concerns_all = True
 
@@ -48,19 +50,19 @@ class NotFound(NeoWsError):
 
 
 class BadRequest(NeoWsError):
-    """Another 4xx, or a redirect: asking again in the same way would not help. Give up."""
+    """Any other 4xx, or a redirect: the same request would fail again. Give up."""
 
 
 class CertificateRejected(NeoWsError):
-    """The server's TLS certificate cannot be trusted. Give up on all pages."""
+    """The server's TLS certificate is not trusted. Give up on all pages."""
 
     concerns_all = True
 
 
 class RateLimited(NeoWsError):
-    """429: over the hourly budget, or so NeoWs says; false ones occur (2023-11-22, nasa/api-docs#210).
+    """429: the key is over its hourly limit, or wrongly reported to be (as on 2023-11-22, nasa/api-docs#210).
 
-    Leave the key alone for as long as Retry-After says; other keys carry on meanwhile.
+    Park the key for as long as Retry-After asks; other keys continue.
     """
 
     retryable = True
@@ -75,40 +77,40 @@ class Unavailable(NeoWsError):
 
 
 class Unreachable(NeoWsError):
-    """No connection, a reset, or no answer in time. Retry with backoff, through the breaker."""
+    """No connection, a reset, or a timeout. Retry with backoff, through the breaker."""
 
     retryable = True
     is_outage = True
 
 
 class Outage(NeoWsError):
-    """The breaker has tripped: the host failed several times in a row. Give up on all pages for now."""
+    """The breaker has tripped after repeated failures of the host. Give up on all pages for now."""
 
     retryable = True
     concerns_all = True
 
 
 class NotAPage(NeoWsError):
-    """A 200 that is not a whole Browse page: empty, HTML, cut short. Retry with backoff, through the breaker."""
+    """A 200 that is not a complete Browse page: empty, HTML, truncated. Retry with backoff, through the breaker."""
 
     retryable = True
     is_outage = True
 
 
 class WrongPage(NeoWsError):
-    """A whole Browse page, but not the one asked for. Retry with backoff."""
+    """A complete Browse page, but not the one requested. Retry with backoff."""
 
     retryable = True
 
 
 class PagesMissing(Exception):
-    """Some pages could not be fetched; the others were handed over before."""
+    """Some pages could not be fetched; all others were yielded before."""
 
     def __init__(self, failed: Mapping[int, NeoWsError], asked: int) -> None:
         """
         Args:
             failed: the pages that could not be fetched, with their errors; at least one.
-            asked: how many pages were asked for.
+            asked: number of pages requested.
         """
         self.failed, self.asked = failed, asked
         self.errors = list(failed.values())
@@ -119,16 +121,16 @@ class PagesMissing(Exception):
 
     @classmethod
     def of_all(cls, failures: Sequence["PagesMissing"]) -> "PagesMissing":
-        """The pages missing from several sets, as one error."""
+        """The pages missing from several page sets, as one error."""
         failed = {page: error for failure in failures for page, error in failure.failed.items()}
         return cls(failed, sum(failure.asked for failure in failures))
 
     @property
     def concerns_all(self) -> bool:
-        """Whether other page sets would fail in the same way."""
+        """Whether other page sets would fail for the same reason."""
         return any(error.concerns_all for error in self.errors)
 
     @property
     def retryable(self) -> bool:
-        """Whether a later attempt may help."""
+        """Whether a later retry may help."""
         return any(error.retryable for error in self.errors)

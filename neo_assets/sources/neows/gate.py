@@ -1,7 +1,7 @@
-"""The gate that every request to NeoWs passes: when it may go out, with which key, and whether it is tried again.
+"""The gate that every request to NeoWs passes: it decides when a request is sent, with which key, and how often.
 
-The only place that waits: for the budget, for a host that is out of order, and before another attempt. How a request is
-sent and what its answer means is not known here.
+Only the gate waits: for the budget, for a host in an outage, and before retries. `client` sends the requests and
+interprets the responses.
 """
 
 import asyncio
@@ -23,24 +23,24 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _SHORTEST_ANNOUNCED_S = 5.0
-"""A shorter wait for the budget is not logged."""
+"""Shorter waits for the budget are not logged."""
 
 _ANNOUNCED_AGAIN_S = 60.0
-"""A wait is logged again only if it ends this much later than the one logged before."""
+"""A further wait is logged only if it ends at least this much later than the last one logged."""
 
 _STALE_S = 5.0
-"""A slot missed by this much, as when the machine slept, is no longer covered by the budget."""
+"""A slot missed by more than this, for instance because the machine slept, is no longer covered by the budget."""
 
 
 class Gate:
-    """The keys for one host, their budget, and how the host fares. Belongs to one event loop."""
+    """The keys for one host, their budget, and the host's breaker. Belongs to one event loop."""
 
     def __init__(self, keys: Iterable[str], budget: Budget | None, policy: RetryPolicy) -> None:
         """
         Args:
             keys: the API keys, at least one.
             budget: paces the requests and picks the key; None sends at once, with the first key not rejected.
-            policy: how patient to be.
+            policy: the retry policy.
         """
         self._keys = tuple(dict.fromkeys(keys))
         self._budget = budget
@@ -51,20 +51,20 @@ class Gate:
         self._announced: dict[str, float] = {}
 
     def reopen(self) -> None:
-        """Let requests out again after an outage: whoever asks again wants to know whether it is over."""
+        """Allow requests again after an outage, as a new call is a reason to check whether it is over."""
         if self._breaker.tripped:
             self._breaker.reset()
 
     async def ask(self, what: str, send: Callable[[str], Awaitable[T]], attempts: int = 1) -> T:
-        """Send a request as soon as it may go out, and again where that may help.
+        """Send a request as soon as allowed, and retry it if that may help.
 
         Args:
-            what: what is asked for, such as a page.
-            send: sends the request with the key it is given, and returns what came.
-            attempts: how often to try at most. A change to another key is not another attempt.
+            what: the page or resource requested, for messages.
+            send: sends the request with the given key, and returns the result.
+            attempts: maximum number of attempts. Switching to another key is not an attempt.
 
         Raises:
-            NeoWsError: the last attempt failed, or another would not help.
+            NeoWsError: the last attempt failed, or a retry would not help.
             BudgetError: the budget's ledger cannot be used.
         """
         for attempt in itertools.count(1):
@@ -74,29 +74,29 @@ class Gate:
                 if attempt == attempts or not error.retryable or self._breaker.tripped:
                     raise
                 await self._back_off(f"{what}, attempt {attempt} of {attempts}", attempt, error)
-        raise AssertionError  # the loop has no end
+        raise AssertionError  # unreachable: the loop is endless
 
     def learn_limit(self, key: str, per_hour: int) -> None:
-        """Keep to the hourly limit that the host states for a key."""
+        """Adopt the hourly limit that the host states for a key."""
         if self._budget:
             self._budget.learn_limit(key, per_hour)
 
     def pause(self, key: str) -> None:
-        """Leave a key alone for a while; the other keys carry on."""
+        """Park a key for a while; other keys continue."""
         if self._budget:
             self._budget.park(key, self._policy.key_pause_s)
 
     async def _ask_once(self, what: str, send: Callable[[str], Awaitable[T]]) -> T:
-        """One attempt, with as many keys as it takes to find one that is accepted."""
+        """Make one attempt, trying keys until one is accepted."""
         while True:
             probing = self._breaker.probing
             async with self._probe if probing else contextlib.nullcontext():
-                if probing and not self._breaker.probing:  # the host recovered while this request queued
+                if probing and not self._breaker.probing:  # the host recovered while this request was queued
                     continue
                 self._breaker.refuse_if_tripped()
                 await asyncio.sleep(self._breaker.silence_s)
-                slot = await self._slot()  # after the silence, in which it would go stale
-                if self._breaker.probing and not probing:  # the host failed while this request waited for its slot
+                slot = await self._slot()  # taken after the silence, as it would go stale during it
+                if self._breaker.probing and not probing:  # the host failed while this request waited for a slot
                     await self._give_back(slot)
                     continue
                 try:
@@ -109,7 +109,7 @@ class Gate:
                         raise
 
     async def _send(self, what: str, key: str, send: Callable[[str], Awaitable[T]]) -> T:
-        """Send a request now, and note how the host fares."""
+        """Send a request now, and report the outcome to the breaker."""
         sent_at = time.monotonic()
         try:
             answer = await send(key)
@@ -123,18 +123,18 @@ class Gate:
         self._breaker.note_answer(sent_at)
         return answer
 
-    async def _back_off(self, which: str, attempt: int, error: NeoWsError) -> None:
-        """Wait before another attempt, unless the breaker or the budget makes it wait anyway."""
+    async def _back_off(self, label: str, attempt: int, error: NeoWsError) -> None:
+        """Wait before a retry, unless the breaker or the budget will delay it anyway."""
         if error.is_outage and self._breaker.probing:
             return
         if isinstance(error, RateLimited) and self._budget:
             return
         wait_s = self._policy.wait_s(attempt)
-        logger.warning("%s: %s; again in %.0f s", which, error, wait_s)
+        logger.warning("%s: %s; next attempt in %.0f s", label, error, wait_s)
         await asyncio.sleep(wait_s)
 
     async def _slot(self) -> Slot:
-        """Wait for the budget; returns the slot to send a request in, which is now.
+        """Wait for the budget. The slot returned is for now.
 
         Raises:
             KeyRejected: no key is left.
@@ -153,16 +153,16 @@ class Gate:
                 try:
                     await asyncio.sleep(wait_s)
                     parked = await asyncio.to_thread(self._budget.parked)
-                except asyncio.CancelledError:  # Ctrl-C, or the end of another request
+                except asyncio.CancelledError:  # by Ctrl-C, or by the error of another request
                     self._budget.give_back(slot)
                     raise
-            # Meanwhile the key may have been rejected or parked, or the machine have slept.
+            # During the wait the key may have been rejected or parked, or the machine may have slept.
             if slot.key not in parked and slot.key not in self._rejected and time.time() - slot.at < _STALE_S:
                 return slot
             await self._give_back(slot)
 
     async def _reserve(self, budget: Budget) -> Slot:
-        """Take a slot in a thread, as another process may hold the ledger. A request cancelled meanwhile keeps none."""
+        """Reserve a slot in a thread, as another process may lock the ledger. If cancelled, give the slot back."""
         reserving = asyncio.create_task(asyncio.to_thread(budget.reserve, without=list(self._rejected)))
         try:
             return await asyncio.shield(reserving)
@@ -175,25 +175,25 @@ class Gate:
             await asyncio.to_thread(self._budget.give_back, slot)
 
     def _reject(self, key: str, error: KeyRejected) -> bool:
-        """Do without a key that is not accepted; returns whether another is left."""
+        """Stop using a key that was not accepted. Returns whether another key is left."""
         if key not in self._rejected:
             self._rejected[key] = error
             if left := len(self._keys) - len(self._rejected):
-                others = "another key carries on" if left == 1 else f"{left} other keys carry on"
+                others = "continuing with the other key" if left == 1 else f"continuing with {left} other keys"
                 logger.warning("%s; %s", error, others)
         return len(self._rejected) < len(self._keys)
 
     def _park(self, key: str, error: RateLimited) -> bool:
-        """Leave a key over its limit alone for a while; returns whether another is free now."""
+        """Park a key that is over its limit. Returns whether another key is free now."""
         if self._budget is None:
             return False
-        asked_s = self._policy.key_pause_s if error.retry_after_s is None else error.retry_after_s
-        until = self._budget.park(key, max(asked_s, self._policy.shortest_key_pause_s))
-        self._announce(key, f"{error}; this key is left alone", until)
+        pause_s = self._policy.key_pause_s if error.retry_after_s is None else error.retry_after_s
+        until = self._budget.park(key, max(pause_s, self._policy.shortest_key_pause_s))
+        self._announce(key, f"{error}; this key is not used", until)
         return bool(set(self._keys) - set(self._rejected) - self._budget.parked())
 
     def _announce(self, subject: str, what: str, until: float) -> None:
-        """Log a wait, once for the requests that share it."""
+        """Log a wait, once for all requests that share it."""
         if until > self._announced.get(subject, 0.0) + _ANNOUNCED_AGAIN_S:
             self._announced[subject] = until
             logger.warning("%s until %s", what, _clock_time(until))

@@ -1,7 +1,7 @@
-"""An event loop in a thread of its own, for callers that are not async. What runs in it is not known here.
+"""An event loop in a thread of its own, for callers that are not async. It does not depend on what runs in it.
 
-Ctrl-C then strikes the calling thread, which cancels its call. In a thread that runs an event loop it could strike a
-callback, which would swallow it, or leave a task waiting for a wake-up that never comes.
+Ctrl-C then interrupts the calling thread, which cancels its call. If the main thread ran the loop, Ctrl-C could
+interrupt a callback, which would swallow it, or leave a task waiting for a wake-up that never comes.
 """
 
 import asyncio
@@ -22,8 +22,8 @@ class LoopThread:
         """Start the thread; it ends with `close`, soon after `stop`, or with the process.
 
         Args:
-            resource: what the functions use.
-            name: name of the thread.
+            resource: the resource that the functions use.
+            name: the thread's name.
         """
         self._resource = resource
         self._loop = asyncio.new_event_loop()
@@ -34,14 +34,14 @@ class LoopThread:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing can be called any more."""
+        """Whether the thread has ended, so that nothing can be called any more."""
         return not self._thread.is_alive()
 
     def call(self, function: Callable[..., Awaitable[T]], *arguments: object) -> T:
-        """Call a function in the loop, and wait for what it returns.
+        """Run an async function in the loop, and return its result.
 
-        An exception raised in the calling thread meanwhile, such as KeyboardInterrupt, cancels the function and
-        propagates once it has ended.
+        If an exception such as KeyboardInterrupt interrupts the wait, the function is cancelled; the exception
+        propagates once the function has ended.
 
         Raises:
             RuntimeError: the thread has ended.
@@ -59,7 +59,7 @@ class LoopThread:
         def cancel() -> None:
             if tasks:
                 tasks[0].cancel()
-            else:  # interrupted before it was handed over
+            else:  # interrupted before `start` ran
                 ended.set()
 
         try:
@@ -72,12 +72,12 @@ class LoopThread:
         return tasks[0].result()
 
     def stop(self) -> None:
-        """Let the thread end soon, without waiting for it. This takes no lock, so a finalizer may call it anywhere."""
-        with contextlib.suppress(RuntimeError):  # the loop is closed already
+        """Ask the thread to end, without waiting for it. Takes no lock, so a finalizer may call it anywhere."""
+        with contextlib.suppress(RuntimeError):  # the loop is already closed
             self._loop.call_soon_threadsafe(self._stopping.set)
 
     def close(self) -> None:
-        """End the thread and wait for it. What still runs in it is cancelled."""
+        """End the thread and wait for it. Functions still running in it are cancelled."""
         self.stop()
         self._thread.join()
 

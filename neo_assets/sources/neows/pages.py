@@ -1,6 +1,4 @@
-"""A Browse page as it comes over the wire: what makes a response one, and what it says of itself. Its objects are read
-in `parse`.
-"""
+"""Browse pages as received: checks that a body is a complete page and reads its envelope. `parse` reads its objects."""
 
 import io
 import json
@@ -23,7 +21,7 @@ _ENVELOPE = pa.schema(
 
 @dataclass(frozen=True)
 class Envelope:
-    """What a Browse page says of itself; `size` is how many NEOs a full page has, and old pages may not say it."""
+    """A Browse page's own description. `size` is the number of NEOs on a full page, and may be missing on old pages."""
 
     number: int
     size: int | None
@@ -35,7 +33,7 @@ def read_stats(body: bytes, fetched_at: datetime) -> CatalogueStats:
     """Read a response of `/stats`.
 
     Raises:
-        NotAPage: it is not one.
+        NotAPage: the body lacks the counts.
     """
     try:
         stats = json.loads(body)
@@ -45,29 +43,29 @@ def read_stats(body: bytes, fetched_at: datetime) -> CatalogueStats:
 
 
 def read_envelope(body: bytes, number: int) -> tuple[int, int]:
-    """Check that a body is Browse page `number`, whole.
+    """Check that a body is the complete Browse page `number`.
 
     Returns:
-        The NEOs on the page, and the NEOs in the catalogue (`page.total_elements`).
+        The number of NEOs on the page, and in the catalogue (`page.total_elements`).
 
     Raises:
-        NotAPage: the body is empty, HTML, cut short, or other JSON.
-        WrongPage: it is another page than the one asked for.
+        NotAPage: the body is empty, HTML, truncated, or other JSON.
+        WrongPage: it is a different page.
     """
     try:
         envelope = envelope_of(body)
     except NotAPage as error:
         raise NotAPage(f"page {number}: the response {error}") from None
     if envelope.number != number:
-        raise WrongPage(f"page {number} was asked for and page {envelope.number} came")
+        raise WrongPage(f"page {number} was requested, but page {envelope.number} arrived")
     return envelope.neos, envelope.total_elements
 
 
 def envelope_of(body: bytes) -> Envelope:
-    """What a body says of itself, as whichever Browse page it is.
+    """Read the envelope of a Browse page with any number.
 
     Raises:
-        NotAPage: it is none; the message begins with the verb.
+        NotAPage: it is not a Browse page; the message starts with a verb, for the caller to prefix a subject.
     """
     if not body.strip():
         raise NotAPage("is empty")
@@ -89,7 +87,7 @@ def envelope_of(body: bytes) -> Envelope:
     except pa.ArrowInvalid as error:
         if envelope := _with_odd_entries(body):
             return envelope
-        raise NotAPage(f"is cut short or not a Browse page ({error})") from None
+        raise NotAPage(f"is truncated or not a Browse page ({error})") from None
     row = table.slice(0, 1).select(["page"]).to_pylist()[0]["page"]
     objects = table.column("near_earth_objects")
     if table.num_rows != 1 or not row or row["number"] is None or row["total_elements"] is None or objects.null_count:
@@ -98,13 +96,13 @@ def envelope_of(body: bytes) -> Envelope:
 
 
 def _with_odd_entries(body: bytes) -> Envelope | None:
-    """The envelope of a page with entries that are no objects: those are for the quarantine, the page is one."""
+    """The envelope of a page with entries that are not objects, which go to the quarantine; None for anything else."""
     try:
         document = json.loads(body)
         page, entries = document["page"], document["near_earth_objects"]
         number, size, total_elements = page["number"], page.get("size"), page["total_elements"]
         numbers = [number, total_elements, *([] if size is None else [size])]
-        whole = isinstance(entries, list) and all(type(one) is int for one in numbers)  # and not bool, which is an int
-        return Envelope(number, size, total_elements, len(entries)) if whole else None
+        valid = isinstance(entries, list) and all(type(one) is int for one in numbers)  # isinstance would accept bool
+        return Envelope(number, size, total_elements, len(entries)) if valid else None
     except (ValueError, TypeError, KeyError, AttributeError):
         return None

@@ -1,6 +1,6 @@
-"""Objects of Browse pages read into tables: numbers as numbers, closest approaches found, unreadable objects put aside.
+"""Parses Browse pages into tables: converts values, finds closest approaches, quarantines unreadable objects.
 
-Reads with pyarrow's JSON reader, many pages at a time. What makes a response a page is checked in `pages`.
+It uses pyarrow's JSON reader, many pages at a time. `pages` checks whether a response is a page.
 """
 
 import json
@@ -16,11 +16,12 @@ from neo_assets.schema.pages import Page, StoredPage
 from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS, NEO_SIGHTINGS, QUARANTINE
 
 VERSION = 1
-"""Version of what `parse` gives for the same pages. Tables made by another version are stale; a test over fixed pages
-fails when the values change and the version does not.
+"""Version of the output of `parse`. Tables made by another version are stale.
+
+A test over fixed pages fails if the output changes and the version does not.
 """
 
-# Bodies are read together up to this size: enough for all cores, little enough to keep memory flat.
+# Bodies are read together up to this size: enough to use all cores, small enough to keep memory use constant.
 _BATCH_BYTES = 16 << 20
 _BLOCK_BYTES = 2 << 20
 
@@ -62,9 +63,9 @@ _PAGE = pa.schema({"near_earth_objects": pa.list_(_NEO)})
 
 @dataclass(frozen=True)
 class Parsed:
-    """The tables that some pages give, in the order of pages and places on them.
+    """The tables parsed from some pages, with rows in the order of pages and of positions on them.
 
-    Each object stands once in the first two; `neo_sightings` has its older copies too.
+    The first two tables contain each object once; `neo_sightings` also has its older copies.
     """
 
     neo_records: pa.Table
@@ -74,12 +75,12 @@ class Parsed:
 
 
 class _Unreadable(ValueError):
-    """Something in a batch cannot be read; which object it is in is not known yet."""
+    """A value in a batch cannot be read; the object that it belongs to is not known yet."""
 
 
 @dataclass(frozen=True)
 class _Batch:
-    """The objects of some pages; `neo` says for each approach which row of `records` it belongs to."""
+    """The objects of some pages; `neo` is, for each approach, the row of its object in `records`."""
 
     records: pa.Table
     approaches: pa.Table
@@ -88,13 +89,13 @@ class _Batch:
 
 
 def parse(pages: Iterable[Page | StoredPage]) -> Parsed:
-    """Read pages into tables.
+    """Parse pages into tables.
 
-    An object that cannot be read goes to the quarantine, whole: with one approach unknown its closest approach would be
-    unknown too. Of an object that stands on several of the pages, the copy fetched last counts.
+    An unreadable object goes to the quarantine whole, because with one approach unknown its closest approach would be
+    unknown too. If an object is on several of the pages, the copy fetched last is used.
 
     Raises:
-        ValueError: a body is not JSON at all; stored pages were checked when they were fetched, so this one is damaged.
+        ValueError: a body is not JSON. Pages are checked when they are fetched, so a stored one must be damaged.
     """
     batches: list[_Batch] = []
     rejected: list[dict[str, Any]] = []
@@ -125,7 +126,7 @@ def _chunks(pages: Iterable[Page | StoredPage]) -> Iterator[list[Page | StoredPa
 
 
 def _read_or_split(chunk: list[Page | StoredPage]) -> Iterator[tuple[list[_Batch], list[dict[str, Any]]]]:
-    """Read pages together; where something is unreadable, page by page; where it still is, object by object."""
+    """Read pages together; if that fails, page by page; if that fails, object by object."""
     try:
         yield [_read([(page, page.body) for page in chunk])], []
     except (_Unreadable, pa.ArrowInvalid):
@@ -140,7 +141,7 @@ def _read_each_object(page: Page | StoredPage) -> tuple[list[_Batch], list[dict[
     batches, rejected = [], []
     for index, record in enumerate(json.loads(bytes(page.body))["near_earth_objects"]):
         text = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
-        text = text.encode(errors="backslashreplace").decode()  # half a surrogate pair stays the escape that it was
+        text = text.encode(errors="backslashreplace").decode()  # half a surrogate pair stays an escape sequence
         try:
             if not isinstance(record, dict):
                 raise _Unreadable("not an object")
@@ -151,7 +152,7 @@ def _read_each_object(page: Page | StoredPage) -> tuple[list[_Batch], list[dict[
 
 
 def _read(bodies: list[tuple[Page | StoredPage, bytes | pa.Buffer]]) -> _Batch:
-    # A line a page; a line feed inside a body can only be white space, as JSON strings have none.
+    # One line per page. JSON strings contain no line feeds, so those inside a body are white space.
     lines = b"\n".join(bytes(body).replace(b"\n", b" ") for _, body in bodies)
     longest = max(len(body) for _, body in bodies)
     table = arrow_json.read_json(
@@ -172,7 +173,7 @@ def _read(bodies: list[tuple[Page | StoredPage, bytes | pa.Buffer]]) -> _Batch:
 
 
 def _approaches(neos: pa.StructArray, neo_id: pa.Array) -> tuple[pa.Table, pa.Array]:
-    """The approaches of all objects, and for each the row of its object."""
+    """The approaches of all objects, and the row of each approach's object."""
     lists = _get(neos, "close_approach_data")
     flat = pc.list_flatten(lists)
     neo = pc.list_parent_indices(lists)
@@ -234,9 +235,7 @@ def _records(neos: pa.StructArray, neo_id: pa.Array, approaches: pa.Table, neo: 
 
 
 def _closest(approaches: pa.Table, neo: pa.Array, neos: int) -> pa.Table:
-    """For each object its approach of smallest miss distance, the earliest on a tie; a row of nulls where it has
-    none.
-    """
+    """Each object's approach with the smallest miss distance, the earliest on a tie; nulls if it has no approach."""
     keyed = pa.table({"neo": neo, "km": approaches["miss_distance_km"], "at": approaches["close_approach_at"]})
     order = pc.sort_indices(keyed, [("neo", "ascending"), ("km", "ascending"), ("at", "ascending")])
     of = neo.take(order)
@@ -264,7 +263,7 @@ def _sightings(
 
 
 def _merge(batches: list[_Batch]) -> _Batch:
-    """All batches as one, without the copies of objects that stand in them more than once."""
+    """All batches as one, without older copies of objects."""
     rows = 0
     neo: list[pa.Array] = []
     for batch in batches:
@@ -290,7 +289,7 @@ def _merge(batches: list[_Batch]) -> _Batch:
 
 
 def _last_copies(sightings: pa.Table) -> pa.Array | None:
-    """Which rows to keep so that no id and no principal designation stands twice: those fetched last. None: all."""
+    """A mask of the copies fetched last, so that each id and principal designation is unique; None to keep all."""
     if all(
         pc.count_distinct(sightings[name]).as_py() == sightings.num_rows for name in ("neo_id", "principal_designation")
     ):
@@ -308,7 +307,7 @@ def _last_copies(sightings: pa.Table) -> pa.Array | None:
 
 
 def _get(array: pa.StructArray, *path: str) -> pa.Array:
-    """A field of a struct array; null where any struct on the way is null."""
+    """A nested field of a struct array; null where any parent is null."""
     return pc.struct_field(array, list(path))
 
 

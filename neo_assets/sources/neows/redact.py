@@ -1,22 +1,20 @@
-"""API keys taken out of what is kept or said: bodies, errors. Where keys come from and how they are sent is not known
-here.
-"""
+"""Removes API keys from stored bodies and from error messages. It neither reads keys from settings nor sends them."""
 
 import re
 from collections.abc import Iterable
 from urllib.parse import quote
 
-# Spelled as NeoWs and `httpx` write it; a literal start keeps the search over a body of 300 kB quick.
+# The spellings of NeoWs and `httpx`. The literal start keeps the search fast in a body of 300 kB.
 _NAMED = re.compile(rb"(api_key(?:=|%3D|\\u003d))[^&\"'\s<>\\\\]+")
 
-# A shorter one is no secret, and taking it out by value would tear up the text around it.
+# Shorter keys are no secret, and replacing them by value would damage other text.
 _SHORTEST_SECRET = 8
 
 REDACTED = "REDACTED"
 
 
 def redact(data: bytes, keys: Iterable[str]) -> bytes:
-    """`data` with every key replaced, by value (as it is and percent-encoded) and wherever one follows `api_key=`."""
+    """Replace every key in `data`: by value, plain and percent-encoded, and wherever one follows `api_key=`."""
     for key in keys:
         if len(key) < _SHORTEST_SECRET:
             continue

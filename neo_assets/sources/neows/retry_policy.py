@@ -1,47 +1,48 @@
-"""The retry policy: how often NeoWs is asked again, and after how long. Only the numbers; `gate` acts on them, and
-`errors` says which failures are worth another attempt.
+"""The retry policy: how often requests are retried, and after how long.
+
+Only the numbers are here. `gate` acts on them; `errors` defines which failures are retryable.
 """
 
 import random
 from dataclasses import dataclass
 
 _MOST_DOUBLINGS = 30
-"""Beyond these the longest wait has long been reached."""
+"""Caps the exponent; the longest wait is reached well before."""
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How patient to be with NeoWs. Times are in seconds."""
+    """Attempts, waits and timeouts for requests to NeoWs. Times are in seconds."""
 
     attempts: int = 5
-    """Requests for one page before it counts as failed."""
+    """Maximum number of attempts for one page."""
 
     first_wait_s: float = 1.0
-    """Wait after a first failure; it doubles, with jitter, after each further failure in a row."""
+    """Wait after the first failure. It doubles, plus jitter, after each further failure in a row."""
 
     longest_wait_s: float = 60.0
-    """Longest wait before jitter, unless the host asks for a longer one (Retry-After)."""
+    """Maximum wait before jitter, unless the host asks for more (Retry-After)."""
 
     trips_after: int = 5
-    """Failures in a row, on at least two different pages, that make an outage."""
+    """Number of failures in a row, on at least two pages, that are treated as an outage."""
 
     longest_silence_s: float = 900.0
-    """A host that asks for a longer silence than this is out of order for now, and no more requests are sent."""
+    """If the host asks for a longer pause than this, treat it as an outage."""
 
     key_pause_s: float = 60.0
-    """How long a key over its limit is left alone when the host does not say for how long."""
+    """How long to park a key over its limit if the host does not say."""
 
     shortest_key_pause_s: float = 1.0
-    """How long it is left alone at least, whatever the host says."""
+    """Minimum time to park a key over its limit, even if the host asks for less."""
 
     connect_timeout_s: float = 10.0
-    """Time to open a connection."""
+    """Maximum time to open a connection."""
 
     timeout_s: float = 60.0
-    """Time between two pieces of a response."""
+    """Maximum time between two pieces of a response."""
 
     def wait_s(self, failures: int) -> float:
-        """Seconds to wait after the given number of failures in a row, at least one."""
+        """Seconds to wait after this many failures in a row (at least one)."""
         backoff_s = self.first_wait_s * 2.0 ** min(failures - 1, _MOST_DOUBLINGS)
         return min(self.longest_wait_s, backoff_s) + random.uniform(0, self.first_wait_s)
 

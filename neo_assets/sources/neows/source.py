@@ -1,6 +1,6 @@
-"""NeoWs as the settings describe it, for callers that are not async: its pages, its own counts, and a forecast.
+"""NeoWs as configured by the settings, for callers that are not async: pages, NeoWs's own counts, and a forecast.
 
-How a page is fetched is decided in `client` and `gate`; where it is stored, by whoever consumes it.
+`client` and `gate` fetch the pages; the caller stores them.
 """
 
 import threading
@@ -24,41 +24,41 @@ _EMBEDDED_KEY = "embedded-simulator"
 
 
 class NeoWs:
-    """The source of Browse pages: NASA's API where a key is set, the embedded simulator where none is.
+    """The source of Browse pages: NASA's API if a key is set, otherwise the embedded simulator.
 
-    One client serves its whole life, with one set of connections, keys, budget and breaker. It starts at the first use,
-    and ends with `close`, when the object is collected, or with the process.
+    It uses one client, with one set of connections, keys, budget and breaker. The client starts at the first use, and
+    ends with `close`, when the object is garbage-collected, or with the process.
     """
 
     def __init__(self, settings: Settings, policy: RetryPolicy = RETRY_POLICY) -> None:
         """
         Args:
-            settings: where NeoWs is, the keys, and the budget.
-            policy: how patient to be.
+            settings: the base URL, the keys, and the budget.
+            policy: the retry policy.
         """
         self._settings = settings
         self._policy = policy
-        self._budget = None if settings.simulated else _budget(settings)  # nobody to be polite to in the simulator
-        self._starting = threading.Lock()
+        self._budget = None if settings.simulated else _budget(settings)  # the simulator needs no budget
+        self._lock = threading.Lock()
         self._started: tuple[LoopThread, NeoWsClient] | None = None
 
     @property
     def source(self) -> str | None:
-        """`simulator` or `nasa`; None where only the first response can tell, as another server is set."""
+        """`simulator` or `nasa`; None for another server, whose source only a response reveals."""
         if self._settings.simulated:
             return SIMULATOR
         return NASA if self._settings.base_url == NASA_BASE_URL else None
 
     @property
     def where(self) -> str:
-        """The source in words, for people."""
+        """The source, for messages."""
         return "the embedded simulator" if self._settings.simulated else self._settings.base_url
 
     def pages(self, numbers: Iterable[int]) -> Generator[Page, None, None]:
-        """Fetch Browse pages; each is yielded as soon as it has arrived.
+        """Fetch Browse pages, and yield each one as soon as it arrives.
 
-        A few more are fetched while the caller is busy with one. Ctrl-C cancels them, and so does closing the iterator
-        (`contextlib.closing`, where the loop over it may end early).
+        While the caller processes a page, a few more are fetched. Ctrl-C cancels them, and so does closing the
+        iterator; use `contextlib.closing` if the loop may end early.
 
         Raises:
             PagesMissing: after the last page, if some could not be fetched.
@@ -78,7 +78,7 @@ class NeoWs:
                 raise
 
     def stats(self) -> CatalogueStats:
-        """NeoWs's own counts of its whole catalogue.
+        """Fetch NeoWs's own counts for its whole catalogue.
 
         Raises:
             NeoWsError: they could not be fetched.
@@ -88,7 +88,7 @@ class NeoWs:
         return loop.call(client.fetch_stats)
 
     def forecast(self, requests: int) -> float:
-        """The earliest time at which the budget lets the last of so many requests out (seconds since 1970).
+        """The earliest time at which the budget allows the last of that many requests (seconds since 1970).
 
         Raises:
             BudgetError: the budget's ledger cannot be used.
@@ -96,8 +96,8 @@ class NeoWs:
         return self._budget.forecast(requests) if self._budget else time.time()
 
     def close(self) -> None:
-        """Close the connections and the budget's ledger; the next use opens them again."""
-        with self._starting:
+        """Close the connections and the budget's ledger; the next use reopens them."""
+        with self._lock:
             if self._started:
                 self._started[0].close()
                 self._started = None
@@ -113,22 +113,22 @@ class NeoWs:
         self.close()
 
     def _running(self) -> "tuple[LoopThread, NeoWsClient]":
-        """The client and its event loop, started if they are not running yet."""
-        with self._starting:
+        """The event loop and the client, started if necessary."""
+        with self._lock:
             if self._started is None:
                 client = self._client()
                 loop = LoopThread(client, "neows")
-                weakref.finalize(self, loop.stop).atexit = False  # at exit the thread ends by itself
+                weakref.finalize(self, loop.stop).atexit = False  # at exit, LoopThread ends it
                 self._started = loop, client
             return self._started
 
     def _client(self) -> "NeoWsClient":
-        from neo_assets.sources.neows.client import NeoWsClient  # and httpx with it, which takes a while to import
+        from neo_assets.sources.neows.client import NeoWsClient  # imports httpx, which is slow
 
         if not self._settings.simulated:
             return NeoWsClient(self._settings.base_url, self._settings.keys, self._budget, policy=self._policy)
 
-        import httpx  # these three only here: a process that talks to NASA has no use for a simulator
+        import httpx  # these three are imported here, as only the simulator needs them
 
         from neo_assets.sources.simulator.app import create_app
         from neo_assets.sources.simulator.catalogue import Catalogue

@@ -1,4 +1,4 @@
-"""Hand-written pieces of Browse pages, and the real captures where they are at hand. No assertions here."""
+"""Hand-written parts of Browse pages, and real captures if available. No assertions here."""
 
 import functools
 import gzip
@@ -32,7 +32,7 @@ def approach(au: str = "0.1", km: str = "14959787", day: str = "2001-02-03", bod
 
 
 def neo(spk_id: str = "3000001", *approaches: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """One object; `changes` replace what it says, and `...` takes it away."""
+    """One object. `changes` replace its values; `...` removes one."""
     whole = {
         "id": spk_id,
         "neo_reference_id": spk_id,
@@ -65,14 +65,14 @@ def body(*neos: Any, number: int = 0, total: int = 40_000, **layout: Any) -> byt
 
 
 def page(*neos: Any, number: int = 0, hours: float = 0, **layout: Any) -> Page:
-    """A page that was fetched some hours after `NOON`."""
+    """A page fetched `hours` after `NOON`."""
     at = NOON + timedelta(hours=hours)
     return Page(number, body(*neos, number=number, **layout), at, "simulator", len(neos), 40_000)
 
 
 @functools.cache
 def captured_pages() -> dict[str, Page]:
-    """The captures that are Browse pages, by their names; the single objects as pages of 20."""
+    """The captured Browse pages by name, and the captured single objects as pages of 20."""
     found = {}
     for file in sorted(CAPTURES.glob("*_page-*.json")):
         content = file.read_bytes()
@@ -90,5 +90,5 @@ def captured_pages() -> dict[str, Page]:
 
 
 def wrapped(pages: Iterable[Page]) -> list[Page]:
-    """The pages with numbers of their own, in their order."""
+    """The pages, renumbered in order."""
     return [Page(i, one.body, one.fetched_at, one.source, one.neos, one.total_elements) for i, one in enumerate(pages)]

@@ -1,4 +1,4 @@
-"""A client of NeoWs, and a server that answers as a test says, without a network. No assertions about the client."""
+"""A client of NeoWs and a scripted server, without a network. No assertions about the client."""
 
 import asyncio
 from collections import Counter
@@ -19,10 +19,10 @@ KEY = "Zk3fQ9xP-the_secret-0123456789"
 OTHER_KEY = "Wm7hB2yR-the_other-0123456789"
 
 OVER_LIMIT = "<html><body><h1>OVER_RATE_LIMIT</h1></body></html>"
-"""What the gateway says with a 429."""
+"""The gateway's body of a 429."""
 
 QUICK = RetryPolicy(first_wait_s=0.001)
-"""The policy, with waits so short that a test may fail often."""
+"""The retry policy with waits so short that tests can fail often."""
 
 
 Handler = Callable[[httpx.Request], Any]
@@ -33,17 +33,17 @@ def page_asked(request: httpx.Request) -> int:
 
 
 def whole(request: httpx.Request) -> httpx.Response:
-    """The page that is asked for."""
+    """The number of the page requested."""
     return httpx.Response(200, content=body(neo(), number=page_asked(request)))
 
 
 def gateway(status: int, code: str) -> httpx.Response:
-    """An error as NASA's gateway puts it."""
+    """An error response of NASA's gateway."""
     return httpx.Response(status, json={"error": {"code": code, "message": "..."}})
 
 
 class Server:
-    """Answers as a test says, with whole pages by default, and keeps the requests that came."""
+    """A scripted server; it answers with complete pages by default, and keeps the requests."""
 
     def __init__(self, *answers: httpx.Response | Exception | Handler, then: Handler = whole) -> None:
         self.answers = list(answers)
@@ -59,12 +59,12 @@ class Server:
 
     @property
     def asked(self) -> Counter[int]:
-        """How often each page was asked for."""
+        """How often each page was requested."""
         return Counter(map(page_asked, self.requests))
 
 
 class NotedBudget(Budget):
-    """Keeps the slots that it gave out or got back: when a request comes depends on the machine, its slot does not."""
+    """A budget that keeps its slots, which unlike the arrival of requests do not depend on the machine's speed."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -90,7 +90,7 @@ def client_of(
     url: str = URL,
     **options: Any,
 ) -> NeoWsClient:
-    """A client of a server; of the network where there is none."""
+    """A client of a server; without a server, of the network."""
     transport = server if isinstance(server, httpx.AsyncBaseTransport | None) else httpx.MockTransport(server)
     return NeoWsClient(url, keys, budget, transport=transport, **{"policy": QUICK} | options)
 
@@ -98,7 +98,7 @@ def client_of(
 def fetch(
     server: Handler | httpx.AsyncBaseTransport | None, numbers: Iterable[int] = (0,), **options: Any
 ) -> tuple[dict[int, Page], dict[int, errors.NeoWsError]]:
-    """Fetch pages; those that came and those that failed. The options are those of `client_of`."""
+    """Fetch pages; returns those that arrived and those that failed. Takes the options of `client_of`."""
     pages: dict[int, Page] = {}
 
     async def run() -> dict[int, errors.NeoWsError]:

@@ -1,4 +1,4 @@
-"""A second reader of Browse pages: plain Python, object by object, slow and obvious. What `parse` is held against."""
+"""A second, simple and slow reader of Browse pages in plain Python, to compare `parse` with."""
 
 import json
 import math
@@ -15,11 +15,11 @@ Row = dict[str, Any]
 
 
 class Unreadable(Exception):
-    """An object has something that is no value of its column."""
+    """An object has a value that its column cannot hold."""
 
 
 def read(pages: Iterable[Page]) -> tuple[list[Row], list[Row]]:
-    """Rows of `neo_records` and of `close_approaches`, in the order of pages; each object once, as fetched last."""
+    """Rows of `neo_records` and `close_approaches`, in page order; each object once, in the copy fetched last."""
     copies: list[tuple[tuple[Any, ...], Row, list[Row], set[str]]] = []
     for page in pages:
         for place, neo in enumerate(json.loads(page.body)["near_earth_objects"]):
@@ -37,7 +37,7 @@ def read(pages: Iterable[Page]) -> tuple[list[Row], list[Row]]:
 
 
 def identities(record: Row) -> set[str]:
-    """What an object is told by: its id, and the designation that it keeps when it is numbered."""
+    """An object's identifiers: its id, and the designation that it keeps when it is numbered."""
     return {record["id"], *re.findall(r"\([^()]+\)$", record["name"].rstrip())}
 
 
@@ -75,7 +75,7 @@ def read_neo(neo: Row) -> tuple[Row, list[Row]]:
 
 
 def read_approach(spk_id: str | None, entry: Row) -> Row:
-    """One approach, of which nothing may be missing."""
+    """One approach, which must be complete."""
     try:
         row = {
             "neo_id": spk_id,
@@ -94,7 +94,7 @@ def read_approach(spk_id: str | None, entry: Row) -> Row:
 
 
 def number(text: str | None) -> float | None:
-    """A number as NeoWs writes it in a string."""
+    """A number in a string, as NeoWs writes it."""
     if text is None:
         return None
     try:
@@ -107,7 +107,7 @@ def number(text: str | None) -> float | None:
 
 
 def day(text: str | None) -> date | None:
-    """A day as NeoWs writes it."""
+    """A date in a string, as NeoWs writes it."""
     try:
         return text and date.fromisoformat(text)  # type: ignore[return-value]
     except ValueError:

@@ -1,4 +1,4 @@
-"""The circuit breaker's bookkeeping: when the host is probed, for how long it is left alone, and what is an outage."""
+"""The circuit breaker's state: when it probes the host, how long it pauses, and what it treats as an outage."""
 
 import time
 
@@ -13,7 +13,7 @@ POLICY = RetryPolicy(first_wait_s=0.001, trips_after=3)
 
 
 def fail(breaker: Breaker, *pages: int, error: Unavailable = DOWN) -> None:
-    """Note that pages failed one after another."""
+    """Record failures of pages, one after another."""
     for page in pages:
         breaker.note_failure(f"page {page}", error, time.monotonic())
 
@@ -34,7 +34,7 @@ def test_an_answer_in_between_starts_the_count_again() -> None:
     assert not breaker.tripped
 
 
-def test_one_bad_page_is_no_outage() -> None:
+def test_one_bad_page_is_not_an_outage() -> None:
     breaker = Breaker(POLICY)
     fail(breaker, *[7] * 6)
     assert not breaker.tripped
@@ -49,7 +49,7 @@ def test_requests_in_flight_when_the_outage_begins_count_once() -> None:
     assert not breaker.tripped
 
 
-def test_an_answer_in_flight_at_the_last_failure_shows_nothing_new() -> None:
+def test_an_answer_to_a_request_in_flight_at_the_last_failure_is_ignored() -> None:
     breaker = Breaker(POLICY)
     sent_at = time.monotonic()
     fail(breaker, 0, 1)
@@ -57,7 +57,7 @@ def test_an_answer_in_flight_at_the_last_failure_shows_nothing_new() -> None:
     assert breaker.probing
 
 
-def test_a_single_failure_silences_nobody() -> None:
+def test_a_single_failure_causes_no_silence() -> None:
     breaker = Breaker(POLICY)
     fail(breaker, 0)
     assert (breaker.probing, breaker.silence_s) == (False, 0)
@@ -81,15 +81,15 @@ def test_the_host_may_ask_for_a_longer_silence() -> None:
     assert not breaker.tripped
 
 
-def test_a_host_that_asks_for_too_long_a_silence_is_out_of_order_for_now() -> None:
+def test_a_host_that_asks_for_a_long_silence_is_in_an_outage() -> None:
     breaker = Breaker(POLICY)
     fail(breaker, 0, error=Unavailable("NeoWs answered 503", retry_after_s=3600))
     assert breaker.tripped
-    with pytest.raises(Outage, match=r"^NeoWs answered 503; it asks for a long silence, so no more requests "):
+    with pytest.raises(Outage, match=r"^NeoWs answered 503; it asks for a long pause, so no more requests "):
         breaker.refuse_if_tripped()
 
 
-def test_the_outage_says_what_happened_and_that_nothing_is_lost() -> None:
+def test_the_error_states_the_cause_and_that_nothing_is_lost() -> None:
     breaker = Breaker(POLICY)
     fail(breaker, 0, 1, 2)
     with pytest.raises(Outage, match=r"^NeoWs answered 503; 3 attempts in a row failed.*the pages stored so far are k"):

@@ -1,4 +1,4 @@
-"""The request budget, on a clock of its own: never more than there is, whoever asks, and whatever the server states."""
+"""The request budget, on a fake clock: it is never exceeded, whatever the processes, keys and stated limits."""
 
 import itertools
 import multiprocessing
@@ -38,7 +38,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def make(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., Budget]]:
-    """Budgets on one ledger; what is not given is one key, 10 requests an hour, no spacing to speak of."""
+    """A function that makes budgets on one ledger; by default one key, 10 requests an hour, hardly any spacing."""
     made = []
 
     def make(keys: Iterable[str] = ("a",), per_hour: int = 10, per_second: float = FAST, host: str = HOST) -> Budget:
@@ -69,9 +69,7 @@ steps = st.lists(st.one_of(st.just("ask"), st.just("ask"), st.just("wait for it"
     steps=steps,
 )
 @settings(max_examples=60)
-def test_no_key_is_ever_asked_more_often_than_it_may(
-    keys: int, per_hour: int, per_second: float, steps: list[Any]
-) -> None:
+def test_no_key_ever_exceeds_its_limit(keys: int, per_hour: int, per_second: float, steps: list[Any]) -> None:
     clock, slots = Clock(), []
     with tempfile.TemporaryDirectory() as place:
         budget = Budget(Path(place, "ledger"), HOST, "abc"[:keys], per_hour, per_second, clock=clock)
@@ -109,7 +107,7 @@ def test_the_least_used_key_goes_first(make: Callable[..., Budget], clock: Clock
     assert sorted(both.reserve().key for _ in range(16)) == ["a"] * 8 + ["b"] * 8
 
 
-def test_a_parked_key_is_passed_over_until_its_time_has_come(make: Callable[..., Budget], clock: Clock) -> None:
+def test_a_parked_key_is_skipped_until_its_time_is_over(make: Callable[..., Budget], clock: Clock) -> None:
     budget = make("ab")
     assert budget.park("a", 100) == clock.now + 100
     assert budget.parked() == {"a"}
@@ -164,7 +162,7 @@ def test_a_key_may_be_left_out(make: Callable[..., Budget]) -> None:
     assert {budget.reserve(without={"a"}).key for _ in range(5)} == {"b"}
 
 
-def test_a_forecast_says_when_the_last_request_goes_out_and_spends_nothing(
+def test_a_forecast_is_the_time_of_the_last_request_and_spends_nothing(
     make: Callable[..., Budget], clock: Clock
 ) -> None:
     budget = make("ab", per_hour=5)
@@ -198,7 +196,7 @@ def test_a_key_added_later_does_not_wait_for_the_others(make: Callable[..., Budg
     assert slot.at == pytest.approx(clock.now, abs=1)
 
 
-def test_hosts_have_nothing_to_do_with_one_another(make: Callable[..., Budget], clock: Clock) -> None:
+def test_budgets_of_different_hosts_are_independent(make: Callable[..., Budget], clock: Clock) -> None:
     one, other = make(per_hour=1), make(per_hour=1, per_second=0.001, host="localhost:8000")
     one.reserve()
     assert other.reserve().at == clock.now
@@ -228,7 +226,7 @@ def test_old_requests_are_forgotten(make: Callable[..., Budget], clock: Clock, t
     assert sum(file.stat().st_size for file in (tmp_path / "state").iterdir()) < 4 * size
 
 
-def test_what_a_clock_far_ahead_has_spent_does_not_count_when_it_is_right_again(
+def test_slots_from_a_clock_far_ahead_are_ignored_once_it_is_corrected(
     make: Callable[..., Budget], clock: Clock
 ) -> None:
     budget, now = make(), clock.now
@@ -240,7 +238,7 @@ def test_what_a_clock_far_ahead_has_spent_does_not_count_when_it_is_right_again(
     assert budget.reserve().at == now
 
 
-def test_a_ledger_that_cannot_be_used_is_told_with_the_way_out(tmp_path: Path) -> None:
+def test_an_unusable_ledger_is_reported_with_the_way_out(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a directory")
     ledger = tmp_path / "file" / "requests.sqlite"
     with pytest.raises(
@@ -249,7 +247,7 @@ def test_a_ledger_that_cannot_be_used_is_told_with_the_way_out(tmp_path: Path) -
         Budget(ledger, HOST, ["a"], 10, 2).reserve()
 
 
-def test_a_ledger_that_is_no_database_is_told(tmp_path: Path) -> None:
+def test_a_ledger_that_is_not_a_database_is_reported(tmp_path: Path) -> None:
     (tmp_path / "ledger").write_bytes(b"<html>" * 1_000)
     budget = Budget(tmp_path / "ledger", HOST, ["a"], 10, 2)
     with pytest.raises(BudgetError, match="ledger cannot be used"):
@@ -295,7 +293,7 @@ def test_threads_share_one_budget(make: Callable[..., Budget]) -> None:
 
 @pytest.fixture
 def shared_directory() -> Iterator[Path]:
-    """A directory that every account of the machine may write to; not below pytest's own, which is one account's."""
+    """A directory that all accounts may write to; outside pytest's own, which belongs to one account."""
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o777)
         yield Path(name)

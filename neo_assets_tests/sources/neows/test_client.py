@@ -1,4 +1,4 @@
-"""Pages over HTTP, from a simulator or from a server that misbehaves as NASA's has: keys, retries, verdicts, pace."""
+"""Pages over HTTP, from the simulator or a server that fails like NASA's: keys, retries, errors, concurrency."""
 
 import asyncio
 import contextlib
@@ -39,7 +39,7 @@ from neo_assets_tests.sources.neows.fetching import (
 )
 
 
-def test_a_page_and_what_is_known_of_it() -> None:
+def test_a_page_and_its_facts() -> None:
     server = Server()
     before = datetime.now(UTC)
     pages, failed = fetch(server, [7])
@@ -52,7 +52,7 @@ def test_a_page_and_what_is_known_of_it() -> None:
     assert request.url == f"{URL}/neo/browse?page=7&size=20"
 
 
-def test_the_simulators_pages_are_never_taken_for_nasas() -> None:
+def test_pages_of_the_simulator_are_never_mistaken_for_nasas() -> None:
     catalogue = Catalogue(neos=45)
     pages, failed = fetch(httpx.ASGITransport(create_app(catalogue)), range(3))
     assert failed == {}
@@ -63,7 +63,7 @@ def test_the_simulators_pages_are_never_taken_for_nasas() -> None:
     ]
 
 
-def test_what_the_catalogue_says_of_itself_is_asked_for_once() -> None:
+def test_stats_are_requested_once() -> None:
     async def ask(app: httpx.AsyncBaseTransport) -> CatalogueStats:
         async with client_of(app) as client:
             return await client.fetch_stats()
@@ -80,7 +80,7 @@ def test_what_the_catalogue_says_of_itself_is_asked_for_once() -> None:
 # --- keys
 
 
-def test_the_key_travels_in_its_header_and_nowhere_else() -> None:
+def test_the_key_is_sent_in_its_header_and_nowhere_else() -> None:
     server = Server()
     fetch(server, range(3))
     for request in server.requests:
@@ -89,7 +89,7 @@ def test_the_key_travels_in_its_header_and_nowhere_else() -> None:
         assert all(KEY not in text for text in elsewhere)
 
 
-def test_a_key_that_is_echoed_is_not_kept() -> None:
+def test_an_echoed_key_is_redacted() -> None:
     pages, _ = fetch(httpx.ASGITransport(create_app(Catalogue(neos=20))), keys=[KEY, OTHER_KEY])
     assert KEY.encode() not in pages[0].body
     assert b"api_key=REDACTED" in pages[0].body
@@ -111,7 +111,7 @@ def test_no_key_in_errors_and_logs(answer: httpx.Response | Exception, caplog: p
     assert KEY not in f"{error!r} {caplog.text}"
 
 
-def test_a_key_turned_away_is_the_end_without_a_budget() -> None:
+def test_without_a_budget_a_single_rejected_key_is_an_error() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         assert len(server.requests) < 10, "it is asked for ever"
         return gateway(403, "API_KEY_DISABLED")
@@ -120,17 +120,21 @@ def test_a_key_turned_away_is_the_end_without_a_budget() -> None:
     assert type(failure(server, keys=[KEY, OTHER_KEY])) is errors.KeyRejected
 
 
-# --- what goes wrong, and how often it is tried
+# --- failures and retries
 
 HTML = "<!DOCTYPE html><html><h1>Application Error</h1></html>"
 
 
 @pytest.mark.parametrize(
-    ("answer", "kind", "says"),
+    ("answer", "kind", "message"),
     [
         (gateway(403, "API_KEY_MISSING"), errors.KeyRejected, "403 API_KEY_MISSING: .* check NASA_API_KEYS"),
         (gateway(403, "API_KEY_INVALID"), errors.KeyRejected, "403 API_KEY_INVALID: .* check NASA_API_KEYS"),
-        (httpx.Response(403, html="<h1>Blocked</h1>"), errors.Refused, "403 without a code .* the network's proxy"),
+        (
+            httpx.Response(403, html="<h1>Blocked</h1>"),
+            errors.Refused,
+            "403 without a gateway code, .* the network's proxy",
+        ),
         (httpx.Response(401, text=HTML), errors.KeyRejected, "401: .* check NASA_API_KEYS"),
         (gateway(404, "NOT_FOUND"), errors.NotFound, "404 NOT_FOUND: .* check NEOWS_BASE_URL"),
         (httpx.Response(404, text=HTML), errors.NotFound, "404: .* check NEOWS_BASE_URL"),
@@ -139,9 +143,11 @@ HTML = "<!DOCTYPE html><html><h1>Application Error</h1></html>"
         (httpx.Response(204), errors.BadRequest, "204: "),
     ],
 )
-def test_what_is_permanent_is_tried_once(answer: httpx.Response, kind: type[errors.NeoWsError], says: str) -> None:
+def test_permanent_failures_are_not_retried(
+    answer: httpx.Response, kind: type[errors.NeoWsError], message: str
+) -> None:
     server = Server(then=lambda request: answer)
-    with pytest.raises(kind, match=f"^neows.example answered {says}"):
+    with pytest.raises(kind, match=f"^neows.example answered {message}"):
         raise failure(server)
     assert len(server.requests) == 1
 
@@ -166,7 +172,7 @@ def test_what_is_permanent_is_tried_once(answer: httpx.Response, kind: type[erro
     ],
 )
 class TestTransient:
-    """What may go away: an outage, a limit, an answer that was lost on the way."""
+    """Transient failures: an outage, a rate limit, a lost response."""
 
     def test_it_is_tried_five_times(self, answer: Any, kind: type[errors.NeoWsError]) -> None:
         server = Server(*[answer] * 9)
@@ -187,7 +193,7 @@ class Garbled(httpx.AsyncByteStream):
         yield b"this is not gzip"
 
 
-def test_a_garbled_answer_is_one_that_was_lost_on_the_way() -> None:
+def test_a_corrupted_response_is_treated_as_lost() -> None:
     server = Server(then=lambda request: httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=Garbled()))
     assert failure(server).retryable
     assert len(server.requests) == 5
@@ -200,7 +206,7 @@ def test_retry_after_of_an_outage_is_heeded() -> None:
     assert time.monotonic() - started >= 1
 
 
-def test_nobody_at_the_other_end() -> None:
+def test_a_refused_connection() -> None:
     with nobody_at() as address:
         error = failure(None, url=f"http://{address}")
     assert type(error) is errors.Unreachable
@@ -255,11 +261,11 @@ def test_every_page_is_fetched_once() -> None:
 
 
 @pytest.mark.parametrize("numbers", [[], range(0)])
-def test_no_pages_are_no_work(numbers: Iterable[int]) -> None:
+def test_no_pages_need_no_requests(numbers: Iterable[int]) -> None:
     assert fetch(Server(), numbers) == ({}, {})
 
 
-def test_a_page_that_cannot_be_had_stops_no_other() -> None:
+def test_a_page_that_cannot_be_fetched_does_not_stop_the_others() -> None:
     server = Server(then=lambda request: httpx.Response(404) if page_asked(request) in (3, 11) else whole(request))
     pages, failed = fetch(server, range(15))
     assert sorted(pages) == sorted(set(range(15)) - {3, 11})
@@ -274,7 +280,7 @@ def test_a_page_that_cannot_be_had_stops_no_other() -> None:
         (httpx.Response(503, text=HTML), errors.Outage, [5, 1]),
     ],
 )
-def test_what_concerns_all_pages_ends_it(
+def test_an_error_that_concerns_all_pages_ends_the_fetching(
     answer: httpx.Response, kind: type[errors.NeoWsError], attempts: list[int]
 ) -> None:
     server = Server(then=lambda request: whole(request) if page_asked(request) < 2 else answer)
@@ -285,7 +291,7 @@ def test_what_concerns_all_pages_ends_it(
     assert server.asked == Counter(dict(enumerate([1, 1, *attempts])))
 
 
-def test_only_so_many_requests_are_under_way_at_once() -> None:
+def test_the_number_of_concurrent_requests_is_limited() -> None:
     under_way = most = 0
 
     async def answer(request: httpx.Request) -> httpx.Response:
@@ -302,7 +308,7 @@ def test_only_so_many_requests_are_under_way_at_once() -> None:
 
 
 def test_a_page_is_yielded_as_soon_as_it_has_arrived() -> None:
-    """Page 0 is answered only when every other page has been yielded."""
+    """The server answers for page 0 only after every other page was yielded."""
 
     async def run() -> list[int]:
         others_came = asyncio.Event()
@@ -340,7 +346,7 @@ def test_a_slow_consumer_holds_the_fetching_back() -> None:
 
 
 @pytest.mark.parametrize("when", ["before the first page", "after it"])
-def test_what_is_closed_early_is_cancelled(when: str) -> None:
+def test_closing_early_cancels_requests(when: str) -> None:
     async def run() -> None:
         under_way, cancelled = set[int](), set[int]()
 
@@ -375,7 +381,7 @@ def test_what_is_closed_early_is_cancelled(when: str) -> None:
     asyncio.run(run())
 
 
-def test_an_error_that_concerns_all_cancels_what_is_under_way() -> None:
+def test_an_error_that_concerns_all_pages_cancels_the_others() -> None:
     async def answer(request: httpx.Request) -> httpx.Response:
         if page_asked(request) == 2:
             return httpx.Response(403, html="<h1>Blocked</h1>")
@@ -411,7 +417,7 @@ def test_pages_that_arrive_with_an_error_that_concerns_all_are_kept() -> None:
     assert asyncio.run(run()) == ([1, 2], [0, *range(3, 20)])
 
 
-def test_what_the_iterator_cannot_judge_ends_it() -> None:
+def test_an_unexpected_error_ends_the_iterator() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         raise ZeroDivisionError
 

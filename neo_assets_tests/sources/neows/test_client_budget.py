@@ -1,4 +1,4 @@
-"""A client under a budget: which key it uses, what it does with one that is not accepted, and the pace."""
+"""A client with a budget: which key it uses, how it treats rejected keys, and its pace."""
 
 import asyncio
 import itertools
@@ -43,7 +43,7 @@ def budget(tmp_path: Path) -> Iterator[Callable[..., NotedBudget]]:
 # --- a page
 
 
-def test_a_key_that_is_turned_away_leaves_the_work_to_the_others(budget: Callable[..., NotedBudget]) -> None:
+def test_other_keys_take_over_from_a_rejected_one(budget: Callable[..., NotedBudget]) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         return gateway(403, "API_KEY_DISABLED") if request.headers["X-Api-Key"] == KEY else whole(request)
 
@@ -55,7 +55,7 @@ def test_a_key_that_is_turned_away_leaves_the_work_to_the_others(budget: Callabl
     assert Counter(request.headers["X-Api-Key"] for request in server.requests)[KEY] <= 1
 
 
-def test_all_keys_turned_away_is_the_end(budget: Callable[..., NotedBudget]) -> None:
+def test_it_is_an_error_if_all_keys_are_rejected(budget: Callable[..., NotedBudget]) -> None:
     server = Server(then=lambda request: gateway(403, "API_KEY_DISABLED"))
     keys = [KEY, OTHER_KEY]
     assert type(failure(server, keys=keys, budget=budget(*keys))) is errors.KeyRejected
@@ -63,11 +63,11 @@ def test_all_keys_turned_away_is_the_end(budget: Callable[..., NotedBudget]) -> 
 
 
 @pytest.mark.parametrize("keys", [(KEY,), (KEY, OTHER_KEY)], ids=["one key", "two keys"])
-def test_all_keys_turned_away_while_others_wait_for_the_budget_is_the_end(
+def test_it_is_an_error_if_all_keys_are_rejected_while_requests_wait_for_the_budget(
     budget: Callable[..., NotedBudget], keys: tuple[str, ...]
 ) -> None:
     server = Server(then=lambda request: gateway(403, "API_KEY_INVALID"))
-    # Few and far between, as what is due at once goes out at once.
+    # Slots far apart, as requests whose slot is due are sent at once.
     pages, failed = fetch(server, range(20), keys=keys, budget=budget(*keys, per_second=4), concurrency=2)
     assert pages == {}
     assert failed.keys() == set(range(20))
@@ -75,7 +75,7 @@ def test_all_keys_turned_away_while_others_wait_for_the_budget_is_the_end(
     assert len(server.requests) <= len(keys)
 
 
-def test_a_key_over_its_limit_is_left_alone_and_another_goes_on(
+def test_a_key_over_its_limit_is_parked_and_another_continues(
     budget: Callable[..., NotedBudget], caplog: pytest.LogCaptureFixture
 ) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
@@ -90,7 +90,7 @@ def test_a_key_over_its_limit_is_left_alone_and_another_goes_on(
     assert len(pages) == 10
     assert Counter(request.headers["X-Api-Key"] for request in server.requests) == {KEY: 1, OTHER_KEY: 10}
     assert KEY in ledger.parked()
-    assert "this key is left alone until" in caplog.text
+    assert "this key is not used until" in caplog.text
     assert KEY not in caplog.text
 
 
@@ -100,11 +100,11 @@ def test_a_key_that_may_be_used_at_once_is_used_soon(budget: Callable[..., Noted
     pages, failed = fetch(server, budget=ledger)
     assert (list(pages), failed) == ([0], {})
     first, second = ledger.times()
-    assert 1 <= second - first < 30, "a key is left alone for a minute if the host does not say for how long"
+    assert 1 <= second - first < 30, "a key is parked for a minute only if the host does not say for how long"
 
 
 def assert_none_came_early(came: list[float], ledger: NotedBudget) -> None:
-    """Each request came in its slot or after it; two clocks run, so a hundredth of a second is nothing."""
+    """Each request arrived in its slot or later, within the hundredth of a second that the two clocks may differ."""
     assert len(came) <= len(ledger.given_out)
     assert all(at >= slot - 0.01 for at, slot in zip(sorted(came), ledger.times(), strict=False))
 
@@ -154,7 +154,7 @@ def test_requests_of_all_workers_keep_their_distance(budget: Callable[..., Noted
     assert_none_came_early(came, ledger)
 
 
-def test_what_is_closed_early_gives_its_slots_back(budget: Callable[..., NotedBudget]) -> None:
+def test_closing_early_gives_the_slots_back(budget: Callable[..., NotedBudget]) -> None:
     ledger = budget(KEY, per_hour=1)
     server = Server()
 
@@ -172,7 +172,7 @@ def test_what_is_closed_early_gives_its_slots_back(budget: Callable[..., NotedBu
     assert first + 3600 < second == pytest.approx(ledger.reserve().at, abs=1)
 
 
-def test_one_client_knows_a_rejected_key_from_one_page_set_to_the_next(budget: Callable[..., NotedBudget]) -> None:
+def test_a_client_remembers_a_rejected_key_across_page_sets(budget: Callable[..., NotedBudget]) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         return gateway(403, "API_KEY_DISABLED") if request.headers["X-Api-Key"] == KEY else whole(request)
 

@@ -1,4 +1,4 @@
-"""The verdict that each error carries: ask again? go on with other pages? is the host itself out of order?"""
+"""Each error's classification: whether to retry, whether it concerns all pages, whether it is an outage."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The gate: who may send now and with which key, and what becomes of those that wait."""
+"""The gate: which request may be sent now, with which key, and what happens to those that wait."""
 
 import asyncio
 import itertools
@@ -21,7 +21,7 @@ DOWN = Unavailable("NeoWs answered 503")
 
 @pytest.fixture
 def make_budget(tmp_path: Path) -> Iterator[Callable[..., NotedBudget]]:
-    """Budgets on one ledger; what is not given is one key, and no limit to speak of."""
+    """A function that makes budgets on one ledger; by default with one key and hardly any limit."""
     made: list[NotedBudget] = []
 
     def make_budget(
@@ -36,7 +36,7 @@ def make_budget(tmp_path: Path) -> Iterator[Callable[..., NotedBudget]]:
 
 
 def answering(*outcomes: Any, wait_s: float = 0.0) -> Callable[[str], Awaitable[str]]:
-    """Sends nothing; each call gives the next outcome, which is raised if it is an error, or the key."""
+    """Sends nothing. Each call raises the next outcome if it is an error, and otherwise returns the key."""
     left = list(outcomes)
 
     async def send(key: str) -> str:
@@ -50,7 +50,7 @@ def answering(*outcomes: Any, wait_s: float = 0.0) -> Callable[[str], Awaitable[
 
 
 def ask_in_turn(gate: Gate, *asked: tuple[str, NeoWsError | None]) -> list[type[NeoWsError] | None]:
-    """Ask for one thing after another, once; what each ended with."""
+    """Send requests one after another, without retries; returns the outcome of each."""
 
     async def ask_all() -> list[type[NeoWsError] | None]:
         ends: list[type[NeoWsError] | None] = []
@@ -65,10 +65,10 @@ def ask_in_turn(gate: Gate, *asked: tuple[str, NeoWsError | None]) -> list[type[
     return asyncio.run(ask_all())
 
 
-# --- a host that is out of order
+# --- outages
 
 
-def test_after_failures_in_a_row_at_several_pages_nobody_asks() -> None:
+def test_after_failures_in_a_row_on_several_pages_nothing_is_sent() -> None:
     gate = Gate([KEY], None, RetryPolicy(first_wait_s=0.001, trips_after=3))
     ends = ask_in_turn(gate, *((f"page {number}", DOWN) for number in range(3)), ("page 9", None))
     assert ends == [Unavailable, Unavailable, Outage, Outage]
@@ -109,7 +109,7 @@ def test_one_probe_at_a_time_at_growing_intervals_and_then_none() -> None:
     assert [silence >= least for silence, least in zip(silences, (0.0, 0.1, 0.2), strict=True)] == [True] * 3
 
 
-def test_when_the_probe_succeeds_those_that_queue_go_out_together() -> None:
+def test_when_the_probe_succeeds_queued_requests_are_sent_together() -> None:
     under_way = 0
     seen: list[int] = []
 
@@ -140,7 +140,9 @@ def test_a_silence_that_the_host_asks_for_is_kept() -> None:
     assert time.monotonic() - start >= 0.3
 
 
-def test_who_waits_for_a_slot_when_the_host_fails_gives_it_back(make_budget: Callable[..., NotedBudget]) -> None:
+def test_a_request_that_waits_for_a_slot_when_the_host_fails_gives_it_back(
+    make_budget: Callable[..., NotedBudget],
+) -> None:
     budget = make_budget(per_second=5)
 
     async def run() -> None:
@@ -166,12 +168,12 @@ def test_another_attempt_comes_after_growing_waits(caplog: pytest.LogCaptureFixt
     assert asyncio.run(gate.ask("page 7", answering(wrong, wrong), attempts=5)) == KEY
     assert time.monotonic() - start >= 0.05 + 0.1
     assert [record.message for record in caplog.records] == [
-        "page 7, attempt 1 of 5: NeoWs answered 429; again in 0 s",
-        "page 7, attempt 2 of 5: NeoWs answered 429; again in 0 s",
+        "page 7, attempt 1 of 5: NeoWs answered 429; next attempt in 0 s",
+        "page 7, attempt 2 of 5: NeoWs answered 429; next attempt in 0 s",
     ]
 
 
-def test_what_would_not_help_is_not_tried_again() -> None:
+def test_permanent_failures_are_not_retried() -> None:
     gate = Gate([KEY], None, QUICK)
     with pytest.raises(NotFound):
         asyncio.run(gate.ask("page 7", answering(NotFound("404")), attempts=5))
@@ -181,7 +183,7 @@ def test_what_would_not_help_is_not_tried_again() -> None:
 
 
 class SlowBudget(NotedBudget):
-    """Takes a while to reserve a slot."""
+    """A budget that takes a while to reserve a slot."""
 
     def reserve(self, without: Collection[str] = ()) -> Slot:
         slot = super().reserve(without)
@@ -190,7 +192,9 @@ class SlowBudget(NotedBudget):
 
 
 @pytest.mark.parametrize("kind", [NotedBudget, SlowBudget], ids=["waiting for its time", "being reserved"])
-def test_who_is_cancelled_gives_the_slot_back(make_budget: Callable[..., NotedBudget], kind: type[NotedBudget]) -> None:
+def test_a_cancelled_request_gives_its_slot_back(
+    make_budget: Callable[..., NotedBudget], kind: type[NotedBudget]
+) -> None:
     budget = make_budget(per_second=0.01, kind=kind)
     taken = budget.reserve()
 
@@ -247,7 +251,7 @@ def test_a_slot_that_was_slept_through_is_not_used(
     make_budget: Callable[..., NotedBudget], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Sleepy(NotedBudget):
-        def parked(self) -> set[str]:  # asked for after the wait
+        def parked(self) -> set[str]:  # called after the wait
             time.sleep(0.1 if len(self.given_out) == 2 else 0)
             return super().parked()
 
@@ -279,13 +283,13 @@ def test_waits_that_are_shared_are_logged_once(
 
     asyncio.run(run())
     assert [record.message.partition(" until ")[0] for record in caplog.records] == [
-        "NeoWs answered 429; this key is left alone",
+        "NeoWs answered 429; this key is not used",
         "waiting for the request budget",
     ]
     assert sorted(budget.given_back, key=lambda slot: slot.at) == budget.given_out[8:]
 
 
-def test_a_rejected_key_is_logged_once_and_the_others_carry_on(
+def test_a_rejected_key_is_logged_once_and_the_others_continue(
     make_budget: Callable[..., NotedBudget], caplog: pytest.LogCaptureFixture
 ) -> None:
     async def send(key: str) -> None:
@@ -298,4 +302,4 @@ def test_a_rejected_key_is_logged_once_and_the_others_carry_on(
         await asyncio.gather(*(gate.ask(f"page {number}", send) for number in range(8)))
 
     asyncio.run(run())
-    assert [record.message for record in caplog.records] == ["NeoWs answered 403; another key carries on"]
+    assert [record.message for record in caplog.records] == ["NeoWs answered 403; continuing with the other key"]

@@ -1,4 +1,4 @@
-"""An event loop in a thread: what is called in it, and what becomes of it when the caller is interrupted."""
+"""An event loop in a thread: calls, and what happens to them when the caller is interrupted."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ async def resource() -> AsyncIterator[None]:
 
 
 async def wait(seconds: float) -> str:
-    """Wait, and note how it ended, which takes a moment."""
+    """Wait, and record how the wait ended; being cancelled takes a moment."""
     try:
         events.append("waiting")
         await asyncio.sleep(seconds)
@@ -57,7 +57,7 @@ def test_an_error_is_raised_in_the_caller(loop: LoopThread) -> None:
         loop.call(fail)
 
 
-def test_an_interrupt_cancels_what_is_waited_for_and_leaves_when_it_has_ended(loop: LoopThread) -> None:
+def test_an_interrupt_cancels_the_function_and_propagates_once_it_has_ended(loop: LoopThread) -> None:
     def interrupt() -> None:
         while "waiting" not in events:
             time.sleep(0.01)
@@ -70,7 +70,7 @@ def test_an_interrupt_cancels_what_is_waited_for_and_leaves_when_it_has_ended(lo
     assert loop.call(wait, 0) == "a loop", "the next call is served"
 
 
-def test_closing_cancels_what_still_runs_before_the_resource_closes(loop: LoopThread) -> None:
+def test_closing_cancels_running_functions_before_the_resource_closes(loop: LoopThread) -> None:
     async def start() -> None:
         running.append(asyncio.create_task(wait(60)))
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Outages met by a client that paces itself: it waits a short one out, and keeps a silence that the host asks for."""
+"""Outages: a client with a budget outlasts a short one, and pauses for as long as the host asks."""
 
 import itertools
 import time
@@ -14,8 +14,9 @@ from neo_assets_tests.sources.neows.fetching import KEY, fetch, whole
 
 
 def crawl(ledger: Path, answer: Callable[[int], httpx.Response | None]) -> tuple[list[float], dict[int, NeoWsError]]:
-    """Fetch 24 pages at 20 a second. `answer` may give another response than the page, by the number of the request,
-    which is 0 for the first. How long nobody asked after each request, and what failed.
+    """Fetch 24 pages at 20 a second. Returns the pause after each request, and the failed pages.
+
+    `answer` maps the number of a request, from 0, to a response other than the page, or to None.
     """
     came: list[float] = []
 
@@ -28,11 +29,11 @@ def crawl(ledger: Path, answer: Callable[[int], httpx.Response | None]) -> tuple
     return [later - earlier for earlier, later in itertools.pairwise(came)], failed
 
 
-def test_a_short_outage_costs_no_page_and_few_requests(tmp_path: Path) -> None:
+def test_a_short_outage_loses_no_page_and_costs_few_requests(tmp_path: Path) -> None:
     silences, failed = crawl(tmp_path / "ledger", lambda number: httpx.Response(503) if number in (4, 5, 6) else None)
     assert failed == {}
     assert len(silences) + 1 == 24 + 3
-    # A single failure leads to a retry of that page; after a second in a row nobody asks, and then for longer.
+    # A single failure leads to a retry of that page; from the second in a row on, all requests pause, ever longer.
     assert silences[5] >= 0.4
     assert silences[6] >= 0.8
 

@@ -1,4 +1,4 @@
-"""What makes a response Browse page N, whole; and everything else that comes with a 200."""
+"""Which responses are the complete Browse page N, and which other bodies come with a 200."""
 
 import json
 from typing import Any
@@ -23,24 +23,24 @@ TWO = body(neo("1", approach()), neo("2"), number=3, total=41_839)
     ],
     ids=["compact", "pretty-printed", "white space around", "unknown keys"],
 )
-def test_a_page_tells_its_neos_and_the_catalogues(content: bytes) -> None:
+def test_a_page_contains_its_counts(content: bytes) -> None:
     assert read_envelope(content, 3) == (2, 41_839)
 
 
-def test_a_page_beyond_the_end_is_empty_and_whole() -> None:
+def test_a_page_beyond_the_end_is_empty_and_complete() -> None:
     assert read_envelope(body(number=9_999, total=41_839), 9_999) == (0, 41_839)
 
 
 @NEEDS_CAPTURES
 @pytest.mark.parametrize("file", sorted(CAPTURES.glob("*_page-*.json")), ids=lambda file: file.name)
-def test_real_pages_are_whole(file: Any) -> None:
+def test_real_pages_are_complete(file: Any) -> None:
     document = json.loads(file.read_bytes())
     expected = (len(document["near_earth_objects"]), document["page"]["total_elements"])
     assert read_envelope(file.read_bytes(), document["page"]["number"]) == expected
 
 
 @pytest.mark.parametrize("content", [b"", b"  \n", b"\0" * 5], ids=["empty", "white", "zeros"])
-def test_nothing_is_not_a_page(content: bytes) -> None:
+def test_an_empty_body_is_not_a_page(content: bytes) -> None:
     with pytest.raises(NotAPage, match=r"^page 3: "):
         read_envelope(content, 3)
 
@@ -76,34 +76,34 @@ def test_another_answer_is_not_a_page(content: bytes) -> None:
 
 @pytest.mark.parametrize("name", ["number", "total_elements", "size"])
 @pytest.mark.parametrize("value", [None, True, 1.5, "3"])
-def test_a_page_that_does_not_say_which_it_is_is_none_though_its_entries_are_odd_too(name: str, value: object) -> None:
+def test_a_body_without_a_valid_envelope_is_not_a_page_even_if_its_entries_are_odd(name: str, value: object) -> None:
     whole = json.loads(body(neo(), number=3))
     whole["near_earth_objects"] = [5]
     assert read_envelope(json.dumps(whole).encode(), 3)[0] == 1
     whole["page"][name] = value
-    if (name, value) != ("size", None):  # which pages before 2018 did not say
+    if (name, value) != ("size", None):  # pages before 2018 have no size
         with pytest.raises(NotAPage):
             read_envelope(json.dumps(whole).encode(), 3)
 
 
-def test_a_page_cut_short_anywhere_is_never_taken_for_whole() -> None:
+def test_a_page_truncated_anywhere_is_never_accepted() -> None:
     for length in range(len(TWO)):
         with pytest.raises(NotAPage):
             read_envelope(TWO[:length], 3)
 
 
 def test_another_page_than_the_one_asked_for() -> None:
-    with pytest.raises(WrongPage, match=r"^page 4 was asked for and page 3 came$"):
+    with pytest.raises(WrongPage, match=r"^page 4 was requested, but page 3 arrived$"):
         read_envelope(TWO, 4)
 
 
-def test_what_the_catalogue_says_of_itself() -> None:
+def test_stats_are_read() -> None:
     content = b'{"near_earth_object_count":41839,"close_approach_count":900000,"source":"NASA"}'
     assert read_stats(content, NOON) == CatalogueStats(NOON, 41_839, 900_000)
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b"[]", b"null", b"{}", b'{"near_earth_object_count":"many"}'])
-def test_another_answer_says_nothing_of_the_catalogue(content: bytes) -> None:
+def test_another_body_is_not_stats(content: bytes) -> None:
     with pytest.raises(
         NotAPage, match=r"^the response of /stats lacks near_earth_object_count or close_approach_count$"
     ):
@@ -111,7 +111,7 @@ def test_another_answer_says_nothing_of_the_catalogue(content: bytes) -> None:
 
 
 @pytest.mark.parametrize("odd", ["x", 5, None, []])
-def test_an_entry_that_is_no_object_does_not_unmake_the_page(odd: object) -> None:
+def test_a_page_with_an_entry_that_is_not_an_object_is_still_a_page(odd: object) -> None:
     whole = json.loads(body(neo()))
     whole["near_earth_objects"].append(odd)
     number = whole["page"]["number"]

@@ -1,4 +1,4 @@
-"""Pages read into tables: by hand-written examples, against a slow reader, and over simulated and real pages."""
+"""Parsing: hand-written examples, comparison with a slow reader, simulated and real pages."""
 
 import dataclasses
 import json
@@ -31,7 +31,7 @@ from neo_assets_tests.sources.neows.examples import (
 
 
 def the_record(*neos: dict[str, Any]) -> dict[str, Any]:
-    """The only row of `neo_records` that a page with these objects gives."""
+    """The only row of `neo_records` parsed from a page with these objects."""
     record: dict[str, Any]
     (record,) = parse([page(*neos)]).neo_records.to_pylist()
     return record
@@ -116,7 +116,7 @@ def test_without_approaches_nothing_is_closest(missing: dict[str, Any]) -> None:
     ],
 )
 @pytest.mark.parametrize("value", [..., None], ids=["absent", "null"])
-def test_what_is_missing_is_null_and_no_more_than_that(missing: str, columns: list[str], value: Any) -> None:
+def test_only_missing_values_are_null(missing: str, columns: list[str], value: Any) -> None:
     whole = neo("3000001", approach(), name_limited="Eros")
     expected = the_record(whole) | dict.fromkeys(columns)
     assert the_record(neo("3000001", approach(), **{"name_limited": "Eros", missing: value})) == expected
@@ -141,7 +141,7 @@ def test_non_ascii_text_survives() -> None:
     ("text", "value"),
     [("2.65565E-5", 2.65565e-5), (".4", 0.4), ("3", 3.0), ("0.499257206", 0.499257206), ("1e3", 1000.0)],
 )
-def test_numbers_are_read_however_they_are_written(text: str, value: float) -> None:
+def test_numbers_are_read_in_every_notation(text: str, value: float) -> None:
     parsed = parse([page(neo("1", approach(au=text, km="1"), orbital_data={"orbital_period": text}))])
     assert parsed.close_approaches["miss_distance_au"].to_pylist() == [value]
     assert parsed.neo_records["orbital_period_days"].to_pylist() == [value]
@@ -175,7 +175,7 @@ def test_the_closest_is_over_all_bodies() -> None:
     assert record["closest_approach_miss_distance_km"] == 9.5
 
 
-def test_the_earliest_counts_on_a_tie() -> None:
+def test_the_earliest_is_the_closest_on_a_tie() -> None:
     days = ["2030-01-01", "1950-06-01", "2001-01-01"]
     record = the_record(neo("1", *(approach(km="5", day=day) for day in days), approach(km="5.5", day="1901-01-01")))
     assert record["closest_approach_date"] == date(1950, 6, 1)
@@ -218,7 +218,7 @@ def test_pretty_printed_bodies_are_read(indent: Any) -> None:
     assert pretty.close_approaches.equals(plain.close_approaches)
 
 
-def test_rows_stand_in_the_order_of_pages_and_of_places_on_them() -> None:
+def test_rows_are_in_the_order_of_pages_and_positions() -> None:
     pages = [page(neo("9"), neo("5"), number=4), page(neo("7"), number=5), page(neo("1"), neo("8"), number=6)]
     parsed = parse(iter(pages))
     assert ids(parsed) == ["9", "5", "7", "1", "8"]
@@ -263,7 +263,7 @@ def test_rows_stand_in_the_order_of_pages_and_of_places_on_them() -> None:
         (3.5, "not an object"),
     ],
 )
-def test_what_cannot_be_read_is_put_aside_whole_and_the_rest_counts(wrong: Any, reason: str) -> None:
+def test_an_unreadable_object_is_quarantined_whole_and_the_rest_is_kept(wrong: Any, reason: str) -> None:
     good = neo("1", approach()), neo("2", approach(), approach())
     parsed = parse([page(number=3), page(good[0], wrong, good[1], number=4), page(neo("3"), number=5)])
     assert ids(parsed) == ["1", "2", "3"]
@@ -274,7 +274,7 @@ def test_what_cannot_be_read_is_put_aside_whole_and_the_rest_counts(wrong: Any, 
     assert re.search(reason, rejected["reason"])
 
 
-def test_several_can_be_put_aside() -> None:
+def test_several_objects_can_be_quarantined() -> None:
     bad = neo("9", approach(au="?"))
     parsed = parse([page(bad, neo("1"), bad, number=0), page(neo("2"), "x", number=1)])
     assert ids(parsed) == ["1", "2"]
@@ -282,19 +282,19 @@ def test_several_can_be_put_aside() -> None:
     assert places == [(0, 0), (0, 2), (1, 1)]
 
 
-def test_the_record_put_aside_is_readable_text() -> None:
+def test_the_quarantined_record_is_readable_text() -> None:
     (rejected,) = parse([page(neo("1", name=None, note="the Earth’s"))]).quarantine.to_pylist()
     assert "the Earth’s" in rejected["record"]
 
 
-def test_half_a_surrogate_pair_is_put_aside_as_it_was() -> None:
+def test_half_a_surrogate_pair_is_quarantined_unchanged() -> None:
     content = body(neo("1", name=None, note="half"), neo("2")).replace(b'"half"', rb'"\ud83d"')
     parsed = parse([dataclasses.replace(page(), body=content)])
     assert ids(parsed) == ["2"]
     assert r'"note":"\ud83d"' in parsed.quarantine["record"][0].as_py()
 
 
-def test_a_body_that_is_no_json_is_damage_and_not_quarantined() -> None:
+def test_a_body_that_is_not_json_is_an_error_and_not_quarantined() -> None:
     with pytest.raises(json.JSONDecodeError):
         parse([page(neo("1")), dataclasses.replace(page(neo("2")), body=body(neo("2"))[:-10])])
 
@@ -302,7 +302,7 @@ def test_a_body_that_is_no_json_is_damage_and_not_quarantined() -> None:
 # --- the same object twice
 
 
-def test_of_two_copies_the_one_fetched_last_counts() -> None:
+def test_of_two_copies_the_one_fetched_last_is_kept() -> None:
     early, late = neo("1", approach(), approach(), approach()), neo("1", approach(), absolute_magnitude_h=21.5)
     for pages in (
         [page(early, neo("2"), number=0), page(late, number=1, hours=1)],
@@ -314,7 +314,7 @@ def test_of_two_copies_the_one_fetched_last_counts() -> None:
         assert 21.5 in parsed.neo_records["absolute_magnitude_h"].to_pylist()
 
 
-def test_of_two_copies_fetched_at_once_the_one_on_the_later_page_counts() -> None:
+def test_of_two_copies_fetched_at_the_same_time_the_one_on_the_later_page_is_kept() -> None:
     parsed = parse([page(neo("1", name_limited="Old"), number=0), page(neo("1", name_limited="New"), number=1)])
     assert parsed.neo_records["name_limited"].to_pylist() == ["New"]
 
@@ -339,7 +339,7 @@ def test_a_copy_that_cannot_be_read_replaces_nothing() -> None:
     assert parsed.quarantine.num_rows == 1
 
 
-def test_older_copies_stand_in_the_sightings_and_do_not_count() -> None:
+def test_sightings_contain_the_older_copies_marked_as_not_counted() -> None:
     parsed = parse([page(neo("1"), neo("2"), number=0), page(neo("1"), number=1, hours=1)])
     sightings = [(row["neo_id"], row["page"], row["is_counted"]) for row in parsed.neo_sightings.to_pylist()]
     assert sightings == [("1", 0, False), ("2", 0, True), ("1", 1, True)]
@@ -401,7 +401,7 @@ def some_pages(draw: st.DrawFn) -> list[Page]:
 
 @given(pages=some_pages())
 @settings(max_examples=150)
-def test_random_pages_are_read_as_slowly_but_surely(pages: list[Page]) -> None:
+def test_random_pages_are_read_like_the_slow_reader_does(pages: list[Page]) -> None:
     parsed = parse(pages)
     assert_as_read_slowly(parsed, pages)
     on_pages = [(one.number, place) for one in pages for place in range(one.neos)]
@@ -417,7 +417,7 @@ def simulated(catalogue: Catalogue, count: int) -> list[Page]:
     ]
 
 
-def test_simulated_pages_are_read_as_slowly_but_surely() -> None:
+def test_simulated_pages_are_read_like_the_slow_reader_does() -> None:
     pages = simulated(Catalogue(neos=120), 6)
     parsed = parse(pages)
     assert parsed.neo_records.num_rows == 120
@@ -432,12 +432,12 @@ def test_a_catalogue_that_moved_between_pages_is_read_without_copies() -> None:
     assert_as_read_slowly(parse(pages), pages)
 
 
-# --- the real thing
+# --- real pages
 
 
 @NEEDS_CAPTURES
 @pytest.mark.parametrize("file", sorted(CAPTURES.glob("*_page-*.json")), ids=lambda file: file.name)
-def test_real_pages_are_read_as_slowly_but_surely(file: Any) -> None:
+def test_real_pages_are_read_like_the_slow_reader_does(file: Any) -> None:
     pages = [captured_pages()[file.name]]
     parsed = parse(pages)
     assert parsed.quarantine.num_rows == 0

@@ -1,4 +1,4 @@
-"""The parser's version, by which tables that another parser made are stale."""
+"""The parser's version, which makes tables of another version stale."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from neo_assets_tests.sources.neows.examples import approach, neo, page
 
 
 def digest_of_fixed_pages() -> str:
-    """SHA-256 of all that `parse` gives for fixed pages, which hold every kind of value."""
+    """SHA-256 of everything that `parse` returns for fixed pages, which contain every kind of value."""
     objects = [
         neo("1", approach("0.05", "7479893.5", "1969-07-20", "Moon"), approach(day="2029-04-13")),
         neo("2", name="433 Eros (1898 DQ)", name_limited="Eros", absolute_magnitude_h=10.31),

@@ -1,4 +1,4 @@
-"""API keys taken out: by value, percent-encoded, and wherever the API names one."""
+"""Redaction of API keys: by value, percent-encoded, and wherever the API names one."""
 
 import pytest
 from hypothesis import given
@@ -13,11 +13,11 @@ def cleaned(text: bytes, *keys: str) -> bytes:
     return redact(text, keys or [KEY.decode()])
 
 
-def test_a_key_is_taken_out_wherever_it_stands() -> None:
+def test_a_key_is_redacted_everywhere() -> None:
     assert cleaned(b'{"a":"' + KEY + b'","b":"x' + KEY + b'y"}') == b'{"a":"REDACTED","b":"xREDACTEDy"}'
 
 
-def test_a_key_is_known_percent_encoded() -> None:
+def test_a_percent_encoded_key_is_redacted() -> None:
     assert cleaned(b"see?key=a%2Bkey%2F1234", "a+key/1234") == b"see?key=REDACTED"
 
 
@@ -31,17 +31,17 @@ def test_a_key_is_known_percent_encoded() -> None:
         (b"api_key=&page=1", b"api_key=&page=1"),
     ],
 )
-def test_a_named_key_is_taken_out_whosever_it_is(link: bytes, clean: bytes) -> None:
+def test_any_named_key_is_redacted(link: bytes, clean: bytes) -> None:
     assert cleaned(link) == clean
 
 
-def test_text_around_a_short_key_is_not_torn_up() -> None:
+def test_a_short_key_is_not_redacted_in_other_text() -> None:
     assert cleaned(b'{"name":"test","link":"http://h?api_key=test"}', "test") == (
         b'{"name":"test","link":"http://h?api_key=REDACTED"}'
     )
 
 
-def test_a_body_without_keys_stays_as_it_is() -> None:
+def test_a_body_without_keys_is_unchanged() -> None:
     text = '{"name":"433 Eros (A898 PA)","class":"the Earth’s orbit","unit":"km\\/s"}'.encode()
     assert cleaned(text) == text
 

@@ -1,4 +1,4 @@
-"""The source of pages by the settings: NASA, another server, or the embedded simulator."""
+"""The source of pages that the settings select: NASA, another server, or the embedded simulator."""
 
 import gc
 import signal
@@ -28,7 +28,7 @@ SIMULATED = settings_of()
 
 @pytest.fixture
 def open_neows() -> Iterator[Callable[..., NeoWs]]:
-    """Makes a NeoWs that is closed at the end."""
+    """A function that makes a NeoWs; the fixture closes it at the end."""
     opened: list[NeoWs] = []
 
     def open_neows(settings: Settings, policy: RetryPolicy = RETRY_POLICY) -> NeoWs:
@@ -41,7 +41,7 @@ def open_neows() -> Iterator[Callable[..., NeoWs]]:
 
 
 def numbers(neows: NeoWs, *pages: int) -> list[int]:
-    """The pages that come when some are asked for."""
+    """The numbers of the pages that arrive when these are requested."""
     return sorted(page.number for page in neows.pages(pages))
 
 
@@ -75,13 +75,13 @@ def test_every_simulator_has_the_same_catalogue(open_neows: Callable[..., NeoWs]
     assert one.body == other.body
 
 
-def test_a_server_is_asked_under_the_budget(served: Served, open_neows: Callable[..., NeoWs]) -> None:
+def test_requests_to_a_server_use_the_budget(served: Served, open_neows: Callable[..., NeoWs]) -> None:
     settings = at(served)
     assert numbers(open_neows(settings), 0, 1, 2) == sorted(served.pages) == [0, 1, 2]
     assert settings.request_ledger.is_file()
 
 
-def test_pages_that_cannot_be_fetched_are_named_after_the_others(
+def test_pages_that_cannot_be_fetched_are_reported_after_the_others(
     served: Served, open_neows: Callable[..., NeoWs]
 ) -> None:
     served.answers = {1: Response(status_code=404), 3: Response(status_code=400)}
@@ -96,25 +96,25 @@ def test_pages_that_cannot_be_fetched_are_named_after_the_others(
     assert came == {0, 2}
 
 
-def test_a_forecast_is_the_budgets(served: Served, open_neows: Callable[..., NeoWs]) -> None:
+def test_the_forecast_comes_from_the_budget(served: Served, open_neows: Callable[..., NeoWs]) -> None:
     neows = open_neows(at(served, requests_per_hour=10))
     now = time.time()
     assert now <= neows.forecast(10) < now + 60
     assert now + 3600 < neows.forecast(11) < now + 3700
 
 
-def test_the_simulator_is_foreseen_to_answer_at_once() -> None:
+def test_the_forecast_for_the_simulator_is_now() -> None:
     assert NeoWs(SIMULATED).forecast(2_100) <= time.time()
 
 
-def test_no_pages_are_no_requests_and_start_nothing(served: Served) -> None:
+def test_no_pages_need_no_requests_and_start_nothing(served: Served) -> None:
     before = threads()
     neows = NeoWs(at(served))
     assert numbers(neows) == served.pages == []
     assert threads() == before
 
 
-def test_an_outage_is_known_from_one_page_set_to_the_next(served: Served, open_neows: Callable[..., NeoWs]) -> None:
+def test_an_outage_is_remembered_across_page_sets(served: Served, open_neows: Callable[..., NeoWs]) -> None:
     served.answers = dict.fromkeys(range(4), Response(status_code=503))
     neows = open_neows(at(served), QUICK)
     for page in range(4):
@@ -152,7 +152,7 @@ def test_several_threads_may_consume_at_once(served: Served, open_neows: Callabl
     assert threads() == before + 1
 
 
-def test_what_is_closed_may_be_used_again(served: Served) -> None:
+def test_it_may_be_used_again_after_closing(served: Served) -> None:
     before = threads()
     with NeoWs(at(served)) as neows:
         assert numbers(neows, 0) == [0]
@@ -161,7 +161,7 @@ def test_what_is_closed_may_be_used_again(served: Served) -> None:
         assert numbers(neows, 1) == [1]
 
 
-def test_pages_that_are_left_behind_do_not_outlive_the_close(served: Served) -> None:
+def test_closing_ends_abandoned_iterators(served: Served) -> None:
     with NeoWs(at(served)) as neows:
         pages = neows.pages(range(20))
         next(pages)
@@ -169,7 +169,7 @@ def test_pages_that_are_left_behind_do_not_outlive_the_close(served: Served) -> 
     assert len(served.pages) < 20
 
 
-def test_one_that_is_dropped_ends_its_thread(served: Served) -> None:
+def test_garbage_collection_ends_the_thread(served: Served) -> None:
     before = threads()
     neows = NeoWs(at(served))
     neows.itself = neows  # type: ignore[attr-defined]
@@ -183,7 +183,7 @@ def test_one_that_is_dropped_ends_its_thread(served: Served) -> None:
     assert threads() == before
 
 
-def test_a_process_ends_without_a_word_though_it_closed_nothing(served: Served) -> None:
+def test_a_process_that_closes_nothing_ends_silently(served: Served) -> None:
     program = f"""
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.source import NeoWs
@@ -195,7 +195,7 @@ print(next(pages).neos)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "20\n", "")
 
 
-# --- what ends it early
+# --- ending early
 
 
 def test_closing_early_gives_the_slots_back(served: Served, open_neows: Callable[..., NeoWs]) -> None:
