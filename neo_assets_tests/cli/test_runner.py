@@ -1,7 +1,7 @@
 """The runner behind `neo run`: what is fetched, kept and skipped when page sets fail or runs are repeated."""
 
+import contextlib
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -46,27 +46,19 @@ STARTED = dg.DagsterRunStatus.STARTED
 Run = Callable[..., dict[str, Exception]]
 
 
-@pytest.fixture
-def lake(lake: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Storage:
-    monkeypatch.chdir(place(tmp_path / "here", "dagster.yaml").path)
+@pytest.fixture(scope="module")
+def everything_gathered(tmp_path_factory: pytest.TempPathFactory) -> Storage:
+    """A fully gathered lake, shared by the tests; do not change it."""
+    lake = Storage(str(tmp_path_factory.mktemp("gathered") / "lake"))
+    with serving(Faulty()) as url:
+        assert everything(settings_at(url, lake)) == {}
     return lake
 
 
-@pytest.fixture(scope="module")
-def everything_gathered(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with a fully gathered lake, shared by the tests; do not change it."""
-    at = place(tmp_path_factory.mktemp("gathered") / "here", "dagster.yaml", NEO_PAGES=4)
-    with serving(Faulty()) as url:
-        ended = at.neo("run", NEOWS_BASE_URL=url, NASA_API_KEYS=KEY, NEO_REQUESTS_PER_SECOND=1000)
-    assert ended.code == 0, ended.err
-    return at.path
-
-
 @pytest.fixture
-def gathered(everything_gathered: Path, lake: Storage) -> Storage:
+def gathered(everything_gathered: Storage, lake: Storage) -> Storage:
     """A fully gathered lake."""
-    shutil.copytree(everything_gathered / "data/dagster", Path.cwd() / "data/dagster")
-    return copy(Storage(str(everything_gathered / "data/lake")), lake)
+    return copy(everything_gathered, lake)
 
 
 @pytest.fixture
@@ -77,12 +69,7 @@ def neows() -> Faulty:
 @pytest.fixture
 def settings(lake: Storage, neows: Faulty) -> Iterator[Callable[..., Settings]]:
     with serving(neows) as url:
-
-        def settings(**values: Any) -> Settings:
-            values = {"pages": 4, "nasa_api_keys": KEY, "base_url": url, "requests_per_second": 1000} | values
-            return settings_of(lake=lake.root, **values)
-
-        yield settings
+        yield lambda **values: settings_at(url, lake, **values)
 
 
 @pytest.fixture
@@ -90,9 +77,22 @@ def run(settings: Callable[..., Settings]) -> Run:
     return lambda **values: everything(settings(**values))
 
 
+def settings_at(url: str, lake: Storage, **values: Any) -> Settings:
+    """Settings for a served NeoWs: four pages, two in a set, no pauses between requests."""
+    whole = {"pages": 4, "nasa_api_keys": KEY, "base_url": url, "requests_per_second": 1000, "lake": lake.root}
+    return settings_of(**whole | values)
+
+
+@contextlib.contextmanager
+def runner_of(settings: Settings, lake: Storage | None = None) -> Iterator[Runner]:
+    """A runner with a Dagster instance of its own, in memory."""
+    with dg.DagsterInstance.ephemeral() as instance, Runner(settings, lake, instance) as runner:
+        yield runner
+
+
 def everything(settings: Settings) -> dict[str, Exception]:
-    """Do what `neo run` does. Returns the page sets that failed."""
-    with Runner(settings) as runner:
+    """What `neo run` does; returns the page sets that failed."""
+    with runner_of(settings) as runner:
         failed = runner.refresh()
         runner.total()
     return dict(failed)
@@ -170,7 +170,7 @@ def test_two_runs_on_one_set_end_consistent_wherever_one_overtakes_the_other(
 
     again = settings(raw_max_age_hours=0)
     lake = Overtaken(gathered.root, layout.table_file(table, SETS[0]), other_run)
-    with Runner(again, lake) as runner:
+    with runner_of(again, lake) as runner:
         assert runner.refresh() == {}
         runner.total()
     assert lake.other == []
@@ -206,7 +206,7 @@ def test_stale_tables_of_landed_objects_are_computed_again(
     gathered: Storage, neows: Faulty, run: Run, settings: Callable[..., Settings], capsys: pytest.CaptureFixture[str]
 ) -> None:
     gathered.write("landing/a.ndjson", to_json(SIX_PAGES.neo(100)))
-    with Runner(settings()) as runner:
+    with runner_of(settings()) as runner:
         assert runner.land().failed == {}
     lost = "gold/near_miss_count/page_set=landed/data.parquet"
     content = gathered.read(lost)
@@ -258,7 +258,7 @@ def test_a_lost_page_does_not_stop_other_page_sets_from_being_recomputed(
     lost = layout.table_file(YEARLY_APPROACHES, SETS[1])
     gathered.delete(lost)
     gathered.delete(layout.raw_page(0))
-    with Runner(settings()) as runner:
+    with runner_of(settings()) as runner:
         failed = runner.recompute(SETS)
     assert {key: type(error) for key, error in failed.items()} == {SETS[0]: LakeLacks}
     assert gathered.info(lost).is_file

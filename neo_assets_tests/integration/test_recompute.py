@@ -1,5 +1,6 @@
 """All tables can be computed from the lake alone, and the same pages give the same bytes."""
 
+import dagster as dg
 import pyarrow as pa
 import pytest
 
@@ -36,7 +37,7 @@ def derived(lake: Storage) -> dict[str, bytes]:
 
 
 def recompute() -> None:
-    with Runner(Settings.load()) as runner:
+    with dg.DagsterInstance.ephemeral() as instance, Runner(Settings.load(), instance=instance) as runner:
         runner.recompute(SETS)
         runner.total()
 
