@@ -1,4 +1,4 @@
-"""A NeoWs to run and test against: an invented catalogue of near-Earth objects and the ASGI application that serves it.
+"""A simulated NeoWs to run and test against: an invented catalogue of NEOs, and the ASGI application that serves it.
 
-Nothing here knows the rest of `neo_assets`.
+Nothing here depends on the rest of `neo_assets`.
 """

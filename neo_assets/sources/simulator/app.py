@@ -1,6 +1,6 @@
-"""The ASGI application: a catalogue answered for as NeoWs does, behind the gateway; `serve` runs it over HTTP.
+"""The ASGI application: serves a catalogue like NeoWs, behind the gateway; `serve` runs it over HTTP.
 
-What is served is a `Catalogue`; keys, limits and headers stand in `gateway`, how NeoWs goes wrong in `faults`.
+`catalogue` computes the pages, `gateway` handles keys, limits and headers, and `faults` makes requests fail.
 """
 
 import asyncio
@@ -49,14 +49,23 @@ def create_app(
 ) -> Starlette:
     """A NeoWs that serves the catalogue under `PREFIX`.
 
-    `keys` are the API keys it knows, None for any; DEMO_KEY always works. `requests_per_hour` is what each key has in
-    a rolling hour of `hour_s` seconds (DEMO_KEY has `DEMO_LIMITS`); None means no limit for anyone, and no rate
-    headers. `faults` and `drifts` happen to requests that keys and limits let pass; which of them a fault with a share
-    strikes is drawn with the catalogue's seed. `clock` gives seconds. ValueError where the limit is less than 1.
+    `app.state.catalogue` is read at every request, so it can be replaced at any time. `app.state.requests` counts the
+    requests per key, whatever the response ("" if there is no key). `app.state.injected` counts the requests struck by
+    each kind of fault.
 
-    `app.state.catalogue` is read at every request, so another can be put in its place at any moment;
-    `app.state.requests` counts the requests of each key, whatever the answer was ("" without a key);
-    `app.state.injected` counts the requests that each kind of fault struck.
+    Args:
+        catalogue: the catalogue to start with.
+        keys: the API keys accepted; None accepts any. DEMO_KEY always works.
+        requests_per_hour: requests allowed per key in a rolling hour (DEMO_KEY has `DEMO_LIMITS`); None means no limit
+            and no rate headers.
+        hour_s: length of the rolling hour in seconds.
+        faults: strike requests that pass the keys and limits. The catalogue's seed decides which requests are struck by
+            a fault with a share.
+        drifts: change the catalogue at requests that pass the keys and limits.
+        clock: returns seconds.
+
+    Raises:
+        ValueError: the limit is less than 1.
     """
     if requests_per_hour is not None and requests_per_hour < 1:
         raise ValueError(f"requests_per_hour must be at least 1, not {requests_per_hour}")
@@ -85,11 +94,15 @@ def create_app(
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening socket, on any free port for port 0; OSError, with a plain message, where it cannot be had."""
+    """A listening socket; port 0 picks any free port.
+
+    Raises:
+        OSError: the port cannot be used; the message names it.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
-        if sys.platform != "win32":  # where it would let two servers share the port
+        if sys.platform != "win32":  # on Windows this option lets two servers share a port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen()
@@ -100,13 +113,13 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def make_server(app: ASGIApp) -> uvicorn.Server:
-    """The server that `serve` runs; `should_exit` ends it, for who runs it in a thread."""
+    """The server that `serve` runs. To end one that runs in a thread, set `should_exit`."""
     config = uvicorn.Config(app, http=_Protocol, log_level="warning", server_header=False, lifespan="off")
     return uvicorn.Server(config)
 
 
 def serve(app: ASGIApp, host: str, port: int, *, announce: Callable[[str], None] = print) -> None:
-    """Serve until interrupted; `announce` is given the base URL once the port is taken. OSError as of `bind`."""
+    """Serve until interrupted. Calls `announce` with the base URL once it listens. Raises like `bind`."""
     with bind(host, port) as listener:
         name = f"[{host}]" if ":" in host else host
         announce(f"http://{name}:{listener.getsockname()[1]}{PREFIX}")
@@ -115,8 +128,9 @@ def serve(app: ASGIApp, host: str, port: int, *, announce: Callable[[str], None]
 
 
 class _Protocol(H11Protocol):
-    """Lets the application see its connection, which ASGI hides, so that it can break it. A server that ends waits for
-    no client.
+    """Gives the application access to its connection, which ASGI hides, so that faults can break it.
+
+    A server that ends does not wait for clients.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -129,7 +143,7 @@ class _Protocol(H11Protocol):
 
 
 class _Rendered:
-    """The pages of one catalogue as they were made, compressed: about 90 MB for the whole default catalogue."""
+    """A cache of one catalogue's rendered pages, compressed: about 90 MB for the whole default catalogue."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
@@ -159,7 +173,7 @@ async def _lookup(request: Request) -> Response:
     try:
         neo = request.app.state.catalogue.neo_by_id(request.path_params["spk_id"])
     except KeyError:
-        raise HTTPException(404, "no such near-Earth object") from None
+        raise HTTPException(404, "there is no such near-Earth object") from None
     return _answer(request, to_json(neo))
 
 
@@ -183,13 +197,13 @@ def _whole_number(request: Request, name: str, default: int) -> int:
 
 
 def _answer(request: Request, body: bytes) -> Response:
-    """The body with the caller's key in its links, escaped for a URL, which JSON needs no escapes for."""
+    """A response with the caller's key in its links, URL-escaped, so that it needs no JSON escapes."""
     key = quote(request.state.api_key, safe="").encode()
     return Response(body.replace(API_KEY.encode(), key), media_type="application/json")
 
 
 async def _error(request: Request, error: Exception) -> Response:
-    """NeoWs's own errors, unlike the gateway's."""
+    """An error in NeoWs's own format, which differs from the gateway's."""
     assert isinstance(error, HTTPException)
     name = HTTPStatus(error.status_code).name
     document = {"code": error.status_code, "http_error": name, "error_message": error.detail}

@@ -1,7 +1,7 @@
-"""The catalogue: which object stands where, page by page, and how the order, the numbers and the set drift with time.
+"""The catalogue: which object is on which page, and how insertions, re-ordering and numbering change it over time.
 
-A catalogue is a value: all follows from its fields, the same in every process. What an object is and how it is written
-stand in `identity`, `traits` and `wire`.
+A catalogue is a value: everything follows from its fields, identically in every process. `identity` and `traits`
+define the objects; `wire` writes them as JSON.
 """
 
 import json
@@ -17,31 +17,31 @@ from neo_assets.sources.simulator.traits import draw_traits
 from neo_assets.sources.simulator.wire import API_KEY, BASE_URL, write_neo
 
 DEFAULT_NEOS = 41_839
-"""About the size of the real catalogue of 2026."""
+"""Number of objects; about that of the real catalogue in 2026."""
 DEFAULT_SEED = 7
 _DEFAULT_CLOSE_APPROACHES = 861_923
-"""What all objects of the default catalogue have; known, as drawing them all would take each `neo run` two seconds."""
+"""Close approaches in the default catalogue; stored, as counting them would take two seconds in each `neo run`."""
 PAGE_SIZE = 20
-"""Objects on a page, and the most that the API gives."""
+"""Objects on a full page: the API's default, and its maximum."""
 
 
 @dataclass(frozen=True)
 class Appended:
-    """Newer objects came to the end."""
+    """New objects were added at the end."""
 
     count: int
 
 
 @dataclass(frozen=True)
 class Inserted:
-    """New objects came before all others."""
+    """New objects were added before all others."""
 
     count: int
 
 
 @dataclass(frozen=True)
 class Reordered:
-    """The positions were permuted by an affine map modulo the size."""
+    """All positions were permuted by an affine map modulo the size."""
 
     factor: int
     offset: int
@@ -49,7 +49,7 @@ class Reordered:
 
 @dataclass(frozen=True)
 class Numbered:
-    """Provisional objects were numbered: a share of them, drawn with the salt, and those of these numbers."""
+    """Provisional objects were numbered: a share of them, drawn with the salt, and the listed ones."""
 
     share: float
     salt: int
@@ -61,11 +61,11 @@ Drift = Appended | Inserted | Reordered | Numbered
 
 @dataclass(frozen=True)
 class Catalogue:
-    """A catalogue of near-Earth objects: it began with `neos` objects and has gone through the `drifts`, oldest first.
+    """A catalogue that started with `neos` objects and has changed by the `drifts`, oldest first.
 
-    Objects carry numbers, from 0, in the order in which they came to the catalogue; an object's data follow from its
-    number, the seed and `neos` alone, so a page costs the same in a catalogue of any size. A small catalogue is a
-    cross-section of a large one, from the first objects to the latest, not its first pages.
+    Objects are numbered from 0 in the order in which they joined the catalogue. An object's data follow only from its
+    number, the seed and `neos`, so a page costs the same in a catalogue of any size. A small catalogue is a
+    cross-section of a large one, from the oldest to the newest objects, not its first pages.
     """
 
     neos: int = DEFAULT_NEOS
@@ -75,31 +75,31 @@ class Catalogue:
     def __post_init__(self) -> None:
         """Refuse an impossible size."""
         if self.neos < 1:
-            raise ValueError(f"a catalogue has at least one object, not {self.neos}")
+            raise ValueError(f"a catalogue must have at least one object, not {self.neos}")
 
     @cached_property
     def near_earth_object_count(self) -> int:
-        """How many objects the catalogue holds now."""
+        """Number of objects in the catalogue now."""
         return self.neos + sum(drift.count for drift in self.drifts if isinstance(drift, Appended | Inserted))
 
     @cached_property
     def close_approach_count(self) -> int:
-        """How many close approaches the objects have in all: drawn object by object, 50 µs each, if not known."""
+        """Close approaches of all objects: 50 µs per object to count, but known for the default catalogue."""
         numbers = range(self.near_earth_object_count)
         if (self.neos, self.seed, len(numbers)) == (DEFAULT_NEOS, DEFAULT_SEED, DEFAULT_NEOS):
             return _DEFAULT_CLOSE_APPROACHES
         return sum(sum(draw_traits(self._identities, number).approaches.values()) for number in numbers)
 
     def grown(self, count: int) -> "Catalogue":
-        """With `count` newer objects at the end."""
+        """The catalogue with `count` new objects at the end."""
         return self._drifted(Appended(_positive(count)))
 
     def inserted(self, count: int) -> "Catalogue":
-        """With `count` new objects before all others: every other object moves on by as many places."""
+        """The catalogue with `count` new objects before all others, which shift by that many positions."""
         return self._drifted(Inserted(_positive(count)))
 
     def reordered(self, seed: int) -> "Catalogue":
-        """With the same objects in another order."""
+        """The catalogue with the same objects in another order."""
         size = self.near_earth_object_count
         rng = Random(f"{self.seed}/order/{seed}")
         factor = rng.randrange(size)
@@ -108,26 +108,36 @@ class Catalogue:
         return self._drifted(Reordered(factor, rng.randrange(size)))
 
     def numbered(self, share: float = 0.0, *, ids: Iterable[str] = ()) -> "Catalogue":
-        """With a share of the provisional objects, and those of the given ids, numbered since.
+        """The catalogue after a share of the provisional objects, and those with the given ids, have been numbered.
 
-        They bear a new id, designation and name from then on; their place and their other data stay. An id that is not
-        in the catalogue raises KeyError.
+        Their id, designation and name change; their position and other data do not.
+
+        Raises:
+            KeyError: an id is not in the catalogue.
         """
         numbers = frozenset(self._number_of(spk_id) for spk_id in ids)
         return self._drifted(Numbered(share, len(self.drifts), numbers))
 
     def neo(self, position: int) -> dict[str, Any]:
-        """The NEO at a position, from 0; IndexError beyond the end."""
+        """The NEO at a position, from 0.
+
+        Raises:
+            IndexError: the position is beyond the end.
+        """
         if not 0 <= position < self.near_earth_object_count:
             raise IndexError(f"position {position} of {self.near_earth_object_count}")
         return self._neo(self._number_at(position))
 
     def identity(self, position: int) -> Identity:
-        """Identity of the NEO at a position, without the cost of the rest."""
+        """The identity of the NEO at a position, without computing the rest."""
         return self._identity(self._number_at(position))
 
     def neo_by_id(self, spk_id: str) -> dict[str, Any]:
-        """The NEO that bears the SPK-ID now; KeyError where none does."""
+        """The NEO that has this SPK-ID now.
+
+        Raises:
+            KeyError: there is none.
+        """
         return self._neo(self._number_of(spk_id))
 
     def page(self, number: int, size: int = PAGE_SIZE) -> dict[str, Any]:
@@ -157,7 +167,7 @@ class Catalogue:
         return replace(self, drifts=(*self.drifts, drift))
 
     def _number_at(self, position: int) -> int:
-        """Number of the object at a position: the drifts are undone, newest first."""
+        """The number of the object at a position, found by undoing the drifts, newest first."""
         size = self.near_earth_object_count
         for drift in reversed(self.drifts):
             match drift:
@@ -203,11 +213,11 @@ class Catalogue:
 
 
 def to_json(document: dict[str, Any]) -> bytes:
-    """The document as the API sends it: one line, compact, UTF-8."""
+    """A document as the API sends it: one compact line of UTF-8."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _positive(count: int) -> int:
     if count < 1:
-        raise ValueError(f"a catalogue grows by at least one object, not {count}")
+        raise ValueError(f"a catalogue must grow by at least one object, not {count}")
     return count

@@ -1,7 +1,6 @@
-"""How a simulated NeoWs goes wrong: ASGI middleware that does the faults of a profile to requests that the gateway let
-pass, and swaps the catalogue when a drift is due.
+"""Faults of a simulated NeoWs: ASGI middleware that spoils requests behind the gateway, and applies due drifts.
 
-Which faults there are, and when they strike, stands in `profile`.
+`profile` defines the kinds of faults and drifts, and when they occur.
 """
 
 import asyncio
@@ -23,7 +22,7 @@ from neo_assets.sources.simulator.gateway import over_rate_limit, refused
 from neo_assets.sources.simulator.profile import Fault, PlannedDrift
 
 TRANSPORT = "transport"
-"""Where the request's state holds the connection, so that it can be broken: an `asyncio.Transport`."""
+"""Key in the request's state for its connection, an `asyncio.Transport`, which faults can break."""
 
 _ERRORS = {
     "500": "Internal Server Error",
@@ -38,11 +37,11 @@ _MAINTENANCE = "<!DOCTYPE html><html><head><title>NASA</title></head><body><h1>D
 
 
 class FaultyNeoWs:
-    """ASGI middleware; `app.state.injected` counts the requests that each kind of fault struck.
+    """ASGI middleware that injects faults; `app.state.injected` counts the requests struck by each kind.
 
-    Over HTTP, with the server of `app.make_server`, a connection that breaks does so on the wire, and a timeout lasts
-    until the client hangs up. In process (`httpx.ASGITransport`) there is no connection: the client gets at once the
-    `httpx.TransportError` that the wire would have led to.
+    Over HTTP, with the server of `app.make_server`, connections really break, and a timeout lasts until the client
+    hangs up. In process (`httpx.ASGITransport`) there is no connection, so the client immediately receives the
+    `httpx.TransportError` that a broken connection would have caused.
     """
 
     def __init__(
@@ -53,7 +52,7 @@ class FaultyNeoWs:
         seed: int,
         clock: Callable[[], float],
     ) -> None:
-        """As of `app.create_app`. `seed`: with another one, other requests are struck."""
+        """Takes the arguments of `app.create_app`; `seed` decides which requests a fault with a share strikes."""
         self.app = app
         self.faults = faults
         self.drifts = list(drifts)
@@ -64,7 +63,7 @@ class FaultyNeoWs:
         self.attempts = Counter[tuple[str, int | None]]()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or fail to: after all that slows the request, the first other fault that strikes it is done to it."""
+        """Answer a request: apply all `slow` faults that strike it, then only the first other fault."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -93,9 +92,9 @@ class FaultyNeoWs:
             state.catalogue = drift.drifted(state.catalogue)
 
     def _striking(self, scope: Scope) -> list[tuple[Fault, Random]]:
-        """The faults that strike this request, each with the dice for what it leaves open.
+        """The faults that strike this request, each with a random generator for its details.
 
-        The dice know the page and the attempt alone, so that a run can be repeated whatever the order of its requests.
+        The generator depends only on the page and the attempt, so a run is reproducible in any order of requests.
         """
         request = Request(scope)
         path, page = request.url.path, _page(request)
@@ -112,7 +111,7 @@ class FaultyNeoWs:
 
 
 def _page(request: Request) -> int | None:
-    """The Browse page that is asked for; None where something else is."""
+    """The Browse page requested; None for any other resource."""
     number = request.query_params.get("page", "0")
     browses = request.url.path.endswith("/neo/browse")
     return int(number) if browses and number.isascii() and number.isdigit() and len(number) <= 12 else None
@@ -124,7 +123,7 @@ def _latency_s(fault: Fault, rng: Random) -> float:
 
 
 async def _do(fault: Fault, rng: Random, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    """Give the answer that the fault makes of a request, or none."""
+    """Answer a request as the fault requires, or not at all."""
     value = fault.value or ""
     answer: ASGIApp | None = None
     match fault.kind:
@@ -133,7 +132,7 @@ async def _do(fault: Fault, rng: Random, app: ASGIApp, scope: Scope, receive: Re
         case "forbidden":
             answer = refused(value)
         case "not-found":
-            await app({**scope, "path": "/"}, receive, send)  # which NeoWs does not have
+            await app({**scope, "path": "/"}, receive, send)  # a path that NeoWs does not have
         case "error":
             answer = PlainTextResponse(_ERRORS[value], int(value))
         case "outage":
@@ -166,7 +165,7 @@ async def _do(fault: Fault, rng: Random, app: ASGIApp, scope: Scope, receive: Re
 
 
 async def _answered(app: ASGIApp, scope: Scope, receive: Receive) -> tuple[Message, bytes]:
-    """The application's answer, instead of sending it: how it starts, and its body."""
+    """Capture the application's answer: its start message and its body."""
     messages: list[Message] = []
 
     async def keep(message: Message) -> None:
@@ -177,12 +176,12 @@ async def _answered(app: ASGIApp, scope: Scope, receive: Receive) -> tuple[Messa
 
 
 def _somewhere(body: bytes, rng: Random) -> int:
-    """A place inside a body to cut it at."""
+    """A random position inside a body at which to cut it."""
     return rng.randrange(1, max(2, len(body)))
 
 
 def _with_garbage(body: bytes, rng: Random) -> bytes:
-    """The page with an unreadable value in one of its objects, if it has any."""
+    """The page with an unreadable value in one of its objects, if there is one."""
     page = json.loads(body)
     if neos := page.get("near_earth_objects"):
         rng.choice(neos)["orbital_data"]["observations_used"] = "many"
@@ -190,7 +189,7 @@ def _with_garbage(body: bytes, rng: Random) -> bytes:
 
 
 async def _hang_up(scope: Scope, receive: Receive, error: httpx.TransportError, *, reset: bool = False) -> None:
-    """Break the connection after what was sent, or at once and with a reset; in process, raise the error."""
+    """Close the connection after the data sent so far, or reset it immediately; in process, raise the error."""
     transport: asyncio.Transport | None = scope["state"].get(TRANSPORT)
     if transport is None:
         raise error
@@ -204,7 +203,7 @@ async def _hang_up(scope: Scope, receive: Receive, error: httpx.TransportError, 
 
 
 async def _keep_waiting(scope: Scope, receive: Receive) -> None:
-    """Never answer; in process, where nobody would hang up, the client's patience is over at once."""
+    """Never answer; in process, where no client would hang up, raise a timeout immediately."""
     if TRANSPORT not in scope["state"]:
         raise httpx.ReadTimeout("no answer in time")
     await _disconnected(receive)

@@ -1,6 +1,6 @@
-"""What stands before NeoWs at api.nasa.gov: knows the keys, counts and limits their requests, sets the headers.
+"""A simulation of the api.nasa.gov gateway in front of NeoWs: checks keys, limits their requests, sets the headers.
 
-What is answered to a request that it lets pass is not known here.
+`app` and `faults` answer the requests that pass.
 """
 
 import math
@@ -18,12 +18,12 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SERVER_NAME = "neo-assets-simulator"
-"""Value of the `Server` header, by which a client can tell simulated data from real."""
+"""Value of the `Server` header, which distinguishes simulated data from real data."""
 DEMO_KEY = "DEMO_KEY"
 
 HOUR_S = 3_600.0
 DEMO_LIMITS = ((1, 30), (24, 50))
-"""Requests that DEMO_KEY has in so many rolling hours (https://api.nasa.gov/assets/html/authentication.html)."""
+"""DEMO_KEY's limits as pairs of rolling hours and requests (https://api.nasa.gov/assets/html/authentication.html)."""
 
 KEY_MESSAGES = {
     "API_KEY_MISSING": "No api_key was supplied. Get one at https://api.nasa.gov:443",
@@ -32,7 +32,7 @@ KEY_MESSAGES = {
     "API_KEY_UNAUTHORIZED": "The api_key supplied is not authorized to access the given service.",
     "API_KEY_UNVERIFIED": "The api_key supplied has not been verified yet. Please check your e-mail.",
 }
-"""Why a key is refused, by code (https://developer.nrel.gov/docs/errors, the same API Umbrella)."""
+"""Messages for refused keys, by error code (https://developer.nrel.gov/docs/errors, which also runs API Umbrella)."""
 
 _OVER_RATE_LIMIT = (
     "<html><body><h1>OVER_RATE_LIMIT</h1><p>You have exceeded your rate limit. Try again later or contact us at "
@@ -53,7 +53,7 @@ _FIXED_HEADERS = {
 
 
 class Gateway:
-    """ASGI middleware; the key it read stands in the request's state as `api_key`."""
+    """ASGI middleware; it stores the caller's key in the request's state as `api_key`."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Gateway:
         hour_s: float,
         clock: Callable[[], float],
     ) -> None:
-        """As of `app.create_app`."""
+        """Takes the arguments of `app.create_app`."""
         self.app = app
         self.keys = keys
         self.requests_per_hour = requests_per_hour
@@ -72,7 +72,7 @@ class Gateway:
         self.times: defaultdict[str, list[float]] = defaultdict(list)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer for the key, or let the request pass; headers that an answer brings along are left alone."""
+        """Refuse a request, or pass it on. Adds headers, but does not replace any."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -101,7 +101,7 @@ class Gateway:
         await app(scope, receive, send_with_headers)
 
     def _admit(self, key: str, requests_per_hour: int) -> tuple[int, int, int]:
-        """Hourly limit, requests left, and seconds to wait: 0 lets the request pass. A refused one is not counted."""
+        """Hourly limit, requests left, and seconds to wait (0 admits the request). Refused requests do not count."""
         in_hours = DEMO_LIMITS if key == DEMO_KEY else ((1, requests_per_hour),)
         limits = [(hours * self.hour_s, allowed) for hours, allowed in in_hours]
         now = self.clock()
@@ -116,18 +116,18 @@ class Gateway:
 
 
 def refused(code: str) -> Response:
-    """403: the key is not accepted, for a reason of `KEY_MESSAGES`."""
+    """403: the key is refused, with a code from `KEY_MESSAGES`."""
     return JSONResponse({"error": {"code": code, "message": KEY_MESSAGES[code]}}, 403)
 
 
 def over_rate_limit(retry_after_s: int) -> Response:
-    """429, in HTML as it is."""
+    """429, in HTML like the real one."""
     headers = {"Retry-After": str(retry_after_s), "X-RateLimit-Remaining": "0"}
     return HTMLResponse(_OVER_RATE_LIMIT, 429, headers)
 
 
 def _api_key(connection: HTTPConnection) -> str:
-    """The caller's key from header, query or basic user, in this order; "" where there is none.
+    """The caller's key from the header, the query or the basic-auth user, in this order; "" if there is none.
 
     Source: https://api.data.gov/docs/developer-manual/.
     """

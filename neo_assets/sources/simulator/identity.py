@@ -1,6 +1,6 @@
-"""Who an object of the catalogue is: age group, SPK-ID, name and designations, all computed from its number.
+"""An object's identity: age group, SPK-ID, name and designations, all computed from its number.
 
-Only identities, each unique over a catalogue of any size. What an object is like stands in `traits`.
+Identities are unique in a catalogue of any size. `traits` defines the objects' physical data.
 """
 
 import re
@@ -14,43 +14,43 @@ from typing import NamedTuple
 
 
 class Era(IntEnum):
-    """Age group of an object; a catalogue holds them in this order."""
+    """Age group of an object; the catalogue is ordered by it."""
 
     BRIGHT = 0
-    """The first discovered, large, numbered, often named."""
+    """Discovered first: large, numbered, often named."""
     NUMBERED = 1
     """Numbered, with a well-known orbit."""
     PROVISIONAL = 2
-    """Seen for some time, often lost again; SPK-ID 3nnnnnn."""
+    """Observed for some time, often lost again; SPK-ID 3nnnnnn."""
     LATE = 3
-    """Of the last few years, mostly without close approaches as yet; SPK-ID 54nnnnnn."""
+    """Discovered in recent years, mostly without close approaches yet; SPK-ID 54nnnnnn."""
     NEWEST = 4
-    """Come to the catalogue since it was made."""
+    """Added after the catalogue was created."""
 
 
 NAMED_SHARE = {Era.BRIGHT: 0.63, Era.NUMBERED: 0.01}
-"""Share of named objects: nearly two thirds of the brightest, hardly any later one."""
+"""Share of named objects: nearly two thirds of the brightest, hardly any others."""
 
 HALF_MONTHS = "ABCDEFGHJKLMNOPQRSTUVWXY"
-"""First letter of a provisional designation: the half month of the discovery; I is left out.
+"""First letters of provisional designations: the half month of the discovery; I is not used.
 
 Source: https://www.minorplanetcenter.net/iau/info/OldDesDoc.html.
 """
 ORDER_LETTERS = "ABCDEFGHJKLMNOPQRSTUVWXYZ"
-"""Second letter: the order within the half month; the subscript counts how often the letters were gone through."""
+"""Second letters: the order within the half month. The subscript counts the completed cycles through the letters."""
 
 _SYLLABLES = [consonant + vowel for consonant in "bdfghklmnprstv" for vowel in "aeiou"]
 _FIRST_NUMBER = 433
 _NUMBER_STEP, _PROVISIONAL_STEP, _LATE_STEP = 47, 43, 61
-_SCATTER = 2503  # a prime, so that the scattering is one to one
+_SCATTER = 2503  # a prime, so that the scattering is one-to-one
 
-_ERA_STARTS = (0.0, 0.02, 0.35, 0.80, 1.0)  # as a share of the catalogue's first size
+_ERA_STARTS = (0.0, 0.02, 0.35, 0.80, 1.0)  # as shares of the catalogue's initial size
 _DISCOVERY_YEARS = ((1932, 1997), (1990, 2018), (1999, 2020), (2020, 2026), (2026, 2027))
-_HALF_MONTHS_A_YEAR = (24, 24, 24, 24, 3)  # the newest are of the first weeks of their year
+_HALF_MONTHS_A_YEAR = (24, 24, 24, 24, 3)  # the newest are from the first weeks of their year
 
 
 class Identity(NamedTuple):
-    """The fields of a NEO that tell it from every other."""
+    """The fields that identify a NEO."""
 
     id: str
     name: str
@@ -60,28 +60,28 @@ class Identity(NamedTuple):
 
 @dataclass(frozen=True)
 class Identities:
-    """The identities of a catalogue of `neos` objects, and of those that join it later."""
+    """The identities in a catalogue of initially `neos` objects, including those added later."""
 
     neos: int
     seed: int
 
     def era(self, number: int) -> Era:
-        """Age group of object `number`."""
+        """The age group of object `number`."""
         return Era(bisect_right(self._starts, number) - 1)
 
     def discovered(self, number: int) -> date:
-        """First day of the half month in which object `number` was discovered."""
+        """The first day of the half month in which object `number` was discovered."""
         year, half_month, _ = self._discovery(number)
         return date(year, half_month // 2 + 1, 16 if half_month % 2 else 1)
 
     def provisional(self, number: int) -> str:
-        """The provisional designation, such as "2004 QX7": unique, and kept for life."""
+        """The provisional designation of object `number`, such as "2004 QX7"; it is unique and never changes."""
         year, half_month, order = self._discovery(number)
         subscript, letter = divmod(order, len(ORDER_LETTERS))
         return f"{year} {HALF_MONTHS[half_month]}{ORDER_LETTERS[letter]}{subscript or ''}"
 
     def identity(self, number: int, *, renumbered: bool = False) -> Identity:
-        """Identity of object `number`; `renumbered` where a provisional object has been given its number meanwhile."""
+        """The identity of object `number`; `renumbered` if a provisional object has been numbered since."""
         provisional = self.provisional(number)
         era = self.era(number)
         if era <= Era.NUMBERED or renumbered:
@@ -96,7 +96,7 @@ class Identities:
         return Identity(spk_id, f"({provisional})", None, provisional)
 
     def number_of(self, spk_id: str) -> int | None:
-        """Number of the object that may bear the SPK-ID, or None; compare its identity to be sure."""
+        """The number of the only object that can have this SPK-ID, or None; compare its identity to be sure."""
         match = re.fullmatch(r"(2|3|54)([0-9]{6,18})", spk_id)
         if match is None:
             return None
@@ -125,14 +125,14 @@ class Identities:
         return self._first_new_number + number
 
     def _spaced(self, rank: int, step: int) -> int:
-        """One of the `step` integers that belong to a rank."""
+        """One of the `step` integers reserved for a rank."""
         return step * rank + (31 * rank + self.seed) % step
 
     def _discovery(self, number: int) -> tuple[int, int, int]:
-        """Year, half month (0 = first of January) and order within it; never the same twice.
+        """Year, half month (0 is the first of January) and order within it, unique for each object.
 
-        Objects of one era go round its half months by an affine map. The order interleaves the eras, which share
-        years, and is then scattered, since most discoveries of a half month are no near-Earth objects.
+        An affine map distributes the objects of an era over its half months. The order interleaves the eras, as they
+        share years, and is then scattered, as most discoveries in a half month are not near-Earth objects.
         """
         era = self.era(number)
         first_year, end_year = _DISCOVERY_YEARS[era]
@@ -156,5 +156,5 @@ class Identities:
 
 
 def _share(number: int, seed: int) -> float:
-    """A fraction of one, evenly spread over the numbers: who is below 0.3 is among thirty per cent of all."""
+    """A fraction from 0 to 1, evenly distributed over the numbers: 30% of all objects are below 0.3."""
     return (2_654_435_761 * (number + 1) + 40_503 * seed) % 2**32 / 2**32

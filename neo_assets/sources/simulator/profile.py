@@ -1,6 +1,6 @@
-"""What goes wrong with a simulated NeoWs, and when: faults and drifts as values, and the short text they are given as.
+"""Faults and drifts of a simulated NeoWs as values, and the parser of their short notation, such as `outage@50-60`.
 
-How a fault is done to an answer stands in `faults`.
+`faults` applies them to requests.
 """
 
 import math
@@ -12,12 +12,12 @@ from neo_assets.sources.simulator.catalogue import Catalogue
 
 
 class ProfileError(ValueError):
-    """A fault or drift cannot be read; the message is one line that says what was given and what is allowed."""
+    """A fault or drift cannot be read; the message is one line with the text given and what is allowed."""
 
 
 @dataclass(frozen=True)
 class _Value:
-    """What may stand behind a kind's `=`."""
+    """The value that a kind takes after `=`."""
 
     pattern: str
     words: str
@@ -25,7 +25,7 @@ class _Value:
 
 
 FAULTS = {
-    "rate-limit": _Value(r"[1-9]\d{0,5}", "seconds for Retry-After", default="60"),
+    "rate-limit": _Value(r"[1-9]\d{0,5}", "a number of seconds for Retry-After", default="60"),
     "forbidden": _Value(
         "API_KEY_(DISABLED|UNAUTHORIZED|UNVERIFIED|INVALID)",
         "API_KEY_DISABLED, API_KEY_UNAUTHORIZED, API_KEY_UNVERIFIED or API_KEY_INVALID",
@@ -40,19 +40,19 @@ FAULTS = {
     "cut": None,
     "wrong-page": None,
     "garbage-record": None,
-    "slow": _Value(r"\d{1,6}(-\d{1,6})?ms", "milliseconds, such as 200ms or 100-300ms"),
+    "slow": _Value(r"\d{1,6}(-\d{1,6})?ms", "a time in milliseconds, such as 200ms or 100-300ms"),
     "timeout": None,
     "reset": None,
 }
-"""The kinds of faults, each with the value it takes, None for none."""
+"""The kinds of faults, each with the value it takes, or None."""
 
 DRIFTS = {
-    "grow": _Value(r"[1-9]\d{0,5}", "how many objects come to the end"),
-    "insert": _Value(r"[1-9]\d{0,5}", "how many objects come before all others"),
+    "grow": _Value(r"[1-9]\d{0,5}", "the number of objects to add at the end"),
+    "insert": _Value(r"[1-9]\d{0,5}", "the number of objects to add before all others"),
     "reorder": None,
-    "number": _Value(r"(\d{1,2}(\.\d+)?|100)%", "the share of the provisional objects that are numbered, such as 5%"),
+    "number": _Value(r"(\d{1,2}(\.\d+)?|100)%", "the share of the provisional objects to be numbered, such as 5%"),
 }
-"""The kinds of drifts, likewise."""
+"""The kinds of drifts, each with the value it takes, or None."""
 
 _FAULT_WHEN = re.compile(
     r"(?P<percent>\d{1,2}(\.\d+)?|100)%|(?P<first>[1-9]\d*)-(?P<last>\d+)?"
@@ -60,39 +60,43 @@ _FAULT_WHEN = re.compile(
     re.ASCII,
 )
 _FAULT_WHEN_WORDS = (
-    "5% (of all requests), 50-60 (requests by running number; 50- for all from there on), page=7 (whenever it is asked "
-    "for), page=7x2 (the first 2 times) or key=abc (whatever that key asks for)"
+    "5% (of all requests), 50-60 (the 50th to the 60th request), 50- (all from the 50th on), page=7 (every request for "
+    "page 7), page=7x2 (the first 2 of them) or key=abc (every request with that key)"
 )
 _DRIFT_WHEN = re.compile(r"(?P<request>[1-9]\d*)|(?P<seconds>\d+(\.\d+)?)s", re.ASCII)
-_DRIFT_WHEN_WORDS = "400 (with the 400th request) or 30s (30 seconds after the first request)"
+_DRIFT_WHEN_WORDS = "400 (at the 400th request) or 30s (30 seconds after the first request)"
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that goes wrong with some requests: all, unless a field says otherwise."""
+    """A fault that strikes some requests: all of them, unless a field restricts it."""
 
     kind: str
     value: str | None = None
     share: float = 1.0
-    """The share of the requests, drawn by page and attempt."""
+    """Share of the requests struck, drawn by page and attempt."""
     first: int = 1
     last: int | None = None
-    """The requests from and to this running number, from 1."""
+    """First and last request struck, by running number from 1."""
     page: int | None = None
     times: int | None = None
-    """The requests for this page, and only so many of them, the first."""
+    """The only Browse page struck, and how many of the requests for it, from the first on."""
     key: str | None = None
-    """The requests with this key."""
+    """The only key struck."""
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `KIND[=VALUE][@WHEN]`, such as `outage@50-60`. ProfileError where it cannot be read."""
+        """Parse `KIND[=VALUE][@WHEN]`, such as `outage@50-60`.
+
+        Raises:
+            ProfileError: the text cannot be read.
+        """
         kind, value, when = _split(text, FAULTS)
         if when is None:
             return cls(kind, value)
         match = _FAULT_WHEN.fullmatch(when)
         if match is None:
-            raise ProfileError(f"{text}: there is no {when!r} for the time of a fault; give {_FAULT_WHEN_WORDS}")
+            raise ProfileError(f"{text}: {when!r} is not a valid WHEN of a fault; give {_FAULT_WHEN_WORDS}")
         given: dict[str, Any] = {name: int(match[name]) for name in ("first", "last", "page", "times") if match[name]}
         if given.get("last", math.inf) < given.get("first", 1):
             raise ProfileError(f"{text}: {when} ends before it begins; give {_FAULT_WHEN_WORDS}")
@@ -101,12 +105,12 @@ class Fault:
         return cls(kind, value, key=match["key"], **given)
 
     def concerns(self, number: int, page: int | None, attempt: int, key: str) -> bool:
-        """Whether a request is one of those that may be struck, the share left aside.
+        """Whether the fault applies to a request, apart from its share.
 
         Args:
             number: running number of the request.
-            page: the Browse page it asks for, if it does.
-            attempt: how often the same has been asked for, this time included.
+            page: the Browse page requested, if any.
+            attempt: how many requests for the same resource there have been, including this one.
             key: the API key.
         """
         return (
@@ -120,7 +124,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class PlannedDrift:
-    """A change of the catalogue: with the request of a running number, or some seconds after the first one."""
+    """A planned change of the catalogue: at a request, by running number, or some seconds after the first request."""
 
     kind: str
     value: str | None = None
@@ -129,24 +133,28 @@ class PlannedDrift:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `KIND[=VALUE]@WHEN`, such as `grow=30@200`. ProfileError where it cannot be read."""
+        """Parse `KIND[=VALUE]@WHEN`, such as `grow=30@200`.
+
+        Raises:
+            ProfileError: the text cannot be read.
+        """
         kind, value, when = _split(text, DRIFTS)
         match = _DRIFT_WHEN.fullmatch(when or "")
         if match is None:
-            said = f"there is no {when!r} for the time of a drift" if when else "a drift has its time behind @"
-            raise ProfileError(f"{text}: {said}; give {_DRIFT_WHEN_WORDS}")
+            problem = f"{when!r} is not a valid WHEN of a drift" if when else "a drift needs @WHEN"
+            raise ProfileError(f"{text}: {problem}; give {_DRIFT_WHEN_WORDS}")
         if match["request"]:
             return cls(kind, value, request=int(match["request"]))
         return cls(kind, value, seconds=float(match["seconds"]))
 
     def is_due(self, number: int, elapsed_s: float) -> bool:
-        """Whether it has come about by the request of that running number, so long after the first one."""
+        """Whether the drift is due at a request, given its running number and the seconds since the first request."""
         return (self.request is not None and number >= self.request) or (
             self.seconds is not None and elapsed_s >= self.seconds
         )
 
     def drifted(self, catalogue: Catalogue) -> Catalogue:
-        """The catalogue after it."""
+        """The catalogue after this drift."""
         value = self.value or ""
         match self.kind:
             case "grow":
@@ -160,7 +168,7 @@ class PlannedDrift:
 
 
 def _split(text: str, kinds: dict[str, _Value | None]) -> tuple[str, str | None, str | None]:
-    """Kind, value and time of `KIND[=VALUE][@WHEN]`."""
+    """The parts KIND, VALUE and WHEN of `KIND[=VALUE][@WHEN]`."""
     what, at, when = text.partition("@")
     kind, equals, value = what.partition("=")
     if kind not in kinds:
@@ -171,7 +179,7 @@ def _split(text: str, kinds: dict[str, _Value | None]) -> tuple[str, str | None,
             raise ProfileError(f"{text}: {kind} takes no value; give {kind} alone")
         return kind, None, when if at else None
     if not equals and takes.default is None:
-        raise ProfileError(f"{text}: {kind} needs a value; give {kind}=VALUE, {takes.words}")
+        raise ProfileError(f"{text}: {kind} needs a value; give {kind}=VALUE, where VALUE is {takes.words}")
     if equals and not re.fullmatch(takes.pattern, value, re.ASCII):
-        raise ProfileError(f"{text}: {value!r} is no value of {kind}; give {takes.words}")
+        raise ProfileError(f"{text}: {value!r} is not a valid value of {kind}; give {takes.words}")
     return kind, value if equals else takes.default, when if at else None

@@ -1,7 +1,7 @@
-"""What an object of the catalogue is like: size, orbit, observation dates, and how often it passes which body.
+"""An object's physical data: size, orbit, observation dates, and the number of close approaches by body.
 
-One cheap draw per object, so that approaches can be counted without being made. Its distributions are fitted to the
-real figures of 2020 to 2026 that the tests state. How a NEO is written stands in `wire`.
+One cheap random draw per object, so that approaches can be counted without being generated. The distributions are
+fitted to real figures of 2020 to 2026, which the tests state. `wire` writes the NEO as JSON.
 """
 
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ from random import Random
 from neo_assets.sources.simulator.identity import Era, Identities
 
 TODAY = date(2026, 2, 28)
-"""The day the catalogue stands at: no observation and no orbit is later."""
+"""The catalogue's date: no observation and no orbit is later."""
 
 EARTH_CUTOFF_CHANGED = date(2024, 12, 1)
 LAST_OLD_ORBIT = date(2024, 11, 30)
-"""Orbits determined until then keep Earth approaches up to 0.5 au, later ones have them up to 0.2 au."""
+"""Last day of old orbits, which list Earth approaches up to 0.5 au; newer orbits list them up to 0.2 au."""
 
 CUTOFFS = {"Venus": 0.15, "Mars": 0.1, "Merc": 0.1, "Juptr": 2.0, "Satrn": 2.0, "Ceres": 0.1, "Moon": 0.01}
-"""Largest miss distance in au, exclusive, by orbiting body; Earth's depends on the orbit's date."""
+"""Upper limit (exclusive) of the miss distance in au, by orbiting body; Earth's depends on the orbit's date."""
 
 DISTANCE_POWERS = {
     "Earth": 1.6,
@@ -32,11 +32,11 @@ DISTANCE_POWERS = {
     "Ceres": 2.0,
     "Moon": 1.3,
 }
-"""The share of approaches within a distance d grows as d to this power: most passes are near the cut-off."""
+"""The share of approaches within a distance d is proportional to d to this power, so most are near the cut-off."""
 
 PHA_MAX_MOID_AU = 0.05
 PHA_MAX_H = 22.0
-"""A potentially hazardous asteroid comes within this MOID and is at least this bright.
+"""A potentially hazardous asteroid has at most this MOID and at most this absolute magnitude H.
 
 Source: https://cneos.jpl.nasa.gov/about/neo_groups.html.
 """
@@ -44,7 +44,7 @@ Source: https://cneos.jpl.nasa.gov/about/neo_groups.html.
 
 @dataclass(frozen=True)
 class Traits:
-    """An object as the rest is derived from; distances in au, angles in degrees, as they will be written."""
+    """An object's data, from which all else is derived; distances in au, angles in degrees."""
 
     era: Era
     absolute_magnitude_h: float | None
@@ -60,7 +60,7 @@ class Traits:
     observations: int
     sentry: bool
     earth_cutoff: float
-    """Largest Earth miss distance listed."""
+    """Largest miss distance listed for Earth, au."""
     approaches: Mapping[str, int]
     """Number of close approaches by orbiting body."""
 
@@ -82,7 +82,7 @@ class Traits:
 
 
 def draw_traits(identities: Identities, number: int) -> Traits:
-    """The traits of object `number`, always the same."""
+    """The traits of object `number`, which are always the same."""
     rng = Random(f"{identities.seed}/{number}")
     era = identities.era(number)
     h = _absolute_magnitude(rng, era, number)
@@ -164,7 +164,7 @@ def _observations(rng: Random, era: Era, uncertainty: int, discovered: date) -> 
     """First and last observation, orbit determination, number of observations."""
     first = discovered + timedelta(days=rng.randrange(13))
     if era <= Era.NUMBERED:
-        if rng.random() < 0.5:  # found again on older plates
+        if rng.random() < 0.5:  # found later on older plates
             first = max(first - timedelta(days=int(rng.expovariate(1 / 1500))), date(1893, 10, 29))
         since, until = (EARTH_CUTOFF_CHANGED, TODAY) if rng.random() < 0.85 else (date(2021, 1, 1), LAST_OLD_ORBIT)
         determined = _day_between(rng, since, until)
@@ -181,17 +181,17 @@ def _observations(rng: Random, era: Era, uncertainty: int, discovered: date) -> 
 def _approaches(
     rng: Random, era: Era, uncertainty: int, q: float, aphelion: float, moid: float, earth_cutoff: float
 ) -> dict[str, int]:
-    """Number of approaches by body: what the orbit reaches, times how well it is known."""
+    """Number of approaches by body, from the bodies that the orbit reaches and the orbit's uncertainty."""
     if era >= Era.LATE:
         return {"Earth": 1 + int(rng.expovariate(1 / 4))} if rng.random() < 0.07 and moid < earth_cutoff else {}
-    if uncertainty > 5:  # the orbit is too poorly known to be followed far from its discovery
+    if uncertainty > 5:  # the orbit is too uncertain to predict approaches far from the discovery
         if moid >= earth_cutoff:
             return {}
         counts = {"Earth": 1 + int(rng.expovariate(1 / 1.5))}
         return counts | {"Moon": 1} if moid < CUTOFFS["Moon"] and rng.random() < 0.15 else counts
     power = DISTANCE_POWERS["Earth"]
     typical = 3.6 if era == Era.PROVISIONAL else 4.0
-    passes = min(exp(rng.gauss(typical, 0.75)), 500.0) / 0.5**power  # over three centuries, per au to that power
+    passes = min(exp(rng.gauss(typical, 0.75)), 500.0) / 0.5**power  # over three centuries, per au ** power
     counts = {
         "Earth": _whole(rng, passes * (earth_cutoff**power - moid**power)),
         "Moon": _whole(rng, 4 * passes * (CUTOFFS["Moon"] ** power - moid**power)),
@@ -211,7 +211,7 @@ def _approaches(
 
 
 def _whole(rng: Random, expected: float) -> int:
-    """A whole number with that mean, or 0 where it is negative."""
+    """A random whole number with the given mean; 0 if the mean is negative."""
     return int(expected + rng.random()) if expected > 0 else 0
 
 

@@ -1,6 +1,6 @@
-"""How the API writes a NEO: keys and their order, number strings, links. Decides no more than the single approaches.
+"""Writes a NEO as the API does: keys and their order, number strings, links. It also draws the single approaches.
 
-Numbers are kept as integers until they are written, so that the products the API forms are exact in the decimals too.
+Numbers stay integers until they are written, so that unit conversions are exact to the last decimal.
 """
 
 from datetime import date, timedelta
@@ -12,15 +12,15 @@ from neo_assets.sources.simulator.identity import Era, Identity
 from neo_assets.sources.simulator.traits import CUTOFFS, DISTANCE_POWERS, Traits
 
 API_KEY = "{api_key}"
-"""Stands in every link where the API repeats the caller's key."""
+"""Placeholder for the caller's key, which the API repeats in every link."""
 BASE_URL = "http://api.nasa.gov/neo/rest/v1"
-"""Root of every link: NeoWs writes http, whatever it was called with."""
+"""Root of every link: NeoWs writes http even if called over https."""
 
 KM_PER_AU = 149_597_870
 LUNAR_DISTANCES_PER_AU = 389
 MILES_PER_KM = 62_137_118_663_521, 10**14
 MPH_PER_KPH = 6_213_611_111_111, 10**13
-"""NASA's own slip, 0.6213611 where a mile would give 0.6213712."""
+"""0.6213611, an error of NASA's that the simulator reproduces; the correct factor is 0.6213712."""
 
 ONE_AU_PERIOD_DAYS = 365.2568983
 """Orbital period at 1 au, days (the Gaussian year)."""
@@ -32,7 +32,7 @@ _FIRST_DAY, _LAST_DAY = date(1900, 1, 1).toordinal(), date(2200, 12, 31).toordin
 _EDGE_DAYS = (date(1899, 12, 30).toordinal(), date(1899, 12, 31).toordinal(), date(2201, 1, 1).toordinal())
 _EPOCH_DAY, _JULIAN_DAY = date(1970, 1, 1).toordinal(), 1_721_424.5
 _SPEEDS = {"Earth": 14.0, "Venus": 17.5, "Mars": 12.0, "Merc": 29.0, "Juptr": 5.5, "Satrn": 6.0, "Ceres": 8.0}
-"""Typical velocity relative to the body, km/s."""
+"""Typical relative velocity by body, km/s."""
 
 _ORBIT_CLASSES = {
     "APO": ("Apollo: the asteroid’s orbit crosses the Earth’s and is the larger one", "a > 1.0 au; q < 1.017 au"),
@@ -43,7 +43,7 @@ _ORBIT_CLASSES = {
 
 
 def write_neo(identity: Identity, traits: Traits, rng: Random) -> dict[str, Any]:
-    """The NEO as it stands in `near_earth_objects`; `rng` decides what the traits leave open."""
+    """A NEO as an entry of `near_earth_objects`; `rng` decides the details that the traits leave open."""
     neo: dict[str, Any] = {
         "links": {"self": f"{BASE_URL}/neo/{identity.id}?api_key={API_KEY}"},
         "id": identity.id,
@@ -82,14 +82,14 @@ def estimated_diameter(h: float) -> dict[str, dict[str, float]]:
 
 
 def plain_decimal(value: int, places: int) -> str:
-    """`value` / 10^`places` without exponent and trailing zeros."""
+    """`value` / 10^`places`, without an exponent or trailing zeros."""
     whole, fraction = divmod(value, 10**places)
     digits = f"{fraction:0{places}d}".rstrip("0")
     return f"{whole}.{digits}" if digits else str(whole)
 
 
 def orbital_number(value: float, digits: int = 16) -> str:
-    """An orbital element: significant digits, no zero before the point, an exponent (`E-5`) below 0.0001."""
+    """An orbital element to some significant digits, without a leading zero, with an exponent (`E-5`) below 0.0001."""
     if 0 < value < 1e-4:
         mantissa, exponent = f"{value:.{digits - 1}E}".split("E")
         return f"{mantissa.rstrip('0').rstrip('.')}E{int(exponent)}"
@@ -104,7 +104,7 @@ def _tisserand(traits: Traits) -> str:
 
 
 def _close_approaches(traits: Traits, rng: Random) -> list[dict[str, Any]]:
-    """The approaches in order of time: no two to one body on a day, the Moon's with the Earth's nearest."""
+    """The approaches in time order: at most one per body and day; those to the Moon accompany the nearest to Earth."""
     moons = traits.approaches.get("Moon", 0)
     speed = 0.7 + 0.6 * rng.random()
     found: list[tuple[int, str, dict[str, Any]]] = []
@@ -126,13 +126,13 @@ def _close_approaches(traits: Traits, rng: Random) -> list[dict[str, Any]]:
 
 
 def _days(traits: Traits, rng: Random, body: str, count: int) -> list[int]:
-    """Distinct days (as ordinals of `date`); a poorly known orbit is followed only for some years around discovery."""
+    """Distinct days (as ordinals of `date`); for an uncertain orbit, only within ten years of the first observation."""
     first, last = _FIRST_DAY, _LAST_DAY
     if traits.orbit_uncertainty > 5:
         first, last = traits.first_observed.toordinal() - 3650, traits.first_observed.toordinal() + 3650
     days: dict[int, None] = {}
     if body == "Earth" and traits.era == Era.PROVISIONAL:
-        days[traits.first_observed.toordinal() + rng.randrange(5)] = None  # it was near when it was found
+        days[traits.first_observed.toordinal() + rng.randrange(5)] = None  # it was near Earth when discovered
     while len(days) < count:
         edge = rng.random() < 1e-5
         days[_EDGE_DAYS[rng.randrange(3)] if edge else rng.randrange(first, last + 1)] = None
@@ -140,7 +140,7 @@ def _days(traits: Traits, rng: Random, body: str, count: int) -> list[int]:
 
 
 def _distance(rng: Random, body: str, least: float, cutoff: float) -> int:
-    """Miss distance in 1e-10 au, from `least` (the MOID) to below the cut-off."""
+    """A miss distance in 1e-10 au, between `least` (the MOID) and the cut-off."""
     power = DISTANCE_POWERS[body]
     low = least**power
     distance = (low + rng.random() * (cutoff**power - low)) ** (1 / power)
@@ -148,7 +148,7 @@ def _distance(rng: Random, body: str, least: float, cutoff: float) -> int:
 
 
 def _approach(minute: int, body: str, distance: int, kms: float) -> dict[str, Any]:
-    """One approach: minutes since 1970, distance in 1e-10 au, velocity in km/s."""
+    """One approach, from minutes since 1970, distance in 1e-10 au and velocity in km/s."""
     day, minute_of_day = divmod(minute, 1440)
     iso, full = _day_names(day)
     pace = int(kms * 10**12)  # the API multiplies before it rounds

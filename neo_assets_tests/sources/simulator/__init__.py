@@ -1,1 +1,1 @@
-"""Tests of `neo_assets.sources.simulator`: that it looks like NeoWs, counts like NeoWs and drifts like NeoWs."""
+"""Tests of `neo_assets.sources.simulator`: it looks, counts and drifts like NeoWs."""

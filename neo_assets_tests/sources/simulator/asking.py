@@ -1,4 +1,4 @@
-"""How the simulator's tests ask it: in process, or over HTTP with the server it runs itself."""
+"""Requests to the simulator for its tests: in process, or over HTTP with its own server."""
 
 import asyncio
 import threading
@@ -25,7 +25,7 @@ class Clock:
 
 
 def get(app: Starlette, *paths: str, key: str | None = "somebody", **options: Any) -> list[httpx.Response]:
-    """The answers to the paths, one after another, on an event loop of their own."""
+    """Request the paths one after another, in a new event loop; returns the responses."""
 
     async def ask() -> list[httpx.Response]:
         transport = httpx.ASGITransport(app)

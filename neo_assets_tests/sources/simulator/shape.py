@@ -1,7 +1,7 @@
-"""What a page of the Browse API looks like, as assertions that hold for real captures and for the simulator alike.
+"""Assertions on the shape of Browse pages, which hold for real captures and for the simulator.
 
-Shape only: keys and their order, types, number strings, identities between fields; how many and how large is tested
-elsewhere.
+Shape only: keys and their order, types, number strings, relations between fields. Numbers and sizes are tested in
+`test_catalogue`.
 """
 
 import re
@@ -69,10 +69,10 @@ ORBITAL_NUMBER = re.compile(r"-?([1-9][0-9]*)?(\.[0-9]+)?(E-[1-9])?")
 
 
 def assert_browse_shape(page: dict[str, Any], *, old_schema: bool = False) -> None:
-    """The page has the envelope of the Browse API and every object the shape of a NEO.
+    """The page has the envelope of the Browse API, and every object has the shape of a NEO.
 
-    `old_schema`: of 2016 or 2017, with fewer keys, kilometres and miles rounded, approaches not always in order, and
-    the last partial page not counted.
+    `old_schema` is that of 2016 and 2017: it has fewer keys and rounded kilometres and miles, approaches may be out of
+    order, and the last page is not counted if it is not full.
     """
     assert list(page) == ["links", "page", "near_earth_objects"]
     envelope = page["page"]
@@ -94,7 +94,7 @@ def assert_browse_shape(page: dict[str, Any], *, old_schema: bool = False) -> No
 
 
 def assert_neo_shape(neo: dict[str, Any], *, old_schema: bool = False) -> None:
-    """One NEO of a page of the Browse API, or as the lookup gives it."""
+    """One NEO from a Browse page or from the lookup has the right shape."""
     expected = [key for key in NEO_KEYS if not (old_schema and key in NEO_KEYS_SINCE_2018)]
     assert list(neo) == [key for key in expected if key in neo or key not in OPTIONAL_NEO_KEYS]
     spk_id = neo["neo_reference_id"]
@@ -117,7 +117,7 @@ def assert_neo_shape(neo: dict[str, Any], *, old_schema: bool = False) -> None:
 
 
 def assert_identity_shape(neo: dict[str, Any]) -> None:
-    """Id, names and designation tell of one object; a named one has the name in both places."""
+    """Id, names and designation agree; a named object has its name in both places."""
     designation = neo["designation"]
     assert neo["id"] == neo["neo_reference_id"]
     if neo["id"].startswith("2"):
@@ -132,7 +132,7 @@ def assert_identity_shape(neo: dict[str, Any]) -> None:
 
 
 def assert_diameter_shape(h: float, diameter: dict[str, dict[str, float]]) -> None:
-    """Diameters follow from the absolute magnitude, for an albedo of 0.25 and of 0.05."""
+    """The diameters follow from the absolute magnitude, for albedos of 0.25 and 0.05."""
     assert 8 < h < 36
     least = 1329 / sqrt(0.25) * 10 ** (-h / 5)
     units = {"kilometers": 1.0, "meters": 1000.0, "miles": 0.621371, "feet": 3280.84}
@@ -144,7 +144,7 @@ def assert_diameter_shape(h: float, diameter: dict[str, dict[str, float]]) -> No
 
 
 def assert_orbit_shape(orbit: dict[str, Any], *, old_schema: bool) -> None:
-    """Elements are strings of numbers, dates are dates, and the arc is null where it is within one day."""
+    """Elements are number strings, dates are dates, and an arc within one day is null."""
     assert list(orbit) == [key for key in ORBIT_KEYS if not (old_schema and key in ORBIT_KEYS_SINCE_2018)]
     for key in ELEMENTS:
         if key not in ("equinox", "orbit_class"):
@@ -168,7 +168,7 @@ def assert_orbit_shape(orbit: dict[str, Any], *, old_schema: bool) -> None:
 
 
 def assert_approach_shape(approach: dict[str, Any], *, old_schema: bool) -> None:
-    """Dates agree with the epoch; the units of the distance, and of the velocity, are exact multiples of each other."""
+    """Dates agree with the epoch; distances, and velocities, in different units are exact multiples of each other."""
     keys = [
         "close_approach_date",
         "close_approach_date_full",

@@ -1,4 +1,4 @@
-"""The application: answers and errors as NeoWs gives them, in process and over HTTP."""
+"""The application: it answers and fails like NeoWs, in process and over HTTP."""
 
 import asyncio
 import socket
@@ -17,7 +17,7 @@ from neo_assets_tests.sources.simulator.shape import assert_browse_shape, assert
 # --- answers
 
 
-def test_browse_gives_pages_of_the_catalogue() -> None:
+def test_browse_returns_pages_of_the_catalogue() -> None:
     first, second, small, beyond = get(
         create_app(SMALL), "/neo/browse", "/neo/browse?page=1", "/neo/browse?page=3&size=5", "/neo/browse?page=3"
     )
@@ -55,7 +55,7 @@ def test_bad_page_or_size_is_a_400(query: str) -> None:
     assert answer.json()["error_message"].startswith(query[:4])
 
 
-def test_lookup_gives_the_object_of_the_page_or_404() -> None:
+def test_lookup_returns_the_object_from_the_page_or_404() -> None:
     app = create_app(SMALL)
     neo = get(app, "/neo/browse?page=1")[0].json()["near_earth_objects"][7]
     found, missing, path = get(app, f"/neo/{neo['id']}", "/neo/2999999", "/elsewhere")
@@ -78,7 +78,7 @@ def test_stats_count_the_catalogue() -> None:
     assert answer.json()["close_approach_count"] == SMALL.close_approach_count
 
 
-def test_the_catalogue_can_be_swapped_at_any_moment() -> None:
+def test_the_catalogue_can_be_replaced_at_any_time() -> None:
     app = create_app(SMALL)
     (before,) = get(app, "/neo/browse")
     app.state.catalogue = SMALL.inserted(3)
@@ -90,7 +90,7 @@ def test_the_catalogue_can_be_swapped_at_any_moment() -> None:
 
 
 class WatchedCatalogue(Catalogue):
-    """Counts the renderings of pages and holds them up until it is let go."""
+    """Counts the renderings of pages, and blocks them until released."""
 
     rendered = 0
     go = threading.Event()
@@ -101,7 +101,7 @@ class WatchedCatalogue(Catalogue):
         return super().page(number, size)
 
 
-def test_a_page_is_rendered_once_and_holds_nobody_up_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_is_rendered_once_without_blocking_other_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(WatchedCatalogue, "rendered", 0)
     app = create_app(WatchedCatalogue(neos=45))
 
@@ -133,7 +133,7 @@ def test_it_serves_over_http_as_in_process() -> None:
     assert answers[1].content == get(app, "/neo/browse?page=1")[0].content
 
 
-def test_a_busy_port_is_a_plain_error() -> None:
+def test_a_busy_port_is_reported() -> None:
     with bind("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1 port {port}"):

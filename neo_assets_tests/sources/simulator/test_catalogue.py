@@ -1,4 +1,4 @@
-"""The catalogue: the same everywhere, as the real one in its figures, every object exactly once through any drift."""
+"""The catalogue: reproducible everywhere, with the real one's figures, each object exactly once after any drift."""
 
 import hashlib
 import os
@@ -53,7 +53,7 @@ def about(expected: float, tolerance: float) -> Any:
     return pytest.approx(expected, rel=tolerance)
 
 
-# --- the same everywhere
+# --- reproducible everywhere
 
 
 def test_another_process_with_another_hash_seed_makes_the_same_bytes() -> None:
@@ -66,8 +66,8 @@ def test_another_process_with_another_hash_seed_makes_the_same_bytes() -> None:
     assert other.stdout.strip() == hashlib.sha256(to_json(Catalogue().page(0))).hexdigest()
 
 
-def test_objects_stay_what_they_were_in_earlier_versions_of_python_and_of_this_package() -> None:
-    """Whoever has a lake of simulated objects finds the same ones again. The last digits are left to the platform."""
+def test_objects_are_the_same_as_in_earlier_versions_of_python_and_of_this_package() -> None:
+    """An existing lake of simulated objects stays valid. Only the last digits depend on the platform."""
     neos = [Catalogue().neo(position) for position in (0, 100, 20_000, 41_838)]
     assert [(neo["id"], neo["name"], len(neo["close_approach_data"])) for neo in neos] == PINNED_NEOS
     assert len(approaches_of(first_200())) == PINNED_FIRST_200
@@ -95,11 +95,11 @@ def test_a_page_draws_no_more_objects_than_it_shows(neos: int, monkeypatch: pyte
     assert len(drawn) == len(page["near_earth_objects"]) == min(neos + 5, 20)
 
 
-# --- as the real one in its figures
+# --- figures like the real catalogue's
 
 
 def test_first_200_objects_have_as_many_approaches_as_the_real_ones() -> None:
-    """Real figures of 2026-03-01; mostly a quarter either way, since a few objects have most of the approaches."""
+    """Real figures of 2026-03-01, mostly within 25%, as a few objects have most of the approaches."""
     neos = first_200()
     counts = sorted(len(neo["close_approach_data"]) for neo in neos)
     rows = approaches_of(neos)
@@ -119,7 +119,7 @@ def test_first_200_objects_have_as_many_approaches_as_the_real_ones() -> None:
 
 
 def test_first_200_objects_pass_the_same_bodies_as_the_real_ones() -> None:
-    """Shares of the bodies in per cent, within a third; the nearest approach of 96 objects is not to the Earth."""
+    """Shares of the bodies in per cent, within a third; for 96 objects the closest approach is not to Earth."""
     neos = first_200()
     bodies = Counter(body for _, body, _ in approaches_of(neos))
     share = {body: 100 * count / bodies.total() for body, count in bodies.items()}
@@ -143,8 +143,8 @@ def test_first_200_objects_are_bright_often_hazardous_and_mostly_named() -> None
     assert all(130_000 < len(to_json(Catalogue().page(number))) < 480_000 for number in range(10))
 
 
-def test_string_comparison_finds_a_wrong_nearest_approach_as_often_as_in_reality() -> None:
-    """106 of the first 200: distances are strings, and Jupiter's reach past one au."""
+def test_string_comparison_finds_the_wrong_closest_approach_as_often_as_in_reality() -> None:
+    """For 106 of the first 200 objects, because distances are strings, and those to Jupiter exceed 1 au."""
     wrong = 0
     for neo in first_200():
         kilometres = [approach["miss_distance"]["kilometers"] for approach in neo["close_approach_data"]]
@@ -209,7 +209,7 @@ def test_whole_catalogue_has_the_approaches_of_the_real_one() -> None:
     assert late.count(0) == about(0.95 * len(late), 0.05)
 
 
-def test_stats_count_what_the_pages_show() -> None:
+def test_stats_agree_with_the_pages() -> None:
     catalogue = Catalogue(neos=SMALL).grown(10).reordered(1)
     neos = [neo for number in range(3) for neo in catalogue.page(number)["near_earth_objects"]]
     assert catalogue.near_earth_object_count == len(neos) == SMALL + 10
@@ -315,7 +315,7 @@ def test_any_drift_keeps_every_object_exactly_once_over_all_pages(chain: list[tu
 
 @settings(max_examples=10)
 @given(chain=drifts)
-def test_drift_leaves_the_data_of_an_object_alone(chain: list[tuple[str, Any]]) -> None:
+def test_drift_does_not_change_the_data_of_an_object(chain: list[tuple[str, Any]]) -> None:
     identity_keys = {"links", "id", "neo_reference_id", "name", "designation", "nasa_jpl_url", "sentry_data"}
 
     def by_provisional(catalogue: Catalogue) -> dict[str, dict[str, Any]]:
@@ -338,7 +338,7 @@ def test_growth_appends_and_insertion_shifts() -> None:
     assert set(identities_of(catalogue.inserted(7))[:7]) == set(identities_of(catalogue.grown(7))[SMALL:])
 
 
-def test_a_new_order_moves_most_objects_and_differs_from_seed_to_seed() -> None:
+def test_reordering_moves_most_objects_and_depends_on_the_seed() -> None:
     catalogue = Catalogue(neos=SMALL)
     one, two = identities_of(catalogue.reordered(1)), identities_of(catalogue.reordered(2))
     assert sorted(one) == sorted(two) == sorted(identities_of(catalogue))
@@ -346,7 +346,7 @@ def test_a_new_order_moves_most_objects_and_differs_from_seed_to_seed() -> None:
     assert sum(new == old for new, old in zip(one, identities_of(catalogue), strict=True)) < SMALL / 2
 
 
-def test_numbering_gives_a_share_of_the_provisional_objects_new_ids_in_their_places() -> None:
+def test_numbering_changes_the_ids_of_a_share_of_the_provisional_objects_in_place() -> None:
     catalogue = Catalogue(neos=2_000)
     after = catalogue.numbered(0.1)
     pairs = [(catalogue.identity(position), after.identity(position)) for position in range(2_000)]
@@ -360,7 +360,7 @@ def test_numbering_gives_a_share_of_the_provisional_objects_new_ids_in_their_pla
         after.neo_by_id(changed[0][0].id)
 
 
-def test_numbering_names_objects_by_id() -> None:
+def test_objects_to_number_can_be_selected_by_id() -> None:
     catalogue = Catalogue(neos=SMALL)
     chosen = catalogue.identity(40)
     after = catalogue.numbered(ids=[chosen.id])
@@ -371,7 +371,7 @@ def test_numbering_names_objects_by_id() -> None:
         catalogue.numbered(ids=["2999999"])
 
 
-def test_what_comes_later_is_not_numbered_by_an_earlier_numbering() -> None:
+def test_numbering_does_not_affect_objects_added_later() -> None:
     catalogue = Catalogue(neos=SMALL).numbered(1.0).grown(20)
     assert all(spk_id.startswith("2") for spk_id in identities_of(catalogue)[:SMALL])
     assert all(spk_id.startswith("54") for spk_id in identities_of(catalogue)[SMALL:])

@@ -1,4 +1,4 @@
-"""Each fault in process and on the wire, which requests are struck, and catalogues that drift at their moment."""
+"""Each fault in process and over HTTP, which requests it strikes, and when catalogues drift."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ from neo_assets_tests.sources.simulator.asking import SMALL, Clock, get, served
 
 PAGE = "/neo/browse?page=1"
 LATE = "/neo/browse?page=1&size=20"
-"""The same, asked for by a client that does not wait for long."""
+"""The same page, requested with a short timeout."""
 HURRIED_S = 1
 
 Answer = httpx.Response | httpx.TransportError
@@ -76,16 +76,16 @@ STATUSES = {
 BROKEN = {"cut": httpx.RemoteProtocolError, "timeout": httpx.ReadTimeout, "reset": httpx.ReadError}
 
 
-def test_every_kind_is_tried_below() -> None:
+def test_every_kind_is_tested_below() -> None:
     assert {text.partition("=")[0] for text in (*STATUSES, *BROKEN)} == set(FAULTS)
 
 
-# --- what a fault does
+# --- effects
 
 
 @both_ways
 @pytest.mark.parametrize("text", STATUSES)
-def test_an_answer_that_is_no_good_comes_through_the_gateway(ask: Ask, text: str) -> None:
+def test_bad_answers_pass_through_the_gateway(ask: Ask, text: str) -> None:
     app = faulty(f"{text}@page=1x1", requests_per_hour=10)
     before, answer, after = ask(app, "/neo/browse?page=0", PAGE, PAGE)
     assert isinstance(answer, httpx.Response)
@@ -103,7 +103,7 @@ def test_an_answer_that_is_no_good_comes_through_the_gateway(ask: Ask, text: str
 
 @both_ways
 @pytest.mark.parametrize("text", BROKEN)
-def test_a_connection_breaks_and_the_next_one_is_well(ask: Ask, text: str) -> None:
+def test_a_connection_breaks_and_the_next_one_works(ask: Ask, text: str) -> None:
     app = faulty(f"{text}@page=1x1")
     error, answer = ask(app, LATE if text == "timeout" else PAGE, PAGE)
     assert type(error) is BROKEN[text]
@@ -112,7 +112,7 @@ def test_a_connection_breaks_and_the_next_one_is_well(ask: Ask, text: str) -> No
     assert app.state.injected == {text: 1}
 
 
-def test_what_a_broken_connection_says() -> None:
+def test_the_errors_of_broken_connections() -> None:
     cut, reset = over_http(faulty("cut@page=0", "reset@page=1"), "/neo/browse", PAGE)
     length = len(get(create_app(SMALL), "/neo/browse")[0].content)
     assert f"expected {length})" in str(cut)
@@ -125,7 +125,7 @@ def only(text: str, path: str = PAGE, **options: Any) -> httpx.Response:
     return answer
 
 
-def test_a_false_rate_limit_says_when_to_come_back() -> None:
+def test_a_false_rate_limit_has_a_retry_after() -> None:
     answer = only("rate-limit=2870")
     assert answer.headers["Retry-After"] == "2870"
     assert answer.headers["Content-Type"].startswith("text/html")
@@ -140,18 +140,18 @@ def test_a_key_is_refused_by_code() -> None:
     assert answer.json()["error"]["code"] == "API_KEY_UNAUTHORIZED"
 
 
-def test_what_is_not_found_is_told_as_neows_does() -> None:
+def test_not_found_has_the_body_of_neows() -> None:
     assert only("not-found").json()["http_error"] == "NOT_FOUND"
 
 
-def test_an_outage_is_herokus() -> None:
+def test_an_outage_looks_like_herokus() -> None:
     answer = only("outage")
     assert answer.headers["Via"] == "1.1 heroku-router"
     assert answer.headers["Content-Type"].startswith("text/html")
     assert "Application error" in answer.text
 
 
-def test_bodies_that_are_no_pages() -> None:
+def test_bodies_that_are_not_pages() -> None:
     assert only("empty").content == b""
     assert only("html").text.startswith("<!DOCTYPE html>")
     whole = get(create_app(SMALL), PAGE)[0].content
@@ -160,7 +160,7 @@ def test_bodies_that_are_no_pages() -> None:
     assert whole.startswith(truncated)
 
 
-def test_the_wrong_page_is_the_next_one_whole() -> None:
+def test_the_wrong_page_is_the_complete_next_page() -> None:
     answer = only("wrong-page", "/neo/browse?page=1&size=10")
     assert answer.content == get(create_app(SMALL), "/neo/browse?page=2&size=10")[0].content
 
@@ -175,7 +175,7 @@ def test_garbage_is_one_value_of_one_object() -> None:
     assert only("garbage-record", "/neo/browse?page=9").json()["near_earth_objects"] == []
 
 
-def test_what_spoils_pages_leaves_the_rest_alone() -> None:
+def test_faults_of_pages_do_not_strike_other_requests() -> None:
     app = faulty("wrong-page", "garbage-record")
     assert get(app, "/stats")[0].json()["near_earth_object_count"] == 45
     assert not app.state.injected
@@ -197,7 +197,7 @@ def test_keys_and_limits_come_first() -> None:
     assert app.state.injected == {"outage": 1}
 
 
-# --- whom it strikes
+# --- which requests are struck
 
 
 def statuses(app: Starlette, *pages: int) -> list[int]:
@@ -221,7 +221,7 @@ def test_a_share_is_drawn_by_page_and_attempt() -> None:
     assert statuses(faulty("error@100%"), *range(5)) == [500] * 5
 
 
-def test_each_fault_has_dice_of_its_own() -> None:
+def test_each_fault_is_drawn_independently() -> None:
     app = faulty("error=502@30%", "error=504@30%")
     answers = statuses(app, *range(45))
     assert answers.count(502) > 4
@@ -231,7 +231,7 @@ def test_each_fault_has_dice_of_its_own() -> None:
 # --- drift
 
 
-def test_the_catalogue_drifts_with_its_request_and_stays_so() -> None:
+def test_the_catalogue_drifts_at_the_planned_request_and_stays_changed() -> None:
     drifts = [PlannedDrift.parse(text) for text in ("grow=5@2", "insert=3@4", "reorder@4", "number=100%@6")]
     app = create_app(SMALL, drifts=drifts)
     pages = [answer.json() for answer in get(app, *[PAGE] * 7)]

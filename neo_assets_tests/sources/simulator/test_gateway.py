@@ -1,4 +1,4 @@
-"""The gateway: keys, limits and headers as api.nasa.gov has them."""
+"""The gateway: keys, limits and headers like those of api.nasa.gov."""
 
 import json
 from base64 import b64encode
@@ -52,7 +52,7 @@ def test_no_key_and_a_wrong_key_are_403_with_the_gateways_bodies() -> None:
     }
 
 
-def test_credentials_that_cannot_be_read_are_no_key() -> None:
+def test_unreadable_credentials_are_treated_as_no_key() -> None:
     app = create_app(SMALL)
     for credentials in ("Basic ///", "Basic /w==", "Bearer abc", "Basic"):
         (answer,) = get(app, "/neo/browse", key=None, headers={"Authorization": credentials})
@@ -60,7 +60,7 @@ def test_credentials_that_cannot_be_read_are_no_key() -> None:
 
 
 @pytest.mark.parametrize("key", ['a"b', "100%", "ключ", "{api_key}", "a&b=c#d", "</script>", "\\"])
-def test_a_strange_key_is_echoed_escaped_and_leaves_the_json_whole(key: str) -> None:
+def test_an_unusual_key_is_escaped_and_keeps_the_json_valid(key: str) -> None:
     (answer,) = get(create_app(SMALL), "/neo/browse?page=1", key=None, params={"page": "1", "api_key": key})
     page = json.loads(answer.content)
     assert_browse_shape(page)
@@ -97,7 +97,7 @@ def test_a_key_has_its_requests_in_any_rolling_hour() -> None:
     assert app.state.requests == {"somebody": 7, "another": 1}
 
 
-def test_every_answer_of_a_known_key_counts_and_carries_the_limit() -> None:
+def test_every_response_to_a_known_key_counts_and_states_the_limit() -> None:
     app = create_app(SMALL, requests_per_hour=10)
     answers = get(app, "/neo/browse", "/neo/none", "/neo/browse?size=99", "/stats")
     assert [answer.status_code for answer in answers] == [200, 404, 400, 200]

@@ -1,4 +1,4 @@
-"""The text of faults and drifts: what can be said, and what is told where it cannot be read."""
+"""The notation of faults and drifts: what it can express, and the errors for invalid text."""
 
 import re
 
@@ -47,49 +47,49 @@ def test_a_drift_is_read(text: str, drift: PlannedDrift) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("eror@5%", "there is no kind 'eror'; give one of rate-limit, forbidden, not-found, error, "),
         ("", "there is no kind ''; give one of rate-limit, "),
         ("outage=3", "outage takes no value; give outage alone"),
-        ("slow", "slow needs a value; give slow=VALUE, milliseconds, such as 200ms or 100-300ms"),
-        ("slow=2s", "'2s' is no value of slow; give milliseconds, such as 200ms or 100-300ms"),
-        ("error=501", "'501' is no value of error; give 500, 502 or 504"),
-        ("error=", "'' is no value of error; give 500, 502 or 504"),
-        ("forbidden=WHY", "'WHY' is no value of forbidden; give API_KEY_DISABLED, "),
-        ("rate-limit=0", "'0' is no value of rate-limit; give seconds for Retry-After"),
-        ("error@5", "there is no '5' for the time of a fault; give 5% (of all requests), 50-60 ("),
-        ("error@", "there is no '' for the time of a fault; give 5% "),
-        ("error@101%", "there is no '101%' for the time of a fault; give 5% "),
-        ("error@5%@50-60", "there is no '5%@50-60' for the time of a fault; give 5% "),
-        ("error@page=7x0", "there is no 'page=7x0' for the time of a fault; give 5% "),
+        ("slow", "slow needs a value; give slow=VALUE, where VALUE is a time in milliseconds, such as 200ms or "),
+        ("slow=2s", "'2s' is not a valid value of slow; give a time in milliseconds, such as 200ms or 100-300ms"),
+        ("error=501", "'501' is not a valid value of error; give 500, 502 or 504"),
+        ("error=", "'' is not a valid value of error; give 500, 502 or 504"),
+        ("forbidden=WHY", "'WHY' is not a valid value of forbidden; give API_KEY_DISABLED, "),
+        ("rate-limit=0", "'0' is not a valid value of rate-limit; give a number of seconds for Retry-After"),
+        ("error@5", "'5' is not a valid WHEN of a fault; give 5% (of all requests), 50-60 ("),
+        ("error@", "'' is not a valid WHEN of a fault; give 5% "),
+        ("error@101%", "'101%' is not a valid WHEN of a fault; give 5% "),
+        ("error@5%@50-60", "'5%@50-60' is not a valid WHEN of a fault; give 5% "),
+        ("error@page=7x0", "'page=7x0' is not a valid WHEN of a fault; give 5% "),
         ("error@60-50", "60-50 ends before it begins; give 5% "),
     ],
 )
-def test_a_fault_that_cannot_be_read_is_told_in_one_line(text: str, said: str) -> None:
-    with pytest.raises(ProfileError, match=re.escape(f"{text}: {said}")) as told:
+def test_an_invalid_fault_is_reported_in_one_line(text: str, message: str) -> None:
+    with pytest.raises(ProfileError, match=re.escape(f"{text}: {message}")) as caught:
         Fault.parse(text)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("rotate@3", "there is no kind 'rotate'; give one of grow, insert, reorder, number"),
-        ("reorder", "a drift has its time behind @; give 400 (with the 400th request) or 30s "),
-        ("reorder@soon", "there is no 'soon' for the time of a drift; give 400 "),
-        ("reorder@0", "there is no '0' for the time of a drift; give 400 "),
-        ("grow@4", "grow needs a value; give grow=VALUE, how many objects come to the end"),
-        ("number=0.5@3", "'0.5' is no value of number; give the share of the provisional objects that are numbered"),
+        ("reorder", "a drift needs @WHEN; give 400 (at the 400th request) or 30s "),
+        ("reorder@soon", "'soon' is not a valid WHEN of a drift; give 400 "),
+        ("reorder@0", "'0' is not a valid WHEN of a drift; give 400 "),
+        ("grow@4", "grow needs a value; give grow=VALUE, where VALUE is the number of objects to add at the end"),
+        ("number=0.5@3", "'0.5' is not a valid value of number; give the share of the provisional objects to be "),
     ],
 )
-def test_a_drift_that_cannot_be_read_is_told_in_one_line(text: str, said: str) -> None:
-    with pytest.raises(ProfileError, match=re.escape(f"{text}: {said}")) as told:
+def test_an_invalid_drift_is_reported_in_one_line(text: str, message: str) -> None:
+    with pytest.raises(ProfileError, match=re.escape(f"{text}: {message}")) as caught:
         PlannedDrift.parse(text)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)
 
 
-def test_a_drift_changes_the_catalogue_as_it_says() -> None:
+def test_a_drift_changes_the_catalogue_accordingly() -> None:
     small = Catalogue(neos=45)
     drifted = {text: PlannedDrift.parse(f"{text}@1").drifted(small) for text in ("grow=3", "insert=3", "number=50%")}
     assert drifted == {"grow=3": small.grown(3), "insert=3": small.inserted(3), "number=50%": small.numbered(0.5)}
@@ -100,11 +100,11 @@ def test_a_drift_changes_the_catalogue_as_it_says() -> None:
     assert len({tuple(order) for order in orders}) == 3
 
 
-def test_the_commands_help_teaches_every_kind() -> None:
-    told = CliRunner().invoke(neo, ["simulate", "--help"]).output
+def test_the_help_describes_every_kind() -> None:
+    ended = CliRunner().invoke(neo, ["simulate", "--help"]).output
     for kind in (*FAULTS, *DRIFTS):
-        assert re.search(rf"^  {kind}[ =\[]", told, re.MULTILINE), kind
-    examples = re.findall(r"--(fault|drift) (\S+)", "\n".join(re.findall(r"^  neo simulate .*", told, re.MULTILINE)))
+        assert re.search(rf"^  {kind}[ =\[]", ended, re.MULTILINE), kind
+    examples = re.findall(r"--(fault|drift) (\S+)", "\n".join(re.findall(r"^  neo simulate .*", ended, re.MULTILINE)))
     assert len(examples) == 6
     for option, text in examples:
         (Fault if option == "fault" else PlannedDrift).parse(text)
@@ -112,7 +112,7 @@ def test_the_commands_help_teaches_every_kind() -> None:
 
 @pytest.mark.parametrize(("option", "text"), [("--fault", "eror@5%"), ("--drift", "rotate@3")])
 def test_the_command_names_the_option_that_cannot_be_read(option: str, text: str) -> None:
-    told = CliRunner().invoke(neo, ["simulate", "--port", "0", option, text])
-    assert told.exit_code == 1
-    assert told.output.startswith(f"Error: {option} {text}: there is no kind ")
-    assert told.output.count("\n") == 1
+    ended = CliRunner().invoke(neo, ["simulate", "--port", "0", option, text])
+    assert ended.exit_code == 1
+    assert ended.output.startswith(f"Error: {option} {text}: there is no kind ")
+    assert ended.output.count("\n") == 1

@@ -1,4 +1,4 @@
-"""The simulator's pages and the real captures, where they are at hand, pass the same assertions."""
+"""The simulator's pages, and real captures if available, pass the same assertions."""
 
 import gzip
 import json
@@ -42,7 +42,7 @@ def test_small_pages_and_pages_beyond_the_end_have_the_shape() -> None:
 
 
 Kind = Callable[[dict[str, Any]], bool]
-"""Whether an object is of some kind."""
+"""Decides whether an object is of some kind."""
 
 
 def test_simulated_objects_of_every_rare_kind_have_the_shape() -> None:
