@@ -1,1 +1,1 @@
-"""Tests of `neo_assets`, mirroring the package; what spans several parts stands in `integration`."""
+"""Tests of `neo_assets`, mirroring the package; tests that span several parts are in `integration`."""

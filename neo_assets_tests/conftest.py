@@ -41,8 +41,8 @@ DISK_AND_S3 = ("disk", pytest.param("s3", marks=pytest.mark.s3))
 disk_and_s3 = pytest.mark.parametrize("lake_kind", DISK_AND_S3, indirect=True)
 """Runs a test on a lake on disk, and again on S3.
 
-Every test in `lake/` is run on both, as it tests the storage itself. Above it each module has a test or two that show
-that the module works on S3 too; the others use a lake on disk.
+Every test in `lake/` runs on both, as it tests the storage itself. Elsewhere, one or two tests of each module run on S3
+too; all others use a lake on disk.
 """
 
 HEAD_START = (
@@ -56,9 +56,9 @@ HEAD_START = (
 
 
 class FileByFile(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
-    """Shares the tests out among processes, those of a file together, as they share costly fixtures.
+    """Distributes tests among processes file by file, because the tests of a file share slow fixtures.
 
-    The groups of pytest-xdist 3.8 (`--dist loadgroup`) are not seen by pytest 9.2.
+    The groups of pytest-xdist 3.8 (`--dist loadgroup`) do not work with pytest 9.2.
     """
 
     def _split_scope(self, nodeid: str) -> str:
@@ -68,14 +68,14 @@ class FileByFile(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no typ
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FileByFile:
-    config.option.loadscopereorder = False  # by the number of tests; here a file with few is the longest
+    config.option.loadscopereorder = False  # it sorts by number of tests, but the slowest files have few
     return FileByFile(config, log)
 
 
-@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """First what takes longest, so that no process ends alone with it: the end-to-end tests, then the program, then its
-    parts. What needs the S3 server is marked so.
+    """Run the slowest tests first, so that no process is left alone with them: the end-to-end tests, then those at the
+    root, then the rest. Tests that need the S3 server are marked `s3`.
     """
     for item in items:
         if "s3_server" in getattr(item, "fixturenames", ()):
@@ -101,7 +101,7 @@ def nowhere(place: Path) -> Iterator[None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
-    """The modules of the project are imported as the tests are run: `definitions` reads the settings."""
+    """Hide settings during collection too, as importing `definitions` reads them."""
     with tempfile.TemporaryDirectory() as place, nowhere(Path(place)):
         return (yield)
 
@@ -120,9 +120,9 @@ def _no_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _libraries_read_once() -> Iterator[None]:
-    """AWS's description of S3 and Dagster's list of database revisions are read once per process.
+    """Read AWS's description of S3 and Dagster's list of database revisions once per process.
 
-    Else they would be read again for every S3 client and for every Dagster instance, a tenth of a second each.
+    Otherwise every S3 client and every Dagster instance would read them again, a tenth of a second each.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(botocore.session, "create_loader", functools.cache(botocore.session.create_loader))
@@ -241,7 +241,7 @@ def neo(capfd: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
 
 @pytest.fixture
 def no_finalizers() -> Iterator[None]:
-    """Where a parser is at its deepest, no finalizer can run; by chance one would have to."""
+    """Prevent finalizers from running while a parser is at the recursion limit, where they would fail."""
     gc.collect()
     gc.disable()
     yield

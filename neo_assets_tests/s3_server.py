@@ -1,5 +1,5 @@
 """A real S3 server on loopback (SeaweedFS) for tests and benchmarks, and a wire that counts the requests sent to it. No
-assertions stand here.
+assertions here.
 """
 
 import contextlib
@@ -112,7 +112,7 @@ def serving_s3(directory: Path) -> Iterator[S3Server]:
     policies = [{"name": who, "content": json.dumps(what)} for who, what in POLICIES.items()]
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "s3.json").write_text(json.dumps({"identities": identities, "policies": policies}))
-    for attempt in range(_START_ATTEMPTS):  # somebody may have taken a port meanwhile
+    for attempt in range(_START_ATTEMPTS):  # another process may take a port first
         server = _start(directory, directory / f"data-{attempt}")
         if _comes_up(server):
             break
@@ -169,9 +169,9 @@ def _answers(url: str) -> bool:
 
 @dataclass
 class Wire:
-    """A way to a server that notes each request, such as `PUT bronze/raw_pages/page-00000.json.zst`.
+    """A proxy in front of a server that records each request, such as `PUT bronze/raw_pages/page-00000.json.zst`.
 
-    One that the SDK sends again, as the answer was slow, is noted once.
+    A request that the SDK repeats because the answer was slow is recorded once.
     """
 
     url: str
@@ -184,9 +184,9 @@ class Wire:
 
 @contextlib.contextmanager
 def counting(server: S3Server, most_puts: float = math.inf) -> Iterator[Wire]:
-    """Open a wire to a server. It works on TCP, so it counts whatever program asks, and signatures hold.
+    """Open a wire to a server. It works on TCP level, so it counts requests of any program and keeps signatures valid.
 
-    After `most_puts` it falls silent for good: who writes is not over before something was done to it.
+    After `most_puts` writes, it stops answering, so a client is still writing when the test kills it.
     """
     over = threading.Event()
     port, connections = int(server.url.rpartition(":")[2]), set[socket.socket]()

@@ -1,5 +1,5 @@
-"""The shape that the code keeps: who may import whom, where the environment is read, what every file has. Read from the
-files' text alone; nothing of the project is imported.
+"""The architecture of the code: which module may import which, where the environment is read, what every file must
+have. Judged from the source text; no module of the project is imported here.
 """
 
 import ast
@@ -24,8 +24,8 @@ LAYERS = (
     {"definitions"},
     {"cli"},
 )
-"""The front doors, from the bottom up. A module imports its own door and those below; doors of one layer do not know
-each other.
+"""The front doors, from the bottom up. A module may import from its own door and from those below; doors of one layer
+may not import each other.
 """
 
 DAGSTER = {"orchestration", "definitions"}
@@ -248,11 +248,11 @@ def test_tracked_files_name_no_path_of_a_developers_machine() -> None:
 
 def test_tracked_files_name_no_package_index() -> None:
     index = re.compile(r"index-url|find-links|trusted-host|pypi\.(?!org/project)|artifactory", re.IGNORECASE)
-    told = {"Makefile": "--no-emit-index-url", Path(__file__).name: ""}
+    allowed = {"Makefile": "--no-emit-index-url", Path(__file__).name: ""}
     for path in tracked():
         text = path.read_bytes().decode("utf-8", "replace")
         if path.name != Path(__file__).name:
-            text = text.replace(told.get(path.name, "\0"), "")
+            text = text.replace(allowed.get(path.name, "\0"), "")
             assert not index.search(text), path.relative_to(CHECKOUT)
 
 

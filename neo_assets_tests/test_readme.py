@@ -1,5 +1,5 @@
-"""The README, `docs/`, `CONTRIBUTING.md`, `CHANGELOG.md` and `.env.example` are true: every command, option, file and
-setting that they name exists, every setting has its default, and the figures shown are those of the simulator.
+"""The README, `docs/`, `CONTRIBUTING.md`, `CHANGELOG.md` and `.env.example` are correct: every command, option, file
+and setting that they name exists, every setting has its default, and the figures are those of the simulator.
 """
 
 import contextlib

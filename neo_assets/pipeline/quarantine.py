@@ -1,4 +1,4 @@
-"""The quarantine of all page sets together. What is put there, and why, is decided in `sources.neows.parse`."""
+"""The quarantine of all page sets together. Which records go there is decided in `sources.neows.parse`."""
 
 import pyarrow as pa
 import pyarrow.compute as pc

@@ -1,5 +1,5 @@
-"""Places, servers and long-running commands that several end-to-end tests use. What takes long is started with the
-first of several modules, which one process runs, and looked at by the last, so that waiting costs nothing.
+"""Directories, servers and long-running commands that several end-to-end tests share. One process runs several modules:
+slow commands are started with the first and examined by the last, so that waiting costs no time.
 """
 
 import contextlib

@@ -62,7 +62,7 @@ def environment(home: Path, **settings: object) -> dict[str, str]:
 
 @dataclass
 class Ended:
-    """A command that has ended."""
+    """The result of a command."""
 
     code: int
     out: str
@@ -165,8 +165,8 @@ def place(path: Path, *checkout_files: str, **settings: object) -> Place:
 
 
 def fingerprints(lake: Path | Storage) -> dict[str, tuple[str, object]]:
-    """Each file below a directory or in a lake, by its path, with a digest of its content and what tells the last write
-    of it: the time, or its version on S3.
+    """Each file below a directory or in a lake, by path, with a digest of its content and a mark of its last write: the
+    time, or the version on S3.
     """
     if isinstance(lake, Storage) and not lake.is_local:
         bucket, _, prefix = lake.root.removeprefix("s3://").partition("/")
@@ -213,11 +213,12 @@ def nobody_at() -> Iterator[str]:
 
 
 def free_port() -> int:
-    """A loopback port that nobody has, nor is given by asking for any, as many processes do meanwhile: for servers that
-    only take a number. Somebody may have it when they start, so who asks tries again with another.
+    """A free loopback port outside the range that the system assigns, for servers that need a fixed number.
+
+    Another process may take it before the server starts, so callers must be ready to try another one.
     """
     while True:
-        port = secrets.choice(range(10_000, 30_000))  # no random number that Hypothesis seeds alike in every process
+        port = secrets.choice(range(10_000, 30_000))  # not `random`, which Hypothesis seeds alike in every process
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
 

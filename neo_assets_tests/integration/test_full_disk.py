@@ -1,5 +1,5 @@
-"""A lake that cannot be written: it lies below a file, or its disk fills up. One clear line, and the last good files
-stay.
+"""A lake that cannot be written, because its parent is a file or its disk is full. One clear line, and the last good
+files stay.
 """
 
 import re
@@ -30,9 +30,7 @@ exit $code
 
 @pytest.fixture
 def run_on_small_disk(here: Place, tmp_path: Path) -> OnSmallDisk:
-    """Runs `neo run` in a directory on a disk of some size; the directory's content comes from `left`, and stands there
-    afterwards.
-    """
+    """Runs `neo run` in a directory on a small disk. The directory's content is copied from `left` and back to it."""
     disk = tmp_path / "disk"
     disk.mkdir()
     possible = (

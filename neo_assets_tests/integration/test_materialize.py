@@ -161,8 +161,8 @@ def test_a_range_of_page_sets_is_materialized_in_one_run(graph: Graph) -> None:
 
 
 def read_by_duckdb(lake: Storage, table: str) -> duckdb.DuckDBPyRelation:
-    """A table as a user hands it to DuckDB: on disk by its own reader, on S3 by way of pyarrow, since the extension by
-    which DuckDB reads S3 itself would have to be downloaded.
+    """A table as a user reads it with DuckDB: directly on disk; through pyarrow on S3, as DuckDB would have to download
+    its S3 extension.
     """
     if lake.is_local:
         return duckdb.read_parquet(f"{lake.root}/{table}/**/*.parquet", hive_partitioning=True)

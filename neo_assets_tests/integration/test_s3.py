@@ -1,5 +1,5 @@
-"""The lake on S3 as users have it: the same commands, layout and bytes as on disk, few requests, whole or not at all
-through kills, and one line where S3 refuses.
+"""The lake on S3 as users see it: the same commands, layout and bytes as on disk, few requests, atomic writes even if
+runs are killed, and one line where S3 refuses.
 """
 
 import json
@@ -141,8 +141,8 @@ def test_the_number_of_requests_depends_on_pages_and_tables_only(inside: Neo, s3
             kinds.append(wire.kinds())
     more = {kind: kinds[1][kind] - kinds[0][kind] for kind in kinds[0]}
     sets, pages = 2, 4
-    # Of each set: a look at what is there, and the lake's mark; its pages; index, 4 silver and 2 gold tables, which the
-    # checks read. What is summed up is not read again. A page is written and read once.
+    # Per set: one listing, one read of the lake's mark, and 7 tables (index, 4 silver, 2 gold), each written once and
+    # read once by the checks; totals do not read them again. Each page is written once and read once.
     assert more == {"LIST": sets, "PUT": pages + 7 * sets, "GET": pages + (1 + 7) * sets}
 
 

@@ -1,7 +1,7 @@
-"""Everything at once: a catalogue that moves, an API that fails in every way, runs that are killed; in the end the
-truth. Then several processes under a short hour, none of which may ever ask too much.
+"""Everything at once: a catalogue that changes, an API that fails in every way, runs that are killed; in the end,
+correct totals. Then several processes that share a budget over a short hour, which they may never exceed.
 
-Faults one by one are tried in the tests of `neows`, healing in those of `snapshot`.
+Single faults are tested in `sources/neows`, healing in `pipeline/test_consistency.py`.
 """
 
 import asyncio
@@ -37,8 +37,8 @@ PER_HOUR = 500
 AT_ONCE = 8
 """Requests in flight in one run, which a kill may lose."""
 
-# Most failures make the whole crawl pause for a second or two, so there are a few of each kind; a timeout takes a
-# minute, so it strikes a run that will be killed.
+# Most failures make the whole crawl pause for a second or two, so each kind occurs a few times only; a timeout
+# takes a minute, so it affects a run that will be killed.
 EVERY_FAULT = (
     "timeout@page=33x1",
     "garbage-record@page=5x1",
@@ -90,7 +90,7 @@ def kill(run: Started, api: Watched, requests: int, pause_s: float) -> None:
 
 @pytest.fixture(scope="module")
 def soaked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, Watched, Ended]:
-    """Where `neo run --heal` was started again and again, each time killed, until it was left alone; and its NeoWs."""
+    """A directory in which `neo run --heal` was killed several times and then finished; its NeoWs; the last run."""
     api = watched(7_990, EVERY_FAULT, DRIFTS, requests_per_hour=PER_HOUR)
     at = place(
         tmp_path_factory.mktemp("soak") / "here",
@@ -165,9 +165,9 @@ def test_no_partial_file_is_left(soaked: Soaked) -> None:
 
 HOUR_S = 3.0
 LEEWAY_S = 4.0
-"""How much longer the clients take the hour to be; for a real hour it is ten seconds."""
+"""How much longer the clients assume the hour to be. For a real hour, it is ten seconds."""
 STALE_S = 1.0
-"""How long after its time a request may go out, instead of five seconds; what is left of the leeway is for the way."""
+"""How late a request may be sent, instead of five seconds. The rest of the leeway allows for its way."""
 REQUESTS_PER_HOUR = 40
 CRAWLED = 40
 """Number of pages that each process fetches."""
@@ -193,7 +193,7 @@ def crawl(url: str, ledger: Path, first: int) -> None:
 
 def test_processes_that_share_a_ledger_never_exceed_the_budget(tmp_path: Path) -> None:
     faults = ("slow=1-30ms", "rate-limit=1@1%", "error@3%", "empty@3%", "cut@2%", "reset@2%", "wrong-page@3%")
-    # Here a key has one more, since a client leaves a key of which nothing remains alone for a minute.
+    # The server allows one more, because a client does not use a key with no requests left for a minute.
     api = watched(2_000, faults, requests_per_hour=REQUESTS_PER_HOUR + 1, hour_s=HOUR_S)
     spawn = multiprocessing.get_context("spawn")
 

@@ -1,6 +1,6 @@
-"""`neo run` against a server that is no NeoWs, or none at all: one clear line at the end, and the last good files stay.
+"""`neo run` against a server that is not NeoWs, or no server at all: one clear line, and the last good files stay.
 
-Each run asks several times, seconds apart, before it gives up; all were started together by `doomed_runs`.
+Each run tries several times, seconds apart, before it gives up; `doomed_runs` starts them all together.
 """
 
 import re

@@ -22,10 +22,10 @@ NOT_A_PAGE = {"html", "empty", "truncated", "cut", "wrong-page"}
 
 @dataclass
 class Watched:
-    """A NeoWs, with a note of every request: when it came, with which key, and the status of its answer.
+    """A NeoWs that records every request: its time, its key and the status of the answer.
 
-    After `most_answers` the others wait until there may be more: who asks cannot be done before something was done to
-    it, however late that is.
+    After `most_answers` answers, further requests wait until that number is raised. So a client is still running when
+    the test kills it, however slow the machine.
     """
 
     app: Starlette
