@@ -1,6 +1,6 @@
 """Jobs, schedules and sensors: what runs, and when. The steps themselves live in `assets` and `pipeline`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -94,8 +94,8 @@ def automation(page_sets: dg.StaticPartitionsDefinition, settings: Settings) -> 
         sensors=[
             follow,
             _landing,
-            _landed_sensor("landed_pages", "raw_pages", "recompute", STORED_ONLY),
-            _landed_sensor("landed_objects", LANDED_OBJECTS, "landed", None),
+            _landed_sensor("landed_pages", "raw_pages", "recompute", settings.page_sets, STORED_ONLY),
+            _landed_sensor("landed_objects", LANDED_OBJECTS, "landed", [LANDED], None),
         ],
     )
 
@@ -173,8 +173,10 @@ def _landing(context: dg.SensorEvaluationContext, lake: dg.ResourceParam[Storage
     return dg.RunRequest(run_key=f"{hour} {sha256(listing.encode()).hexdigest()}")
 
 
-def _landed_sensor(name: str, asset: str, job: str, run_config: Mapping[str, Any] | None) -> dg.SensorDefinition:
-    """A sensor that requests a job for each page set in which `land` stored pages and tables are stale."""
+def _landed_sensor(
+    name: str, asset: str, job: str, page_sets: Collection[str], run_config: Mapping[str, Any] | None
+) -> dg.SensorDefinition:
+    """A sensor that requests a job for each of these page sets in which `land` stored pages and tables are stale."""
 
     @dg.sensor(job, name=name, minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
     def landed(context: dg.SensorEvaluationContext, lake: dg.ResourceParam[Storage]) -> dg.SensorResult | dg.SkipReason:
@@ -182,7 +184,8 @@ def _landed_sensor(name: str, asset: str, job: str, run_config: Mapping[str, Any
         records = context.instance.fetch_observations(since, limit=_MOST_OBSERVATIONS, ascending=True).records
         if not records:
             return dg.SkipReason("nothing has landed since the last tick")
-        changed = sorted({record.partition_key or LANDED for record in records})
+        # An observation may be of a page set that a change of NEO_PAGES has removed; Dagster rejects its key.
+        changed = sorted({record.partition_key or LANDED for record in records}.intersection(page_sets))
         cursor = str(records[-1].storage_id)
         requests = [
             dg.RunRequest(

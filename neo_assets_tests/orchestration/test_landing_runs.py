@@ -110,6 +110,20 @@ def test_page_sets_that_neo_land_computed_are_not_computed_again(zone: Zone) -> 
     assert Daemon(zone, "landed_pages").run() == []
 
 
+def test_a_page_set_that_the_settings_no_longer_have_is_not_requested(
+    zone: Zone, disk_lake: Storage, tmp_path: Path
+) -> None:
+    zone.fetched(1, *neos(20))
+    age(zone.drop("0.json", body(*neos(0), number=0)))
+    land(zone)
+    other = Zone(disk_lake, tmp_path, pages_per_set=4)
+    other.instance = zone.instance
+    daemon = Daemon(other, "landed_pages")
+    assert daemon.run() == []
+    daemon.tick()
+    assert daemon.skipped == "nothing has landed since the last tick", "the sensor has moved on"
+
+
 def test_the_ui_shows_which_file_changed_a_page_set(zone: Zone) -> None:
     zone.fetched(1, *neos(20))
     age(zone.drop("0.json", body(*neos(0), number=0)))
