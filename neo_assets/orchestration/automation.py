@@ -79,8 +79,8 @@ def automation(page_sets: dg.StaticPartitionsDefinition, settings: Settings) -> 
     - Schedule `daily_refresh`: refreshes every page set once a day, one run each, as NeoWs updates its data about
       daily. Off by default.
     - Schedule `daily_stats`: fetches NeoWs's own counts for comparison. Off by default.
-    - Sensor `totals_follow_page_sets`: computes the totals when page sets have new counts and none is missing, and at
-      noon (UTC).
+    - Sensor `totals_follow_page_sets`: computes the totals when page sets have new counts and none is missing, when
+      landed objects have new ones, and at noon (UTC).
     - Sensor `landing`: requests `land` when files wait. On by default: one listing a minute costs about 0.25 dollars a
       month on S3.
     - Sensors `landed_pages` and `landed_objects`: request `recompute` and `landed` after `land` has stored pages.

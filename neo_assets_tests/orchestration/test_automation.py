@@ -116,6 +116,20 @@ def test_the_totals_follow_once_no_page_set_is_missing(defs: dg.Definitions, ins
     assert requested() == TOTALS, "landed objects are optional, but an update of theirs starts a run"
 
 
+@pytest.mark.filterwarnings("ignore:Parameter `include_sources`")
+def test_the_totals_follow_landed_objects_even_if_page_sets_are_missing(
+    defs: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
+    cursor, requested = None, []
+    for job in (None, "landed", "totals"):
+        if job:
+            defs.resolve_job_def(job).execute_in_process(instance=instance)
+        result = dg.evaluate_automation_conditions(defs, instance, cursor=cursor)
+        cursor = result.cursor
+        requested.append({name for name in (*TOTALS, "snapshot") if result.get_num_requested(dg.AssetKey(name))})
+    assert requested == [set(), TOTALS | {"snapshot"}, set()]
+
+
 def test_recompute_fetches_nothing(defs: dg.Definitions, instance: dg.DagsterInstance, no_network: None) -> None:
     """Without run config, as when it is started in the UI."""
     recompute = defs.resolve_job_def("recompute")

@@ -80,12 +80,16 @@ def _follows() -> dg.AutomationCondition[Any]:
     in the same tick as the one before (https://github.com/dagster-io/dagster/issues/33587).
 
     Landed objects and NeoWs's own counts are optional: an update of either starts a run, but no run waits for them.
+    Landed objects do not wait for page sets either, as a lake may hold nothing else.
     """
     missing = dg.AutomationCondition.any_deps_missing()
     required_missing = missing.ignore(dg.AssetSelection.assets(LANDED_OBJECTS, CATALOGUE_STATS.name))
     at_noon = dg.AutomationCondition.cron_tick_passed("0 12 * * *")
-    may_run = ~required_missing & ~dg.AutomationCondition.in_progress()
-    return dg.AutomationCondition.eager().replace(missing, required_missing) | (at_noon & may_run)
+    updated = dg.AutomationCondition.any_deps_updated()
+    landed = updated.allow(dg.AssetSelection.assets(LANDED_OBJECTS)).since_last_handled()
+    idle = ~dg.AutomationCondition.in_progress()
+    page_sets = dg.AutomationCondition.eager().replace(missing, required_missing)
+    return page_sets | (at_noon & ~required_missing & idle) | (landed & idle)
 
 
 def _described(table: Table) -> dict[str, Any]:
