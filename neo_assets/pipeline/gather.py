@@ -4,7 +4,7 @@ live in `sources.neows`, storage in `lake.raw_pages`.
 
 import contextlib
 import logging
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Collection, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -49,7 +49,7 @@ class Gathered:
 
 
 def gather(
-    lake: Storage, neows: Source, page_set: str, max_age_hours: float, again: Iterable[int], since: datetime
+    lake: Storage, neows: Source, page_set: str, max_age_hours: float, again: Collection[int], since: datetime
 ) -> Pages:
     """The pages of a set: first the stored pages that may be reused, then the others as they arrive.
 
