@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from neo_assets.lake import layout
 from neo_assets.lake.storage import LakeDamaged, LakeError, LakeLacks, LakeUnreachable, Storage, md5
+from neo_assets.schema.page_sets import LANDED
 from neo_assets.schema.tables import (
     NEAR_MISS_COUNT,
     NEO_SIGHTINGS,
@@ -217,7 +218,8 @@ def _origin(schema: pa.Schema) -> str:
 def _explained(storage: Storage, table: Table, page_set: str | None) -> Iterator[str]:
     """Yields the path of a table's file, and turns errors from reading it into one line."""
     path = layout.table_file(table, page_set)
-    remedy = f"materialize {table.asset or table.name}" + (f" for page set {page_set}" if page_set else "")
+    asset = (table.asset or table.name) + (f" for page set {page_set}" if page_set else "")
+    remedy = f"materialize {'landed_objects' if page_set == LANDED else asset}"
     try:
         yield path
     except FileNotFoundError:

@@ -10,6 +10,7 @@ import pytest
 
 from neo_assets.lake import layout, tables
 from neo_assets.lake.storage import LakeError, Storage
+from neo_assets.schema.page_sets import LANDED
 from neo_assets.schema.tables import NEAR_MISS_COUNT, QUARANTINE, TABLES, TOTAL_NEAR_MISSES, Table
 
 FIRST, SECOND, THIRD = "00000-00001", "00002-00003", "00004-00005"
@@ -156,6 +157,11 @@ def test_a_missing_total_is_reported_with_the_way_out(lake: Storage) -> None:
         match=r"/gold/total_near_misses/data\.parquet is missing: run `neo run`, or materialize total",
     ):
         tables.read_table(lake, TOTAL_NEAR_MISSES)
+
+
+def test_a_missing_table_of_the_landed_objects_names_their_asset(lake: Storage) -> None:
+    with pytest.raises(LakeError, match=r"run `neo run`, or materialize landed_objects$"):
+        tables.read_table(lake, NEAR_MISS_COUNT, LANDED)
 
 
 @EACH_READER
