@@ -145,6 +145,9 @@ def _land_job(settings: Settings) -> dg.JobDefinition:
         outcomes = {taken.file: taken.outcome(settings) for taken in done}
         for file, outcome in outcomes.items():
             context.log.info("%s: %s", file, outcome)
+        for taken in done:
+            if taken.claimed:
+                context.log.info("%s", taken.claimed)
         context.add_output_metadata({"files": outcomes})
 
     @dg.job(description="Take in files from the landing zone: store their pages and objects, then archive the files.")

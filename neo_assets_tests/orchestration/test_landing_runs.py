@@ -134,6 +134,13 @@ def test_the_ui_shows_which_file_changed_a_page_set(zone: Zone) -> None:
     assert record.asset_observation.metadata["landed file"].value == "0.json"
 
 
+def test_the_log_shows_which_source_an_empty_lake_belongs_to_now(zone: Zone) -> None:
+    age(zone.drop("a.ndjson", lines(*neos(0, 1))))
+    result = land(zone)
+    messages = [entry.user_message for entry in zone.instance.all_logs(result.run_id)]
+    assert any(message.startswith("The lake was empty and belongs to simulator") for message in messages)
+
+
 def test_the_sensor_requests_one_run_for_waiting_files(zone: Zone) -> None:
     landing = Daemon(zone, "landing")
     assert landing.sensor.default_status is dg.DefaultSensorStatus.RUNNING
