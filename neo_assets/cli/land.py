@@ -45,7 +45,7 @@ def report(landing: "Landing", settings: Settings) -> list[str]:
         lines.append(f"{name_of(key)}: not computed yet, {quantity(lacking, 'page')} missing")
     for key, error in landing.failed.items():
         lines.append(f"{name_of(key)}: FAILED: {error}")
-    if landing.computed:
-        lines += [f"{name_of(key)}: computed" for key in landing.computed]
+    lines += [f"{name_of(key)}: computed" for key in landing.computed]
+    if landing.totalled:
         lines.append("totals: computed")
     return [*lines, *(file.claimed for file in landing.files if file.claimed)]

@@ -31,7 +31,7 @@ from neo_assets.pipeline.land import TakenIn, affected_page_sets, take_in
 from neo_assets.pipeline.metrics.engine import ENGINES
 from neo_assets.pipeline.staleness import complete, current, reusable_pages, stale
 from neo_assets.pipeline.text import first_few, quantity
-from neo_assets.pipeline.totals import Totals, read_totals
+from neo_assets.pipeline.totals import Totals, are_stale, read_totals
 from neo_assets.schema.page_sets import LANDED, pages_of
 from neo_assets.schema.pages import Page
 from neo_assets.schema.tables import QUARANTINE
@@ -62,6 +62,8 @@ class Landing:
     """Page sets that were computed."""
     incomplete: dict[str, int] = field(default_factory=dict)
     """Page sets that lack pages, with the number missing."""
+    totalled: bool = False
+    """Whether the totals were computed."""
     failed: dict[str, PageSetError] = field(default_factory=dict)
     """Page sets that could not be computed, with the error."""
     quarantined: list[int] = field(default_factory=list)
@@ -85,14 +87,14 @@ class Runner:
         self._lake = lake or Storage(settings.lake)
         self._engine = ENGINES[settings.engine]()
         self._keys = settings.page_sets
-        # The bar shows on a terminal only; the lines beside it show everywhere.
-        self._bar = tqdm(total=0, unit="page", disable=None, leave=False, delay=0)
-        self._neows = _Watched(settings, self._bar)
+        self._neows = _Watched(settings)
         self._defs = build_defs(settings, lake=self._lake, neows=self._neows)
         self._given = instance
 
     def __enter__(self) -> Self:
         self._instance = self._given or open_instance(self._settings.dagster_home)
+        # The bar appears only on a terminal, the lines beside it everywhere.
+        self._bar = self._neows.bar = tqdm(total=0, unit="page", disable=None, leave=False)
         _LOGGER.addHandler(_TERMINAL)
         return self
 
@@ -193,8 +195,10 @@ class Runner:
                 landing.failed[key] = error
             else:
                 landing.computed.append(key)
-        if landing.computed:
+        landing.totalled = bool(landing.computed) or are_stale(self._lake, self._keys)
+        if landing.totalled:
             self.total()
+        if landing.computed:
             quarantine = tables.read_page_sets(self._lake, QUARANTINE, landing.computed)
             landing.quarantined = quarantine["page"].to_pylist()
         return landing
@@ -331,9 +335,10 @@ class Runner:
 class _Watched(NeoWs):
     """The source of pages, with a progress bar. Counts the pages fetched."""
 
-    def __init__(self, settings: Settings, bar: "tqdm[Any]") -> None:
+    bar: "tqdm[Any]"
+
+    def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self._bar = bar
         self.fetched = 0
         """Number of pages fetched and stored so far."""
 
@@ -342,7 +347,7 @@ class _Watched(NeoWs):
             for page in pages:
                 yield page
                 self.fetched += 1  # the consumer stores this page before it requests the next
-                self._bar.update()
+                self.bar.update()
 
 
 def _print(line: str) -> None:

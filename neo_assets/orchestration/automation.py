@@ -15,10 +15,12 @@ from neo_assets.orchestration.assets.landed import LANDED_OBJECTS
 from neo_assets.orchestration.failures import failing_in_one_line
 from neo_assets.pipeline.land import TakenIn, affected_page_sets, take_in
 from neo_assets.pipeline.staleness import complete, stale
+from neo_assets.pipeline.text import first_few
 from neo_assets.schema.page_sets import LANDED, pages_of
+from neo_assets.schema.tables import SNAPSHOT, TOTALS
 from neo_assets.settings import Settings
 
-_TOTALS = dg.AssetSelection.assets("total_near_misses", "total_yearly_approaches", "snapshot")
+_TOTALS = dg.AssetSelection.assets(*(total.name for total in TOTALS), SNAPSHOT.name)
 _STATS = dg.AssetSelection.assets("catalogue_stats")
 _LANDED = dg.AssetSelection.assets(LANDED_OBJECTS)
 _OF_A_PAGE_SET = dg.AssetSelection.all() - _TOTALS - _STATS - _LANDED
@@ -46,7 +48,8 @@ _RECOMPUTE_JOB = dg.define_asset_job(
     "recompute",
     selection=_OF_A_PAGE_SET,
     config=STORED_ONLY,
-    description="Compute all tables of one page set from its stored pages. Nothing is fetched.",
+    description="Compute all tables of one page set from its stored pages. Nothing is fetched, as the job's own config "
+    "says: run config given at launch replaces it.",
 )
 _LANDED_JOB = dg.define_asset_job(
     "landed", selection=_LANDED, description="Compute all tables of the landed objects from their stored pages."
@@ -181,7 +184,13 @@ def _landed_sensor(
 ) -> dg.SensorDefinition:
     """A sensor that requests a job for each of these page sets in which `land` stored pages and tables are stale."""
 
-    @dg.sensor(job, name=name, minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
+    @dg.sensor(
+        job,
+        name=name,
+        description=f"Requests `{job}` where `land` has stored pages and tables are stale.",
+        minimum_interval_seconds=60,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+    )
     def landed(context: dg.SensorEvaluationContext, lake: dg.ResourceParam[Storage]) -> dg.SensorResult | dg.SkipReason:
         since = dg.AssetRecordsFilter(dg.AssetKey(asset), after_storage_id=int(context.cursor or 0))
         records = context.instance.fetch_observations(since, limit=_MOST_OBSERVATIONS, ascending=True).records
@@ -189,6 +198,8 @@ def _landed_sensor(
             return dg.SkipReason("nothing has landed since the last tick")
         # An observation may be of a page set that a change of NEO_PAGES has removed; Dagster rejects its key.
         changed = sorted({record.partition_key or LANDED for record in records}.intersection(page_sets))
+        facts = raw_pages.known_facts(lake, changed)
+        whole = complete(facts)
         cursor = str(records[-1].storage_id)
         requests = [
             dg.RunRequest(
@@ -196,8 +207,12 @@ def _landed_sensor(
                 partition_key=None if key == LANDED else key,
                 run_config=run_config,
             )
-            for key in stale(lake, complete(raw_pages.known_facts(lake, changed)))
+            for key in stale(lake, whole)
         ]
-        return dg.SensorResult(run_requests=requests, cursor=cursor)
+        if requests:
+            return dg.SensorResult(run_requests=requests, cursor=cursor)
+        lacking = first_few(sorted(facts.keys() - whole.keys()))
+        reason = f"page sets that still lack pages: {lacking}" if lacking else "every table is up to date"
+        return dg.SensorResult(skip_reason=reason, cursor=cursor)
 
     return landed

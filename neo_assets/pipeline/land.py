@@ -128,11 +128,11 @@ class _Landing:
         except Unreadable as error:
             taken.refused = self._clean(str(error).encode()).decode()
             put_away = partial(landing_zone.set_aside, self._lake, file, taken.refused, self._clean, to_clean)
-            taken.notes += _left(put_away)
+            taken.notes += _put_away(put_away)
             yield taken
         else:
             yield taken
-            taken.notes += _left(partial(landing_zone.archive, self._lake, file, self._clean, to_clean))
+            taken.notes += _put_away(partial(landing_zone.archive, self._lake, file, self._clean, to_clean))
 
     def _clean(self, data: bytes) -> bytes:
         return redact(data, self._settings.keys)
@@ -220,7 +220,7 @@ class _Landing:
         return number
 
 
-def _left(put_away: Callable[[], str | None]) -> list[str]:
+def _put_away(put_away: Callable[[], str | None]) -> list[str]:
     """Put a file away. Returns a note if it could not be."""
     try:
         return [] if put_away() else ["left in place, as it changed in the meantime"]

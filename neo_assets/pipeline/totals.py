@@ -8,19 +8,18 @@ import pyarrow.compute as pc
 
 from neo_assets.lake import tables
 from neo_assets.lake.owner import source_of
-from neo_assets.lake.storage import Storage
+from neo_assets.lake.storage import LakeDamaged, LakeLacks, Storage
 from neo_assets.pipeline.consistency import Snapshot
 from neo_assets.pipeline.count import superseded
 from neo_assets.pipeline.metrics.engine import Engine
 from neo_assets.pipeline.origins import origin_of_total
 from neo_assets.schema.page_sets import with_landed
 from neo_assets.schema.tables import (
-    NEAR_MISS_COUNT,
     NEO_SIGHTINGS,
     TOTAL_NEAR_MISSES,
     TOTAL_YEARLY_APPROACHES,
+    TOTALS,
     YEARLY_APPROACHES,
-    Table,
 )
 
 EARTH = "Earth"
@@ -68,15 +67,8 @@ def read_totals(lake: Storage, engine: Engine, page_sets: Sequence[str]) -> Tota
     counted = tables.stored_page_sets(lake, YEARLY_APPROACHES, with_landed(page_sets))
     sightings = tables.read_page_sets(lake, NEO_SIGHTINGS, counted)
     snapshot = Snapshot(lake, engine, page_sets)
-    made_from_sightings = tables.made_from(sightings)
     years = pc.min_max(yearly["year"])
-    up_to_date = all(
-        tables.made_from(rows) == origin_of_total(total, counted, _origin(lake, partial, counted), made_from_sightings)
-        for rows, total, partial in (
-            (near, TOTAL_NEAR_MISSES, NEAR_MISS_COUNT),
-            (yearly, TOTAL_YEARLY_APPROACHES, YEARLY_APPROACHES),
-        )
-    )
+    up_to_date = bool(counted) and not are_stale(lake, page_sets)
     return Totals(
         source=source_of(lake) or "unknown",
         lake=lake.root,
@@ -101,8 +93,20 @@ def read_totals(lake: Storage, engine: Engine, page_sets: Sequence[str]) -> Tota
     )
 
 
-def _origin(lake: Storage, partial: Table, page_sets: Sequence[str]) -> str:
-    return tables.made_from(tables.read_page_sets(lake, partial, page_sets))
+def are_stale(lake: Storage, page_sets: Sequence[str]) -> bool:
+    """Whether a total is missing or was computed from other counts; False while no page set has counts."""
+    for total, partial in TOTALS.items():
+        counted = tables.stored_page_sets(lake, partial, with_landed(page_sets))
+        counts, sightings = (
+            tables.made_from(tables.read_page_sets(lake, table, counted)) for table in (partial, NEO_SIGHTINGS)
+        )
+        try:
+            made_from = tables.made_from(tables.read_table(lake, total))
+        except (LakeLacks, LakeDamaged):
+            made_from = ""
+        if counted and made_from != origin_of_total(total, counted, counts, sightings):
+            return True
+    return False
 
 
 def _earth(rows: pa.Table) -> pa.Table:

@@ -351,6 +351,9 @@ SNAPSHOT = Table(
     partitioned=False,
 )
 
+TOTALS = {TOTAL_NEAR_MISSES: NEAR_MISS_COUNT, TOTAL_YEARLY_APPROACHES: YEARLY_APPROACHES}
+"""Each total, with the counts of the page sets that it sums up."""
+
 TABLES = {
     table.name: table
     for table in (

@@ -250,3 +250,12 @@ def test_tables_not_computed_while_the_lake_was_silent_are_computed_next_time(
     assert zone.land().lines == ["page set 00000-00001: computed", "totals: computed"]
     assert totals(zone) == counted(neos(0, 40))
     assert list(zone.below("archive")) == ["0.json"]
+
+
+def test_totals_that_a_landing_left_out_of_date_are_computed_at_the_next_look(zone: Zone) -> None:
+    """As when `neo land` is killed after it computed the page sets."""
+    zone.drop("a.ndjson", lines(*neos(0, 3)))
+    zone.land()
+    zone.lake.delete("gold/total_near_misses/data.parquet")
+    assert zone.land().lines == ["totals: computed"]
+    assert zone.land().lines == []

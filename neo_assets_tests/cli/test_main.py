@@ -220,7 +220,7 @@ class TestWrongSettings:
         ended = here.neo("run", DAGSTER_HOME=here.path / "file/home")
         assert ended.code == 1
         assert re.match(
-            rf"Error: Dagster's state in {here.path}/file/home cannot be read or written \(Not a directory\): .*"
+            rf"Error: Dagster's state in {here.path}/file/home cannot be read or written \(Not a directory\)\. .*"
             "set DAGSTER_HOME to another directory$",
             one_line(ended),
         )

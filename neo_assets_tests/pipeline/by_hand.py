@@ -18,16 +18,13 @@ from neo_assets.schema.tables import (
     NEO_RECORDS,
     NEO_SIGHTINGS,
     QUARANTINE,
-    TOTAL_NEAR_MISSES,
-    TOTAL_YEARLY_APPROACHES,
+    TOTALS,
     YEARLY_APPROACHES,
 )
 from neo_assets.sources.simulator.catalogue import Catalogue, to_json
 from neo_assets_tests.sources.neows.examples import NOON
 
 ENGINE = DuckDB()
-
-TOTALS = {TOTAL_NEAR_MISSES: NEAR_MISS_COUNT, TOTAL_YEARLY_APPROACHES: YEARLY_APPROACHES}
 
 
 def pages_from(catalogue: Catalogue, page_set: str, hours: float = 0) -> list[Page]:

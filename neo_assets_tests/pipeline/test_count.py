@@ -14,10 +14,16 @@ from neo_assets.lake.storage import LakeError, Storage
 from neo_assets.pipeline.count import counted_page_sets, sum_up
 from neo_assets.schema.page_sets import page_set_keys
 from neo_assets.schema.pages import Page
-from neo_assets.schema.tables import CLOSE_APPROACHES, NEAR_MISS_COUNT, TOTAL_NEAR_MISSES, TOTAL_YEARLY_APPROACHES
+from neo_assets.schema.tables import (
+    CLOSE_APPROACHES,
+    NEAR_MISS_COUNT,
+    TOTAL_NEAR_MISSES,
+    TOTAL_YEARLY_APPROACHES,
+    TOTALS,
+)
 from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.conftest import Lakes, disk_and_s3
-from neo_assets_tests.pipeline.by_hand import ENGINE, TOTALS, gather, pages_from
+from neo_assets_tests.pipeline.by_hand import ENGINE, gather, pages_from
 from neo_assets_tests.sources.neows.examples import approach, neo, page
 from neo_assets_tests.sources.neows.slow_reader import identities
 

@@ -20,8 +20,8 @@ from neo_assets.schema.tables import (
     NEAR_MISS_COUNT,
     NEO_RECORDS,
     SNAPSHOT,
-    TOTAL_NEAR_MISSES,
     TOTAL_YEARLY_APPROACHES,
+    TOTALS,
     YEARLY_APPROACHES,
     Table,
 )
@@ -32,8 +32,7 @@ def gold_assets(page_sets: dg.StaticPartitionsDefinition) -> list[dg.AssetsDefin
     return [
         _count(NEAR_MISS_COUNT, page_sets),
         _count(YEARLY_APPROACHES, page_sets),
-        _total(TOTAL_NEAR_MISSES, NEAR_MISS_COUNT, page_sets),
-        _total(TOTAL_YEARLY_APPROACHES, YEARLY_APPROACHES, page_sets),
+        *(_total(total, partial, page_sets) for total, partial in TOTALS.items()),
         _snapshot(page_sets),
     ]
 

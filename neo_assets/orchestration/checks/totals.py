@@ -12,16 +12,7 @@ from neo_assets.orchestration.checks.check import Check, Counts, Verdict, count_
 from neo_assets.orchestration.failures import failing_in_one_line
 from neo_assets.pipeline.origins import origin_of_total
 from neo_assets.schema.page_sets import with_landed
-from neo_assets.schema.tables import (
-    CLOSE_APPROACHES,
-    NEAR_MISS_COUNT,
-    NEO_SIGHTINGS,
-    SNAPSHOT,
-    TOTAL_NEAR_MISSES,
-    TOTAL_YEARLY_APPROACHES,
-    YEARLY_APPROACHES,
-    Table,
-)
+from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_SIGHTINGS, SNAPSHOT, TABLES, TOTALS, Table
 
 
 def total_checks(page_sets: dg.StaticPartitionsDefinition) -> list[dg.AssetChecksDefinition]:
@@ -57,31 +48,31 @@ class _Stored:
         """What superseded copies contribute to the counts of these page sets, by table, counted with pyarrow."""
         known = self._left_out.get(tuple(counted))
         if known is None:
-            known = self._left_out[tuple(counted)] = {part.name: Counts() for part in _PARTIALS.values()}
+            known = self._left_out[tuple(counted)] = {part.name: Counts() for part in TOTALS.values()}
             for page_set, ids in _older_copies(sightings).items():
                 rows = tables.read_table(self.lake, CLOSE_APPROACHES, page_set)
                 older = rows.filter(pc.is_in(rows["neo_id"], pa.array(ids)))
-                for part in _PARTIALS.values():
+                for part in TOTALS.values():
                     known[part.name] += count_again(part, older)
         return known
 
 
 def every_page_set_is_counted(stored: _Stored, total: str) -> Verdict:
     """Every requested page set has counts, so the total covers them all."""
-    missing = sorted(set(stored.page_sets) - set(stored.counted(_PARTIALS[total])))
+    missing = sorted(set(stored.page_sets) - set(stored.counted(TOTALS[TABLES[total]])))
     return not missing, {"page sets missing": len(missing), "first ten": str(missing[:10])}
 
 
 def each_neo_counts_once(stored: _Stored, total: str) -> Verdict:
     """The total equals the sum of the page sets' current counts, minus the approaches of superseded copies."""
-    part, whole = _PARTIALS[total], stored.read(_TOTALS[total])
+    part, whole = TOTALS[TABLES[total]], stored.read(TABLES[total])
     counted = stored.counted(part)
     parts = tables.read_page_sets(stored.lake, part, counted)
     sightings = tables.read_page_sets(stored.lake, NEO_SIGHTINGS, counted)
     left_out = stored.left_out(counted, sightings)[part.name]
     in_total, in_page_sets = counts_of(whole), counts_of(parts.drop_columns("page_set"))
     current = tables.made_from(whole) == origin_of_total(
-        _TOTALS[total], counted, tables.made_from(parts), tables.made_from(sightings)
+        TABLES[total], counted, tables.made_from(parts), tables.made_from(sightings)
     )
     exact = in_total + left_out == in_page_sets and len(in_total) == whole.num_rows
     return current and exact, {
@@ -117,11 +108,10 @@ def snapshot_is_consistent(stored: _Stored, snapshot: str) -> Verdict:
     return all(row["verdict"] == "consistent" for row in rows), found
 
 
-_TOTALS = {table.name: table for table in (TOTAL_NEAR_MISSES, TOTAL_YEARLY_APPROACHES)}
-_PARTIALS = {TOTAL_NEAR_MISSES.name: NEAR_MISS_COUNT, TOTAL_YEARLY_APPROACHES.name: YEARLY_APPROACHES}
+_NAMES = [total.name for total in TOTALS]
 
 OF_TOTALS = (
-    *(Check(name, every_page_set_is_counted, dg.AssetCheckSeverity.WARN) for name in _TOTALS),
-    *(Check(name, each_neo_counts_once) for name in _TOTALS),
+    *(Check(name, every_page_set_is_counted, dg.AssetCheckSeverity.WARN) for name in _NAMES),
+    *(Check(name, each_neo_counts_once) for name in _NAMES),
     Check(SNAPSHOT.name, snapshot_is_consistent, dg.AssetCheckSeverity.WARN),
 )

@@ -14,6 +14,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+_CHECK_S = 1.0
+"""Interval at which a waiting caller checks that the loop still runs."""
+
 
 class LoopThread:
     """Runs async functions around one async resource, which it opens first and closes last."""
@@ -64,7 +67,9 @@ class LoopThread:
 
         try:
             self._loop.call_soon_threadsafe(start)
-            ended.wait()
+            while not ended.wait(_CHECK_S):
+                if self.ended:  # another thread closed it before `start` ran
+                    raise RuntimeError(f"the event loop {self._thread.name} has ended")
         except BaseException:
             self._loop.call_soon_threadsafe(cancel)
             ended.wait()
