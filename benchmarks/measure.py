@@ -82,35 +82,38 @@ def store_pages(directory: Path, pages: int) -> None:
 
 def compute_only(directory: Path, pages: int, pages_per_set: int) -> None:
     """The part of `compute` that is measured."""
+    from neo_assets.lake.raw_pages import read_pages as stored_pages
     from neo_assets.lake.storage import Storage
     from neo_assets.lake.tables import read_table, write_table
-    from neo_assets.orchestration.assets.gold import sum_up
-    from neo_assets.orchestration.io_managers import StoredPages
-    from neo_assets.pipeline.metrics.engine import compute as count
+    from neo_assets.pipeline.count import count, sum_up
+    from neo_assets.pipeline.metrics.duckdb import DuckDB
+    from neo_assets.pipeline.read import read_pages
     from neo_assets.schema import tables as schema
     from neo_assets.schema.page_sets import page_set_keys, pages_of
-    from neo_assets.sources.neows.parse import parse
+    from neo_assets.schema.pages import StoredPage
 
-    storage = Storage(str(directory / "lake"))
+    storage, engine = Storage(str(directory / "lake")), DuckDB()
     keys = page_set_keys(pages, pages_per_set)
     size = 0
+
+    def measured(key: str) -> Iterator[StoredPage]:
+        nonlocal size
+        for page in stored_pages(storage, pages_of(key)):
+            size += page.facts.bytes
+            yield page
+
     start = time.perf_counter()
     for key in keys:
-        stored = StoredPages(storage, pages_of(key))
-        parsed = parse(stored)
-        size += sum(facts.bytes for facts in stored.read)
+        parsed = read_pages(measured(key))
         write_table(storage, schema.NEO_RECORDS, parsed.neo_records, key)
         write_table(storage, schema.CLOSE_APPROACHES, parsed.close_approaches, key)
         write_table(storage, schema.NEO_SIGHTINGS, parsed.neo_sightings, key)
         write_table(storage, schema.QUARANTINE, parsed.quarantine, key)
-        rows = {"close_approaches": read_table(storage, schema.CLOSE_APPROACHES, key)}
-        for table in (schema.NEAR_MISS_COUNT, schema.YEARLY_APPROACHES):
-            write_table(storage, table, count(table, rows), key)
-    for total, partial in (
-        (schema.TOTAL_NEAR_MISSES, schema.NEAR_MISS_COUNT),
-        (schema.TOTAL_YEARLY_APPROACHES, schema.YEARLY_APPROACHES),
-    ):
-        write_table(storage, total, sum_up(storage, total, partial, keys))
+        rows = read_table(storage, schema.CLOSE_APPROACHES, key)
+        for table in schema.TOTALS.values():
+            write_table(storage, table, count(engine, table, rows), key)
+    for total, partial in schema.TOTALS.items():
+        write_table(storage, total, sum_up(engine, storage, total, partial, keys))
     seconds = time.perf_counter() - start
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
@@ -154,7 +157,8 @@ def pace(
 
             async def fetch(url: str = url, budget: Budget = budget, lake: Storage = lake) -> None:
                 async with NeoWsClient(url, [KEY], budget) as client:
-                    assert not await client.fetch_pages(range(pages), lambda page: write_page(lake, page))
+                    async for page in client.pages(range(pages)):
+                        write_page(lake, page)
 
             start = time.perf_counter()
             asyncio.run(fetch())

@@ -182,14 +182,16 @@ class Runner:
         damaged: list[int] = []
         facts = raw_pages.known_facts(self._lake, self._keys, damaged.append)
         whole = complete(facts)
-        for key in affected_page_sets(self._settings, [page for file in landing.files for page in file.pages]):
+        affected = affected_page_sets(self._settings, [page for file in landing.files for page in file.pages])
+        for key in affected:
             if unreadable := sorted(set(damaged).intersection(pages_of(key))):
                 landing.failed[key] = LakeDamaged(
                     f"page {first_few(unreadable)} is damaged: `neo run` fetches it again"
                 )
             elif key in facts and key not in whole:
                 landing.incomplete[key] = len(pages_of(key)) - len(facts[key])
-        to_compute = [*stale(self._lake, whole), *self._stale_landed()]
+        others = {key: pages for key, pages in whole.items() if key not in affected}
+        to_compute = [key for key in affected if key in whole] + stale(self._lake, others) + self._stale_landed()
         for key in to_compute:
             if error := self._recompute(key):
                 landing.failed[key] = error
