@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from neo_assets.cli.printing import name_of
 from neo_assets.pipeline.text import quantity
+from neo_assets.schema.page_sets import name_of
 from neo_assets.settings import Settings
 
 if TYPE_CHECKING:

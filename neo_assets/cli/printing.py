@@ -7,15 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from neo_assets.schema.page_sets import LANDED
-
 if TYPE_CHECKING:
     from neo_assets.pipeline.totals import Totals  # imports pyarrow, which `neo --help` does without
-
-
-def name_of(page_set: str) -> str:
-    """The name of a page set in messages."""
-    return "landed objects" if page_set == LANDED else f"page set {page_set}"
 
 
 def print_totals(totals: "Totals", as_json: bool = False) -> None:

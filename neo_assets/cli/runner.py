@@ -19,11 +19,10 @@ import dagster as dg
 from sqlalchemy.exc import DBAPIError
 from tqdm import tqdm
 
-from neo_assets.cli.printing import name_of
 from neo_assets.definitions import build_defs
 from neo_assets.lake import owner, raw_pages, tables
 from neo_assets.lake.storage import LakeDamaged, LakeLacks, Storage
-from neo_assets.orchestration.automation import STORED_ONLY
+from neo_assets.orchestration.automation import recompute_of
 from neo_assets.orchestration.instance import open_instance, state_unwritable, tags_of_this_process
 from neo_assets.pipeline import landed_objects
 from neo_assets.pipeline.consistency import Snapshot
@@ -32,7 +31,7 @@ from neo_assets.pipeline.metrics.engine import ENGINES
 from neo_assets.pipeline.staleness import complete, current, reusable_pages, stale
 from neo_assets.pipeline.text import first_few, quantity
 from neo_assets.pipeline.totals import Totals, are_stale, read_totals
-from neo_assets.schema.page_sets import LANDED, pages_of
+from neo_assets.schema.page_sets import name_of, pages_of
 from neo_assets.schema.pages import Page
 from neo_assets.schema.tables import QUARANTINE
 from neo_assets.settings import Settings
@@ -130,7 +129,7 @@ class Runner:
         failed = self._gather(self._keys, done=current(self._lake, reusable), at_hand=complete(reusable))
         if len(failed) == len(self._keys):
             raise next(iter(failed.values()))
-        return failed | self.recompute(self._stale_landed())
+        return failed | self.recompute(landed_objects.stale_page_sets(self._lake))
 
     def heal(self) -> dict[str, PageSetError]:
         """Fetch inconsistent pages again, until the snapshot is consistent or three rounds are over.
@@ -191,7 +190,11 @@ class Runner:
             elif key in facts and key not in whole:
                 landing.incomplete[key] = len(pages_of(key)) - len(facts[key])
         others = {key: pages for key, pages in whole.items() if key not in affected}
-        to_compute = [key for key in affected if key in whole] + stale(self._lake, others) + self._stale_landed()
+        to_compute = (
+            [key for key in affected if key in whole]
+            + stale(self._lake, others)
+            + landed_objects.stale_page_sets(self._lake)
+        )
         for key in to_compute:
             if error := self._recompute(key):
                 landing.failed[key] = error
@@ -275,10 +278,8 @@ class Runner:
 
     def _recompute(self, page_set: str) -> PageSetError | None:
         try:
-            if page_set == LANDED:
-                self._execute("landed")
-            else:
-                self._execute("recompute", page_set, STORED_ONLY)
+            how = recompute_of(page_set)
+            self._execute(how.job, how.partition_key, how.run_config)
         except (LakeDamaged, LakeLacks) as error:
             return error
         return None
@@ -293,9 +294,6 @@ class Runner:
                 return
             _print(f"Another process changed {quantity(len(overtaken), 'page set')} in the meantime")
             self.recompute(overtaken)
-
-    def _stale_landed(self) -> list[str]:
-        return [LANDED] if landed_objects.are_stale(self._lake) else []
 
     def _gather_stats(self) -> None:
         """Fetch NeoWs's own counts. They are optional: do not wait for the budget, and only report a failure."""

@@ -65,6 +65,24 @@ _STATS_JOB = dg.define_asset_job(
 
 
 @dataclass(frozen=True)
+class Recompute:
+    """How a page set is computed from its stored pages."""
+
+    job: str
+    asset: str
+    """The asset that holds its pages."""
+    partition_key: str | None
+    run_config: Mapping[str, Any]
+
+
+def recompute_of(page_set: str) -> Recompute:
+    """How to compute a page set, or the landed objects, from their stored pages."""
+    if page_set == LANDED:
+        return Recompute("landed", LANDED_OBJECTS, None, {})
+    return Recompute("recompute", "raw_pages", page_set, STORED_ONLY)
+
+
+@dataclass(frozen=True)
 class Automation:
     """The jobs of the code location, and the schedules and sensors that start them."""
 
@@ -97,8 +115,8 @@ def automation(page_sets: dg.StaticPartitionsDefinition, settings: Settings) -> 
         sensors=[
             follow,
             _landing,
-            _landed_sensor("landed_pages", "raw_pages", "recompute", settings.page_sets, STORED_ONLY),
-            _landed_sensor("landed_objects", LANDED_OBJECTS, "landed", [LANDED], None),
+            _landed_sensor("landed_pages", settings.page_sets),
+            _landed_sensor("landed_objects", [LANDED]),
         ],
     )
 
@@ -161,9 +179,8 @@ def _land_job(settings: Settings) -> dg.JobDefinition:
 
 
 def _observation(page_set: str, file: str) -> dg.AssetObservation:
-    if page_set == LANDED:
-        return dg.AssetObservation(LANDED_OBJECTS, metadata={"landed file": file})
-    return dg.AssetObservation("raw_pages", partition=page_set, metadata={"landed file": file})
+    how = recompute_of(page_set)
+    return dg.AssetObservation(how.asset, partition=how.partition_key, metadata={"landed file": file})
 
 
 @dg.sensor("land", name="landing", minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
@@ -175,14 +192,17 @@ def _landing(context: dg.SensorEvaluationContext, lake: dg.ResourceParam[Storage
     if context.instance.get_runs_count(dg.RunsFilter(job_name="land", statuses=_UNDER_WAY)):
         return dg.SkipReason("job land is already running")
     listing = "\n".join(f"{file.name} {file.modified} {file.size}" for file in files)
-    hour = datetime.now(UTC).strftime("%Y-%m-%dT%H")
-    return dg.RunRequest(run_key=f"{hour} {sha256(listing.encode()).hexdigest()}")
+    return dg.RunRequest(run_key=f"{_this_hour()} {sha256(listing.encode()).hexdigest()}")
 
 
-def _landed_sensor(
-    name: str, asset: str, job: str, page_sets: Collection[str], run_config: Mapping[str, Any] | None
-) -> dg.SensorDefinition:
+def _this_hour() -> str:
+    """Part of a run key, which Dagster never runs twice: what fails is requested again after an hour."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H")
+
+
+def _landed_sensor(name: str, page_sets: Collection[str]) -> dg.SensorDefinition:
     """A sensor that requests a job for each of these page sets in which `land` stored pages and tables are stale."""
+    [(job, asset)] = {(how.job, how.asset) for how in map(recompute_of, page_sets)}
 
     @dg.sensor(
         job,
@@ -200,17 +220,13 @@ def _landed_sensor(
         changed = sorted({record.partition_key or LANDED for record in records}.intersection(page_sets))
         facts = raw_pages.known_facts(lake, changed)
         whole = complete(facts)
-        cursor = str(records[-1].storage_id)
+        cursor, hour = str(records[-1].storage_id), _this_hour()
         requests = [
-            dg.RunRequest(
-                run_key=f"{key} after event {cursor}",
-                partition_key=None if key == LANDED else key,
-                run_config=run_config,
-            )
-            for key in stale(lake, whole)
+            dg.RunRequest(f"{hour} {key} after event {cursor}", how.run_config, partition_key=how.partition_key)
+            for key, how in ((key, recompute_of(key)) for key in stale(lake, whole))
         ]
-        if requests:
-            return dg.SensorResult(run_requests=requests, cursor=cursor)
+        if requests:  # the cursor stays until the tables are up to date: a run may fail, or be cancelled
+            return dg.SensorResult(run_requests=requests)
         lacking = first_few(sorted(facts.keys() - whole.keys()))
         reason = f"page sets that still lack pages: {lacking}" if lacking else "every table is up to date"
         return dg.SensorResult(skip_reason=reason, cursor=cursor)

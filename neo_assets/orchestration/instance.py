@@ -24,6 +24,8 @@ _OVERRIDES: Any = {
     },
 }
 
+_UNFINISHED = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+
 _RUN, _MACHINE, _PROCESS = "neo_assets/run", "neo_assets/machine", "neo_assets/process"
 """Tags that name the process executing a run, and the run's id, as a retry copies the tags of its parent run."""
 
@@ -62,7 +64,7 @@ def _end_runs_of_the_dead(instance: dg.DagsterInstance) -> None:
     Dagster's run monitoring cannot: it knows no worker for them, so they would hold a slot in its queue for ever.
     """
     here = {_MACHINE: socket.gethostname()}
-    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED], tags=here)):
+    for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED, tags=here)):
         if run.tags.get(_RUN) == run.run_id and not is_alive(int(run.tags[_PROCESS])):
             instance.report_run_failed(run, "The process that executed this run no longer exists.")
 

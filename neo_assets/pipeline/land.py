@@ -18,7 +18,7 @@ from neo_assets.lake import landing_zone, owner, raw_pages
 from neo_assets.lake.landing_zone import Content, LandedFile
 from neo_assets.lake.storage import Storage
 from neo_assets.pipeline.text import quantity
-from neo_assets.schema.page_sets import FIRST_LANDED_PAGE, LANDED, MAX_PAGES, pages_of
+from neo_assets.schema.page_sets import FIRST_LANDED_PAGE, MAX_PAGES, page_sets_of
 from neo_assets.schema.pages import NASA, SIMULATOR, Page, PageFacts
 from neo_assets.schema.tables import NEOS_PER_PAGE
 from neo_assets.settings import Settings
@@ -82,9 +82,7 @@ class TakenIn:
 
 def affected_page_sets(settings: Settings, pages: Iterable[PageFacts]) -> list[str]:
     """Page sets that contain these landed pages, including the landed objects' own set."""
-    numbers = {facts.page for facts in pages}
-    affected = [key for key in settings.page_sets if not numbers.isdisjoint(pages_of(key))]
-    return [*affected, LANDED] if any(number >= FIRST_LANDED_PAGE for number in numbers) else affected
+    return page_sets_of({facts.page for facts in pages}, settings.page_sets)
 
 
 def take_in(lake: Storage, settings: Settings, settled_s: float = 0) -> Iterator[TakenIn]:

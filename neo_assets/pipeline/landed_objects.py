@@ -20,11 +20,11 @@ from neo_assets.schema.tables import (
 )
 
 
-def are_stale(lake: Storage) -> bool:
-    """Whether any table of the landed objects is out of date. False if none ever landed."""
+def stale_page_sets(lake: Storage) -> list[str]:
+    """The key of the landed objects if their tables do not match their pages; nothing while none has ever landed."""
     if not raw_pages.page_numbers(lake, LANDED) and not tables.stored_page_sets(lake, NEO_SIGHTINGS, [LANDED]):
-        return False
-    return bool(stale(lake, raw_pages.known_facts(lake, [LANDED])))
+        return []
+    return stale(lake, raw_pages.known_facts(lake, [LANDED]))
 
 
 def compute(lake: Storage, engine: Engine) -> dict[str, int]:

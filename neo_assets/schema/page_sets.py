@@ -1,6 +1,6 @@
 """Page sets: their keys and the Browse pages behind each key. Nothing here fetches, reads or computes a page set."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 KEY = "page_set"
 """Partition name in Hive-style paths: `page_set=00000-00001`."""
@@ -37,3 +37,14 @@ def pages_of(key: str) -> range:
         return range(0)
     first, last = key.split("-")
     return range(int(first), int(last) + 1)
+
+
+def page_sets_of(numbers: Collection[int], keys: Iterable[str]) -> list[str]:
+    """Those of the page sets that contain one of these pages, and the landed objects if a page is one of theirs."""
+    of_pages = [key for key in keys if not set(numbers).isdisjoint(pages_of(key))]
+    return with_landed(of_pages) if any(number >= FIRST_LANDED_PAGE for number in numbers) else of_pages
+
+
+def name_of(page_set: str) -> str:
+    """A page set's name for people."""
+    return "landed objects" if page_set == LANDED else f"page set {page_set}"

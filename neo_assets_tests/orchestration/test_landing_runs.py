@@ -84,7 +84,23 @@ def test_files_are_taken_in_and_the_sensors_request_the_rest(zone: Zone) -> None
     assert zone.defs.resolve_job_def("totals").execute_in_process(instance=zone.instance).success
     assert totals(zone) == counted([*neos(0, 40), *neos(100, 3)])
     assert (pages.run(), objects.run()) == ([], [])
+    assert pages.skipped == "page sets that still lack pages: 00002-00003"
+    assert objects.skipped == "every table is up to date"
+    assert (pages.run(), objects.run()) == ([], [])
     assert pages.skipped == objects.skipped == "nothing has landed since the last tick"
+
+
+def test_a_run_that_is_lost_is_requested_again(zone: Zone) -> None:
+    age(zone.drop("a.ndjson", lines(*neos(0, 3))))
+    land(zone)
+    objects = Daemon(zone, "landed_objects")
+    [lost] = objects.tick()
+    [again] = objects.tick()
+    assert lost.run_key is not None
+    assert again.run_key is not None
+    assert lost.run_key[len("2026-03-01T12") :] == again.run_key[len("2026-03-01T12") :]  # the hour may have struck
+    assert objects.run() == [None]
+    assert objects.run() == []
 
 
 def test_a_run_that_dies_half_way_loses_no_page_set(zone: Zone, monkeypatch: pytest.MonkeyPatch) -> None:

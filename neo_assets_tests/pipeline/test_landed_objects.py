@@ -35,21 +35,21 @@ def damage(lake: Storage, number: int) -> None:
 
 
 def test_a_lake_without_landed_objects_has_nothing_to_compute(lake: Storage) -> None:
-    assert not landed_objects.are_stale(lake)
+    assert not landed_objects.stale_page_sets(lake)
     assert lake.files("") == []
 
 
 def test_tables_are_up_to_date_after_landing(zone: Zone) -> None:
-    assert not landed_objects.are_stale(zone.lake)
+    assert not landed_objects.stale_page_sets(zone.lake)
 
 
 @pytest.mark.parametrize("table", ["neo_records", "near_miss_count", "neo_sightings"])
 def test_a_lost_table_is_computed_again_with_the_same_bytes(zone: Zone, table: str) -> None:
     before = files(zone.lake)
     zone.lake.delete(layout.table_file(TABLES[table], LANDED))
-    assert landed_objects.are_stale(zone.lake)
+    assert landed_objects.stale_page_sets(zone.lake)
     landed_objects.compute(zone.lake, ENGINE)
-    assert not landed_objects.are_stale(zone.lake)
+    assert not landed_objects.stale_page_sets(zone.lake)
     assert files(zone.lake) == before
 
 
