@@ -51,7 +51,6 @@ TRIED_THROUGH = {
     "orchestration/checks/check.py": "orchestration/checks/test_checks.py",
     "orchestration/checks/page_set.py": "orchestration/checks/test_checks.py",
     "orchestration/checks/totals.py": "orchestration/checks/test_checks.py",
-    "orchestration/instance.py": "cli/test_runner.py",
     "pipeline/gather.py": "orchestration/assets/test_bronze.py",
     "pipeline/land.py": "cli/test_land.py",
     "pipeline/metrics/duckdb.py": "pipeline/metrics/test_engine.py",
