@@ -1,5 +1,7 @@
 """Assembles Dagster's code location from its parts. Nothing else is defined here."""
 
+from typing import Any
+
 import dagster as dg
 
 from neo_assets.lake.storage import Storage
@@ -11,6 +13,7 @@ from neo_assets.orchestration.automation import automation
 from neo_assets.orchestration.checks.page_set import page_set_checks
 from neo_assets.orchestration.checks.totals import total_checks
 from neo_assets.orchestration.io_managers import ParquetIOManager, RawPagesIOManager
+from neo_assets.orchestration.state import lake_resource
 from neo_assets.pipeline.metrics.engine import ENGINES
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.source import NeoWs
@@ -25,22 +28,28 @@ def build_defs(settings: Settings, *, lake: Storage | None = None, neows: NeoWs 
         neows: used instead of the source of pages that the settings name.
     """
     sets = dg.StaticPartitionsDefinition(settings.page_sets)
-    lake = lake or Storage(settings.lake)
+    lake, neows = lake or Storage(settings.lake), neows or NeoWs(settings)
+    place: dict[str, dg.MetadataValue[Any]] = {
+        "lake": dg.MetadataValue.path(lake.root),
+        "source of pages": dg.MetadataValue.text(neows.where),
+    }
     automated = automation(sets, settings)
+    assets = [*bronze_assets(sets, settings), *silver_assets(sets), *landed_assets(), *gold_assets(sets)]
     return dg.Definitions(
-        assets=[*bronze_assets(sets, settings), *silver_assets(sets), *landed_assets(), *gold_assets(sets)],
+        assets=dg.map_asset_specs(lambda spec: spec.merge_attributes(metadata=place), assets),
         asset_checks=[*page_set_checks(sets), *total_checks(sets)],
         jobs=automated.jobs,
         schedules=automated.schedules,
         sensors=automated.sensors,
         resources={
-            "lake": lake,
-            "neows": neows or NeoWs(settings),
+            "lake": lake_resource(lake),
+            "neows": neows,
             "engine": ENGINES[settings.engine](),
             "raw_pages_io": RawPagesIOManager(lake),
             "parquet_io": ParquetIOManager(lake),
         },
         executor=dg.in_process_executor,
+        metadata=place,
     )
 
 

@@ -20,6 +20,8 @@ from neo_assets.schema.page_sets import MAX_PAGES, page_set_keys
 NASA_BASE_URL = "https://api.nasa.gov/neo/rest/v1"
 """Root of NASA's NeoWs API (https://api.nasa.gov, "Asteroids - NeoWs")."""
 
+DEFAULT_LAKE = "data/lake"
+
 
 class SettingsError(ValueError):
     """Settings are invalid; the message has one line for each, with its name, its value and what is allowed."""
@@ -42,7 +44,7 @@ class Settings(BaseSettings):
         populate_by_name=True,
     )
 
-    lake: str = _setting("NEO_LAKE", "data/lake", "a local path or s3://bucket/prefix")
+    lake: str = _setting("NEO_LAKE", DEFAULT_LAKE, "a local path or s3://bucket/prefix")
     pages: int = _setting("NEO_PAGES", 10, f"a whole number from 1 to {MAX_PAGES}", ge=1, le=MAX_PAGES)
     pages_per_set: int = _setting("NEO_PAGES_PER_SET", 2, f"a whole number from 1 to {MAX_PAGES}", ge=1, le=MAX_PAGES)
     nasa_api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = _setting(

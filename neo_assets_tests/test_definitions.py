@@ -172,9 +172,8 @@ def test_every_resource_is_used_and_none_is_missing(defs: dg.Definitions) -> Non
 
 def test_the_lake_is_where_the_settings_say(defs: dg.Definitions, elsewhere: Path) -> None:
     assert defs.resources is not None
-    lake = defs.resources["lake"]
-    assert isinstance(lake, Storage)
-    assert lake.root == str(elsewhere)
+    with dg.build_resources({"lake": defs.resources["lake"]}) as resources:
+        assert resources.lake.root == str(elsewhere)
 
 
 def test_a_resource_can_be_replaced_and_the_io_managers_follow_it(tmp_path: Path, lake: Storage) -> None:
@@ -207,3 +206,9 @@ def test_the_definitions_load_with_any_settings(values: dict[str, Any], tmp_path
 
 def test_steps_run_in_one_process(defs: dg.Definitions) -> None:
     assert defs.resolve_job_def("page_set").executor_def.name == "in_process"
+
+
+def test_every_asset_shows_the_lake_and_the_source(defs: dg.Definitions, elsewhere: Path) -> None:
+    for spec in defs.resolve_all_asset_specs():
+        assert spec.metadata["lake"] == dg.MetadataValue.path(str(elsewhere))
+        assert "simulator" in spec.metadata["source of pages"]

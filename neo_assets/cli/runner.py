@@ -23,7 +23,8 @@ from neo_assets.definitions import build_defs
 from neo_assets.lake import owner, raw_pages, tables
 from neo_assets.lake.storage import LakeDamaged, LakeLacks, Storage
 from neo_assets.orchestration.automation import recompute_of
-from neo_assets.orchestration.instance import open_instance, state_unwritable, tags_of_this_process
+from neo_assets.orchestration.instance import open_instance, tags_of_this_process
+from neo_assets.orchestration.state import directory_of, unusable
 from neo_assets.pipeline import landed_objects
 from neo_assets.pipeline.consistency import Snapshot
 from neo_assets.pipeline.land import TakenIn, affected_page_sets, take_in
@@ -91,7 +92,7 @@ class Runner:
         self._given = instance
 
     def __enter__(self) -> Self:
-        self._instance = self._given or open_instance(self._settings.dagster_home)
+        self._instance = self._given or open_instance(self._settings.dagster_home, self._lake)
         # The bar appears only on a terminal, the lines beside it everywhere.
         self._bar = self._neows.bar = tqdm(total=0, unit="page", disable=None, leave=False)
         _LOGGER.addHandler(_TERMINAL)
@@ -325,7 +326,7 @@ class Runner:
         except dg.DagsterExecutionInterruptedError:
             raise KeyboardInterrupt from None
         except DBAPIError as error:
-            raise state_unwritable(self._instance, error) from error
+            raise unusable(directory_of(self._instance, self._lake), error.orig) from error
         for check in result.get_asset_check_evaluations():
             if not check.passed:
                 figures = ", ".join(f"{name}: {figure.value}" for name, figure in check.metadata.items())

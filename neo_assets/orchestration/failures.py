@@ -16,15 +16,15 @@ _RUN_RETRY = "dagster/retry_on_asset_or_op_failure"
 """Tag that allows or forbids Dagster's run retries (https://docs.dagster.io/deployment/execution/run-retries)."""
 
 
-class StateUnwritable(Exception):
-    """Dagster's own state cannot be read or written."""
+class StateUnusable(Exception):
+    """Dagster's own state cannot be used: unreadable, unwritable, spoilt, wrongly configured, or another lake's."""
 
 
 class WrongConfig(Exception):
     """A run's config has a value that is not allowed; the message names the field."""
 
 
-EXPECTED = (LakeError, BudgetError, NeoWsError, PagesMissing, StateUnwritable, WrongConfig)
+EXPECTED = (LakeError, BudgetError, NeoWsError, PagesMissing, StateUnusable, WrongConfig)
 """Errors that are not bugs: the message alone explains what to do."""
 
 

@@ -2,17 +2,21 @@
 runs does not belong here.
 """
 
+import contextlib
 import os
 import socket
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import yaml
+from dagster._check import CheckError
 from dagster._core.instance import InstanceRef  # the public DagsterInstance.from_config takes no overrides
-from sqlalchemy.exc import DBAPIError
 
 from neo_assets.lake.disk import is_alive
-from neo_assets.orchestration.failures import StateUnwritable
+from neo_assets.lake.storage import Storage
+from neo_assets.orchestration.failures import StateUnusable
+from neo_assets.orchestration.state import StateOfLake, check_lake, explained, in_one_line, one_at_a_time
 
 _DEFAULT_HOME = Path("data/dagster")
 _OVERRIDES: Any = {
@@ -30,32 +34,36 @@ _RUN, _MACHINE, _PROCESS = "neo_assets/run", "neo_assets/machine", "neo_assets/p
 """Tags that name the process executing a run, and the run's id, as a retry copies the tags of its parent run."""
 
 
-def open_instance(dagster_home: Path | None) -> dg.DagsterInstance:
+def open_instance(dagster_home: Path | None, lake: Storage) -> dg.DagsterInstance:
     """Open the instance that `dagster` commands use too: DAGSTER_HOME, else ./dagster.yaml, else data/dagster.
 
+    Args:
+        dagster_home: the setting DAGSTER_HOME.
+        lake: the lake whose history the instance keeps.
+
     Raises:
-        StateUnwritable: its state cannot be read or written.
+        StateUnusable: its state cannot be used, its `dagster.yaml` is invalid, or it keeps the history of another lake.
     """
-    home = dagster_home or (Path.cwd() if Path("dagster.yaml").exists() else _DEFAULT_HOME.absolute())
-    try:
+    if dagster_home or Path("dagster.yaml").exists():
+        home, overrides = dagster_home or Path.cwd(), _OVERRIDES
+    else:
+        home, overrides = _DEFAULT_HOME.absolute(), _OVERRIDES | _state_of_lake(_DEFAULT_HOME.absolute())
+    with explained(home):
         home.mkdir(parents=True, exist_ok=True)
-        instance = dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=_OVERRIDES))
+        try:
+            ref = InstanceRef.from_dir(str(home), overrides=overrides)
+            with one_at_a_time(home) if dagster_home else contextlib.nullcontext():
+                instance = dg.DagsterInstance.from_ref(ref)
+        except (dg.DagsterError, yaml.YAMLError, CheckError, ImportError) as error:
+            raise StateUnusable(f"{home / 'dagster.yaml'} is not valid: {in_one_line(error)}") from error
+        check_lake(instance, lake)
         _end_runs_of_the_dead(instance)
-        return instance
-    except OSError as error:
-        raise _unwritable(home, error.strerror) from error
-    except DBAPIError as error:
-        raise _unwritable(home, error.orig) from error
+    return instance
 
 
 def tags_of_this_process(run_id: str) -> dict[str, str]:
     """Tags for a run that this process executes."""
     return {_MACHINE: socket.gethostname(), _RUN: run_id, _PROCESS: str(os.getpid())}
-
-
-def state_unwritable(instance: dg.DagsterInstance, error: DBAPIError) -> StateUnwritable:
-    """The error to raise when Dagster's database fails."""
-    return _unwritable(Path(instance.root_directory), error.orig)
 
 
 def _end_runs_of_the_dead(instance: dg.DagsterInstance) -> None:
@@ -69,8 +77,7 @@ def _end_runs_of_the_dead(instance: dg.DagsterInstance) -> None:
             instance.report_run_failed(run, "The process that executed this run no longer exists.")
 
 
-def _unwritable(home: Path, why: object) -> StateUnwritable:
-    return StateUnwritable(
-        f"Dagster's state in {home} cannot be read or written ({why}). Free some disk space, check the permissions, "
-        "or set DAGSTER_HOME to another directory"
-    )
+def _state_of_lake(base_dir: Path) -> Any:
+    """The part of `dagster.yaml` that keeps the state of lakes apart, for directories without one."""
+    storage = {"module": StateOfLake.__module__, "class": StateOfLake.__name__, "config": {"base_dir": str(base_dir)}}
+    return {"storage": {"custom": storage}}

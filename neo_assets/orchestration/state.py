@@ -1,0 +1,155 @@
+"""Where Dagster keeps its own state (runs, events, the status of assets): each lake has its own, so that no lake is
+shown with the history of another. Opening an instance and ending lost runs live in `instance`.
+"""
+
+import contextlib
+import errno
+import hashlib
+import os
+import re
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+import dagster as dg
+from alembic.util import CommandError
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage, SqliteStorageConfig
+from dagster._serdes import ConfigurableClassData
+from filelock import FileLock
+from sqlalchemy.exc import DBAPIError
+
+from neo_assets.lake.storage import Storage
+from neo_assets.orchestration.failures import StateUnusable
+from neo_assets.settings import DEFAULT_LAKE, Settings
+
+_LAKE = "neo_assets/lake"
+"""Key under which an instance names the lake whose history it keeps."""
+
+_SPOILT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
+"""What SQLite reports for a damaged file, and for tables that are missing or exist twice."""
+
+
+class StateOfLake(DagsterSqliteStorage):
+    """Dagster's SQLite storage, in a directory of the lake's own. `dagster.yaml` names this class.
+
+    The default lake has `base_dir` itself; any other has a directory beside it, named after the lake.
+    """
+
+    @classmethod
+    def from_config_value(  # type: ignore[override]  # it returns its own class, not the base class
+        cls, inst_data: ConfigurableClassData, config_value: SqliteStorageConfig
+    ) -> Self:
+        """Open the storage that `dagster.yaml` describes.
+
+        Raises:
+            SettingsError: the settings are invalid, so the lake is unknown.
+            StateUnusable: the databases cannot be opened.
+        """
+        base_dir = state_directory(config_value["base_dir"], Storage(Settings.load().lake))
+        with explained(Path(base_dir)), one_at_a_time(Path(base_dir)):
+            return cls.from_local(base_dir, inst_data=inst_data)
+
+
+def state_directory(base_dir: str, lake: Storage) -> str:
+    """Directory of Dagster's state for a lake."""
+    if lake.root == Storage(DEFAULT_LAKE).root:
+        return base_dir
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", lake.root.rpartition("/")[2])
+    return f"{base_dir}-{name}-{hashlib.sha256(os.fsencode(lake.root)).hexdigest()[:8]}"
+
+
+def one_at_a_time(directory: Path) -> FileLock:
+    """A lock under which to open the state in this directory, which is created if it is missing.
+
+    Dagster creates its databases without one: processes that do so at once leave them unusable.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    return FileLock(directory / "opening.lock")
+
+
+def check_lake(instance: dg.DagsterInstance, lake: Storage) -> None:
+    """Check that an instance keeps the history of this lake, and none of another.
+
+    Raises:
+        StateUnusable: it keeps the history of another lake.
+    """
+    if instance.is_ephemeral or _storage_of_lakes(instance):
+        return
+    noted = instance.daemon_cursor_storage.get_cursor_values({_LAKE}).get(_LAKE)
+    if noted is None:
+        instance.daemon_cursor_storage.set_cursor_values({_LAKE: lake.root})
+    elif noted != lake.root:
+        raise StateUnusable(
+            f"Dagster's state in {instance.root_directory} is that of the lake {noted}, but NEO_LAKE is {lake.root}: "
+            "set DAGSTER_HOME to a directory of its own for this lake"
+        )
+
+
+@contextlib.contextmanager
+def explained(directory: Path) -> Iterator[None]:
+    """Turn errors from using the state in this directory into one line, with the way out.
+
+    Raises:
+        StateUnusable: it cannot be read or written, or is spoilt.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise unusable(directory, error) from error
+    except DBAPIError as error:
+        raise unusable(directory, error.orig) from error
+    except CommandError as error:  # Alembic's, for a database whose version is unknown or ambiguous
+        raise _spoilt(directory, error) from error
+
+
+def in_one_line(error: BaseException | None) -> str:
+    """The text of an error, without line breaks."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return " ".join(str(error).split())
+
+
+def directory_of(instance: dg.DagsterInstance, lake: Storage) -> Path:
+    """Directory of an instance's databases."""
+    if storage := _storage_of_lakes(instance):
+        return Path(state_directory(storage.config_dict["base_dir"], lake))
+    return Path(instance.root_directory)
+
+
+def lake_resource(lake: Storage) -> dg.ResourceDefinition:
+    """The resource `lake`: refuses runs and sensors on an instance that keeps the history of another lake."""
+
+    def checked(context: dg.InitResourceContext) -> Storage:
+        if context.instance:
+            check_lake(context.instance, lake)
+        return lake
+
+    return dg.ResourceDefinition(checked, description=f"The lake at {lake.root}")
+
+
+def _storage_of_lakes(instance: dg.DagsterInstance) -> ConfigurableClassData | None:
+    """The configuration of an instance's storage, if that is `StateOfLake`."""
+    storage = None if instance.is_ephemeral else instance.get_ref().storage_data
+    return storage if storage and storage.class_name == StateOfLake.__name__ else None
+
+
+def unusable(directory: Path, error: BaseException | None) -> StateUnusable:
+    """The error to raise when the state in a directory fails; what SQLite or the system reports decides the way out."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code in _SPOILT:
+        return _spoilt(directory, error)
+    if code == sqlite3.SQLITE_BUSY:
+        remedy = "another process keeps it locked; run the command again"
+    elif code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        remedy = "free some disk space"
+    else:
+        remedy = "check its permissions and the disk, or set DAGSTER_HOME to another directory"
+    return StateUnusable(f"Dagster's state in {directory} cannot be read or written ({in_one_line(error)}): {remedy}")
+
+
+def _spoilt(directory: Path, error: BaseException | None) -> StateUnusable:
+    return StateUnusable(
+        f"Dagster's state in {directory} is spoilt ({in_one_line(error)}): move that directory away. Only the history "
+        "of runs is lost, as the lake alone decides what is done"
+    )
