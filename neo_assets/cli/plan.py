@@ -36,10 +36,12 @@ def plan(as_json: bool) -> None:
             "Pages": f"{quantity(plan.pages, 'page')} in {quantity(plan.page_sets, 'page set')}",
             "Reused": f"{quantity(plan.pages_reused, 'page')}, younger than {settings.raw_max_age_hours:g} hours",
             "To fetch": f"{quantity(plan.pages_to_fetch, 'page')}, one request each",
+            "To compute": quantity(plan.page_sets_to_compute, "page set"),
             "Done": f"not before {plan.done_at:%Y-%m-%d %H:%M} UTC"
             if plan.takes_s > 1
             else "at once, within the budget",
             "Snapshot": ", ".join([plan.verdict, *plan.reasons]),
-            "To heal": f"{quantity(len(heal), 'page')}: {first_few(heal, at_most=20)}" if heal else "nothing",
+            "To heal": (f"{quantity(len(heal), 'page')}: {first_few(heal, at_most=20)}" if heal else "nothing")
+            + (" so far; the page sets to compute may add some" if plan.page_sets_to_compute else ""),
         }
     )

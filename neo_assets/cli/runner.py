@@ -201,17 +201,22 @@ class Runner:
                 landing.failed[key] = error
             else:
                 landing.computed.append(key)
-        landing.totalled = bool(landing.computed) or are_stale(self._lake, self._keys)
-        if landing.totalled:
-            self.total()
+        landing.totalled = self.total()
         if landing.computed:
             quarantine = tables.read_page_sets(self._lake, QUARANTINE, landing.computed)
             landing.quarantined = quarantine["page"].to_pylist()
         return landing
 
-    def total(self) -> None:
-        """Compute the totals and the verdict on the snapshot."""
+    def total(self) -> bool:
+        """Compute the totals and the verdict on the snapshot, unless they are up to date.
+
+        Returns:
+            Whether they were computed.
+        """
+        if not are_stale(self._lake, self._engine, self._keys):
+            return False
         self._execute("totals")
+        return True
 
     def totals(self) -> Totals:
         """The totals stored in the lake."""

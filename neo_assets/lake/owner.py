@@ -1,14 +1,12 @@
 """The source that owns a lake: simulated and real data never mix. The client determines the source of a page."""
 
-import json
-
-from neo_assets.lake import layout, raw_pages
+from neo_assets.lake import mark, raw_pages
 from neo_assets.lake.storage import LakeError, Storage
 
 
 def source_of(storage: Storage) -> str | None:
     """The source of the lake's pages; None for an empty lake."""
-    return _read_mark(storage) or _source_of_pages(storage)
+    return mark.read(storage) or _source_of_pages(storage)
 
 
 def check(storage: Storage, source: str) -> None:
@@ -29,33 +27,16 @@ def claim(storage: Storage, source: str) -> bool:
     Raises:
         LakeError: it belongs to another source.
     """
-    mark = json.dumps({"source": source}).encode()
-    while (owner := _read_mark(storage)) is None:
+    while (owner := mark.read(storage)) is None:
         _refuse_other(storage, known := _source_of_pages(storage), source)
-        if storage.create(layout.SOURCE_MARK, mark):  # otherwise another process was faster: read its mark
+        if mark.write(storage, source):  # otherwise another process was faster: read its mark
             return known is None
     _refuse_other(storage, owner, source)
     return False
 
 
-def _read_mark(storage: Storage) -> str | None:
-    """The source that the lake's mark names; None if there is no mark."""
-    try:
-        source = json.loads(storage.read(layout.SOURCE_MARK).to_pybytes())["source"]
-        if isinstance(source, str):
-            return source
-        raise TypeError
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError):
-        mark = storage.location(layout.SOURCE_MARK)
-        raise LakeError(
-            f'{mark} cannot be read: replace its content with {{"source": "nasa"}} or {{"source": "simulator"}}'
-        ) from None
-
-
 def _source_of_pages(storage: Storage) -> str | None:
-    """The source of the first readable page, in case the mark was lost."""
+    """The source of the first readable page, in case the mark was lost or damaged."""
     facts = (raw_pages.read_facts(storage, number) for number in raw_pages.stored_numbers(storage))
     return next((one.source for one in facts if one), None)
 

@@ -1,7 +1,7 @@
 """Parquet tables of the lake, written and read. `schema` defines their columns; `pipeline` computes their rows.
 
-Each file carries its origin, a digest of everything it was made from, in its schema metadata. So the lake alone shows
-whether a table is up to date.
+Each file carries its origin, a digest of everything it was made from, in its schema metadata, so the lake alone shows
+whether a table is up to date. Beside it is the source of the lake's data: `nasa` or `simulator`.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from neo_assets.lake import layout
+from neo_assets.lake import layout, mark
 from neo_assets.lake.storage import LakeDamaged, LakeError, LakeLacks, LakeUnreachable, Storage, md5
 from neo_assets.schema.page_sets import LANDED
 from neo_assets.schema.tables import (
@@ -26,7 +26,8 @@ from neo_assets.schema.tables import (
     Table,
 )
 
-_MADE_FROM = b"made_from"
+_MADE_FROM = "made_from"
+_SOURCE = "source"
 _FOOTER_BYTES = 64 << 10  # the footers of these tables have 3 to 6 KB
 
 _REMEMBERED = {table.name for table in (RAW_PAGE_INDEX, NEO_SIGHTINGS, QUARANTINE, NEAR_MISS_COUNT, YEARLY_APPROACHES)}
@@ -52,12 +53,17 @@ def digest(parts: Iterable[str]) -> str:
 
 def made_from(data: pa.Table) -> str:
     """A table's origin; empty if it carries none."""
-    return _origin(data.schema)
+    return fact(data, _MADE_FROM)
 
 
-def with_origin(rows: pa.Table, origin: str) -> pa.Table:
-    """The same rows, carrying this origin."""
-    return rows.replace_schema_metadata({_MADE_FROM: origin})
+def fact(data: pa.Table, name: str) -> str:
+    """A fact that a table's file carries beside its rows; empty if it lacks it."""
+    return _fact(data.schema, name)
+
+
+def with_origin(rows: pa.Table, origin: str, **facts: str) -> pa.Table:
+    """The same rows, carrying this origin, and further facts if given."""
+    return rows.replace_schema_metadata({_MADE_FROM: origin} | facts)
 
 
 def write_table(storage: Storage, table: Table, rows: pa.Table, page_set: str | None = None) -> WrittenTable:
@@ -69,8 +75,9 @@ def write_table(storage: Storage, table: Table, rows: pa.Table, page_set: str | 
     """
     if not rows.schema.remove_metadata().equals(table.schema, check_metadata=True):
         raise ValueError(f"{table.name} has the schema\n{table.schema}\nbut the rows have\n{rows.schema}")
+    marked = rows.replace_schema_metadata((rows.schema.metadata or {}) | {_SOURCE: mark.read(storage) or "unknown"})
     sink = pa.BufferOutputStream()
-    pq.write_table(rows, sink, compression="zstd", write_page_checksum=True)
+    pq.write_table(marked, sink, compression="zstd", write_page_checksum=True)
     data = sink.getvalue()
     path = layout.table_file(table, page_set)
     _remember(storage, table, path, storage.write(path, data), made_from(rows), data)
@@ -116,15 +123,30 @@ def read_page_sets(
         LakeError: one of them is missing or damaged.
     """
     recalled = _recall(storage, table, page_sets)
-    parts = list(storage.each(lambda key: _read(storage, table, key, recalled, columns), page_sets))
+    parts = storage.each(lambda key: _read(storage, table, key, recalled, columns), page_sets)
+    return combined(table, dict(zip(page_sets, parts, strict=True)), columns)
+
+
+def combined(table: Table, parts: Mapping[str, pa.Table], columns: Sequence[str] | None = None) -> pa.Table:
+    """A table's files for several page sets as one table, with a column `page_set` and a combined origin."""
     keyed = [
         part.append_column("page_set", pa.repeat(key, part.num_rows)).replace_schema_metadata()
-        for key, part in zip(page_sets, parts, strict=True)
+        for key, part in parts.items()
     ]
     fields = [table.schema.field(name) for name in columns or table.schema.names]
     empty = pa.schema([*fields, pa.field("page_set", pa.string())]).empty_table()
     # Files written by earlier versions lack newer columns, which "default" fills with nulls.
-    return with_origin(pa.concat_tables([empty, *keyed], promote_options="default"), digest(map(made_from, parts)))
+    rows = pa.concat_tables([empty, *keyed], promote_options="default")
+    return with_origin(rows, digest(map(made_from, parts.values())))
+
+
+def combined_origin(storage: Storage, table: Table, page_sets: Sequence[str]) -> str:
+    """The origin that `read_page_sets` gives, without reading the rows; missing and damaged files change it.
+
+    Raises:
+        LakeUnreachable: the lake does not answer.
+    """
+    return digest(read_origins(storage, table, page_sets))
 
 
 def read_origins(storage: Storage, table: Table, page_sets: Sequence[str]) -> list[str]:
@@ -204,14 +226,14 @@ def _read_whole_origin(storage: Storage, table: Table, page_set: str) -> str:
 def _read_origin(storage: Storage, table: Table, page_set: str) -> str:
     with _explained(storage, table, page_set) as path:
         tail = storage.read_tail(path, _FOOTER_BYTES)
-        origin = _origin(pq.read_schema(pa.BufferReader(tail)))
+        origin = _fact(pq.read_schema(pa.BufferReader(tail)), _MADE_FROM)
     if len(tail) < _FOOTER_BYTES:  # then the tail is the whole file
         _remember(storage, table, path, md5(tail), origin, tail)
     return origin
 
 
-def _origin(schema: pa.Schema) -> str:
-    return str((schema.metadata or {}).get(_MADE_FROM, b"").decode(errors="replace"))
+def _fact(schema: pa.Schema, name: str) -> str:
+    return str((schema.metadata or {}).get(name.encode(), b"").decode(errors="replace"))
 
 
 @contextlib.contextmanager
@@ -226,5 +248,5 @@ def _explained(storage: Storage, table: Table, page_set: str | None) -> Iterator
         raise LakeLacks(f"{storage.location(path)} is missing: run `neo run`, or {remedy}") from None
     except (pa.ArrowException, OSError) as error:
         raise LakeDamaged(
-            f"{storage.location(path)} is damaged ({error}): delete it and run `neo run`, or {remedy}"
+            f"{storage.location(path)} is damaged ({error}): run `neo run`, which makes it again, or {remedy}"
         ) from None

@@ -5,7 +5,8 @@ Fetching takes hours, and meanwhile NeoWs's catalogue may grow, be reordered, or
 that from the lake alone. Which copy of an object the totals use is decided in `metrics`.
 """
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -19,6 +20,7 @@ from neo_assets.lake import tables
 from neo_assets.lake.storage import LakeDamaged, LakeLacks, Storage
 from neo_assets.pipeline.count import superseded
 from neo_assets.pipeline.metrics.engine import Engine
+from neo_assets.pipeline.origins import state
 from neo_assets.pipeline.staleness import stale
 from neo_assets.pipeline.text import first_few
 from neo_assets.schema.page_sets import pages_of, with_landed
@@ -36,6 +38,8 @@ from neo_assets.schema.tables import (
 )
 
 Verdict = Literal["consistent", "drifted", "incomplete"]
+
+_READ = (RAW_PAGE_INDEX, NEO_SIGHTINGS, QUARANTINE)
 
 _CHECKED_TABLES = (NEO_SIGHTINGS, QUARANTINE, NEAR_MISS_COUNT, YEARLY_APPROACHES)
 
@@ -56,21 +60,45 @@ class Finding:
     detail: str = ""
 
 
+@dataclass(frozen=True)
+class Extent:
+    """How much of the catalogue a snapshot covers."""
+
+    pages: int
+    """Number of stored Browse pages."""
+    catalogue_pages: int
+    """Number of pages in the whole catalogue, according to the page fetched last."""
+    page_sets: int
+    page_sets_expected: int
+    neos: int
+    """Number of distinct NEOs, landed objects included."""
+
+
 class Snapshot:
     """The requested page sets as stored in the lake, read once."""
 
     def __init__(self, lake: Storage, engine: Engine, page_sets: Sequence[str]) -> None:
-        """Read the page index, the sightings and the quarantine of the stored page sets."""
+        """Read the page index, the sightings and the quarantine of the stored page sets.
+
+        A page set of which one of these files is missing or damaged counts as not computed.
+        """
         self._page_sets = page_sets
         stored = tables.stored_page_sets(lake, NEO_SIGHTINGS, with_landed(page_sets))
-        index = tables.read_page_sets(lake, RAW_PAGE_INDEX, stored)
-        self._stale = _stale_by_index(lake, stored, index.to_pylist())
-        self._all_quarantined = tables.read_page_sets(lake, QUARANTINE, stored)
+        found = {table.name: tables.read_found(lake, table, stored) for table in _READ}
+        readable = [key for key in stored if all(key in parts for parts in found.values())]
+        index, self._all_sightings, self._all_quarantined = (
+            tables.combined(table, {key: found[table.name][key] for key in readable}) for table in _READ
+        )
+        stale = _stale_by_index(lake, readable, index.to_pylist())
+        self._not_computed = [key for key in stored if key not in readable or key in stale]
+        self._missing = sorted(set(page_sets) - set(stored))
+        self._state = state(readable, tables.made_from(self._all_sightings))
+        self._all_older = _older_copies(engine, self._all_sightings)
         # Only Browse pages show the catalogue's state; landed objects are not part of it.
-        self._stored = [key for key in page_sets if key in stored]
+        self.page_sets = len(set(page_sets).intersection(readable))
         self._index = _of(page_sets, index).to_pylist()
         self._quarantined = _of(page_sets, self._all_quarantined).num_rows
-        self._sightings = tables.read_page_sets(lake, NEO_SIGHTINGS, self._stored)
+        self._sightings = _of(page_sets, self._all_sightings)
         self._older = _older_copies(engine, self._sightings)
         try:
             self._stats = tables.read_table(lake, CATALOGUE_STATS).to_pylist()[0]
@@ -91,8 +119,7 @@ class Snapshot:
     @property
     def verdict(self) -> Verdict:
         """The gravest of the findings' verdicts; `consistent` if there are none."""
-        found = {finding.verdict for finding in self.findings}
-        return "incomplete" if "incomplete" in found else "drifted" if "drifted" in found else "consistent"
+        return gravest(self.findings)
 
     @property
     def pages(self) -> int:
@@ -106,18 +133,20 @@ class Snapshot:
 
     @property
     def neos(self) -> int:
-        """Number of distinct NEOs on the stored pages."""
-        return int(self._sightings.num_rows - self._older.num_rows)
+        """Number of distinct NEOs on the stored pages and among the landed objects."""
+        return int(self._all_sightings.num_rows - self._all_older.num_rows)
 
     def pages_to_heal(self, thorough: bool = False) -> list[int]:
-        """Numbers of the pages to fetch again, so that all pages show the same state of the catalogue.
+        """Numbers of the stored pages to fetch again, so that all pages show the same state of the catalogue.
+
+        Missing pages are not among them: every refresh fetches those.
 
         Args:
             thorough: include every page that may predate a change of the catalogue, not only those that visibly do.
                 Use it if healing without it was not enough: NEOs may have moved onto neighbouring pages.
         """
         short = {row["page"] for row in self._index if row["neos"] != _neos_due(row["page"], self._size)}
-        return sorted(self._missing_pages | short | self._outdated_pages(thorough))
+        return sorted(short | self._outdated_pages(thorough))
 
     def _outdated_pages(self, thorough: bool) -> set[int]:
         """Numbers of the pages that predate a change of the catalogue."""
@@ -133,9 +162,11 @@ class Snapshot:
         return other_size | (before if thorough or re_ordered else with_older)
 
     def table(self) -> pa.Table:
-        """The findings as the table `snapshot`."""
+        """The findings as the table `snapshot`; it carries the state of the lake, and its extent as JSON."""
         rows = [vars(finding) for finding in self.findings] or [vars(Finding("consistent", "", 0))]
-        return pa.Table.from_pylist(rows, schema=SNAPSHOT.schema)
+        extent = Extent(self.pages, self.catalogue_pages, self.page_sets, len(self._page_sets), self.neos)
+        found = pa.Table.from_pylist(rows, schema=SNAPSHOT.schema)
+        return tables.with_origin(found, self._state, state=self._state, extent=json.dumps(vars(extent)))
 
     @cached_property
     def _size(self) -> int:
@@ -168,13 +199,15 @@ class Snapshot:
     def _missing_neos(self) -> int:
         """Number of NEOs that the stored pages should hold but do not."""
         due = sum(_neos_due(row["page"], self._size) for row in self._index)
-        return max(0, int(due - self.neos - self._quarantined))
+        seen = self._sightings.num_rows - self._older.num_rows
+        return max(0, int(due - seen - self._quarantined))
 
     def _find(self) -> Iterator[Finding]:
-        if missing := sorted(set(self._page_sets) - set(self._stored)):
+        if missing := self._missing:
             yield Finding("incomplete", "page sets missing", len(missing), first_few(missing))
-        if self._stale:
-            yield Finding("incomplete", "page sets not computed", len(self._stale), first_few(self._stale))
+        if self._not_computed:
+            keys = self._not_computed
+            yield Finding("incomplete", "page sets not computed", len(keys), first_few(keys))
         if quarantined := self._all_quarantined.num_rows:
             yield Finding("incomplete", "records in quarantine", quarantined, "see `neo quarantine list`")
         if not self._index:
@@ -194,7 +227,7 @@ class Snapshot:
         short = [row["page"] for row in self._index if row["neos"] != _neos_due(row["page"], row["total_elements"])]
         if short:
             yield Finding("drifted", "pages with too few or too many NEOs", len(short), first_few(short))
-        if self._missing_neos and not missing:
+        if self._missing_neos and not missing and not self._not_computed:
             yield Finding("drifted", "NEOs missing", self._missing_neos)
         newest = max(row["fetched_at"] for row in self._index)
         stats_are_newer = self._stats is not None and self._stats["fetched_at"] >= newest
@@ -209,6 +242,12 @@ class Snapshot:
                 detail = f"{reported} in /stats, {self._approaches} in the totals"
                 difference = abs(reported - (self._approaches or 0))
                 yield Finding("consistent", "approach count differs from /stats", difference, detail)
+
+
+def gravest(findings: Iterable[Finding]) -> Verdict:
+    """The gravest verdict of these findings; `consistent` if there are none."""
+    found = {finding.verdict for finding in findings}
+    return "incomplete" if "incomplete" in found else "drifted" if "drifted" in found else "consistent"
 
 
 def _of(page_sets: Sequence[str], rows: pa.Table) -> pa.Table:

@@ -8,7 +8,7 @@ from neo_assets.lake import tables
 from neo_assets.lake.storage import LakeError, Storage
 from neo_assets.pipeline.metrics import registry
 from neo_assets.pipeline.metrics.engine import Engine
-from neo_assets.pipeline.origins import origin_of_count, origin_of_total
+from neo_assets.pipeline.origins import origin_of_count, origin_of_total, state
 from neo_assets.schema.page_sets import with_landed
 from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_SIGHTINGS, Table
 
@@ -57,5 +57,6 @@ def sum_up(engine: Engine, lake: Storage, total: Table, partial: Table, page_set
         registry.SUPERSEDED: left_out,
     }
     rows = engine.run(registry.sql(total.name), relations, registry.parameters(total.name)).cast(total.schema)
-    made_from = origin_of_total(total, page_sets, tables.made_from(counts), tables.made_from(sightings))
-    return tables.with_origin(rows, made_from)
+    seen = tables.made_from(sightings)
+    made_from = origin_of_total(total, page_sets, tables.made_from(counts), seen)
+    return tables.with_origin(rows, made_from, state=state(page_sets, seen))

@@ -7,7 +7,7 @@ from neo_assets.lake import owner
 from neo_assets.lake.storage import Storage
 from neo_assets.pipeline.consistency import Snapshot
 from neo_assets.pipeline.metrics.engine import Engine
-from neo_assets.pipeline.staleness import reusable_pages
+from neo_assets.pipeline.staleness import current, reusable_pages
 from neo_assets.schema.page_sets import pages_of
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.source import NeoWs
@@ -27,7 +27,10 @@ class Plan:
     verdict: str
     reasons: list[str]
     pages_to_heal: list[int]
-    """Pages that `neo run --heal` would fetch in addition."""
+    """Pages that `neo run --heal` would fetch in addition, as far as the tables show; see `page_sets_to_compute`."""
+    page_sets_to_compute: int
+    """Page sets that lack tables of their stored pages, or whose tables are stale. Whether their pages need healing
+    shows only when they are computed."""
 
     @property
     def takes_s(self) -> float:
@@ -59,4 +62,5 @@ def make_plan(settings: Settings, lake: Storage, engine: Engine, neows: NeoWs) -
         verdict=snapshot.verdict,
         reasons=[f"{finding.reason}: {finding.count}" for finding in snapshot.findings],
         pages_to_heal=[page for page in snapshot.pages_to_heal() if page in young],
+        page_sets_to_compute=len(keys) - len(current(lake, reusable)),
     )

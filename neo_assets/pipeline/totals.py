@@ -1,5 +1,6 @@
 """The totals of a lake as one object, which `neo run` and `neo totals` print. Computing them lives in `count`."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,18 +9,19 @@ import pyarrow.compute as pc
 
 from neo_assets.lake import tables
 from neo_assets.lake.owner import source_of
-from neo_assets.lake.storage import LakeDamaged, LakeLacks, Storage
-from neo_assets.pipeline.consistency import Snapshot
-from neo_assets.pipeline.count import superseded
+from neo_assets.lake.storage import LakeDamaged, LakeError, LakeLacks, Storage
+from neo_assets.pipeline.consistency import Extent, Finding, Snapshot, gravest
 from neo_assets.pipeline.metrics.engine import Engine
 from neo_assets.pipeline.origins import origin_of_total
 from neo_assets.schema.page_sets import with_landed
 from neo_assets.schema.tables import (
     NEO_SIGHTINGS,
+    SNAPSHOT,
     TOTAL_NEAR_MISSES,
     TOTAL_YEARLY_APPROACHES,
     TOTALS,
     YEARLY_APPROACHES,
+    Table,
 )
 
 EARTH = "Earth"
@@ -48,35 +50,37 @@ class Totals:
     """`consistent`, `drifted` or `incomplete`: whether the lake holds a single state of the catalogue."""
     reasons: list[str]
     up_to_date: bool
-    """Whether the totals were computed from the page sets' current counts."""
+    """Whether computing them now would give the same totals and the same snapshot."""
 
 
 def read_totals(lake: Storage, engine: Engine, page_sets: Sequence[str]) -> Totals:
-    """Read the totals stored in the lake. Nothing is computed again.
+    """Read the totals stored in the lake, and the snapshot that they belong to. Nothing is computed again.
 
     Args:
         lake: the lake.
         engine: finds superseded copies of NEOs.
-        page_sets: the requested page sets.
+        page_sets: the page sets that the settings ask for.
 
     Raises:
-        LakeError: there are no totals yet.
+        LakeError: there are no totals yet, or the stored ones are not of one state of the lake.
     """
     near = tables.read_table(lake, TOTAL_NEAR_MISSES)
     yearly = tables.read_table(lake, TOTAL_YEARLY_APPROACHES)
-    counted = tables.stored_page_sets(lake, YEARLY_APPROACHES, with_landed(page_sets))
-    sightings = tables.read_page_sets(lake, NEO_SIGHTINGS, counted)
-    snapshot = Snapshot(lake, engine, page_sets)
+    snapshot = tables.read_table(lake, SNAPSHOT)
+    if not tables.fact(snapshot, "extent") or len({tables.fact(one, "state") for one in (near, yearly, snapshot)}) > 1:
+        raise LakeError(
+            f"the totals and the snapshot in {lake.root} are not of the same state of the lake: run `neo run`, "
+            "or Dagster's job `totals`, to compute them together"
+        )
+    extent = Extent(**json.loads(tables.fact(snapshot, "extent")))
     years = pc.min_max(yearly["year"])
-    up_to_date = bool(counted) and not are_stale(lake, page_sets)
+    counted = tables.stored_page_sets(lake, YEARLY_APPROACHES, with_landed(page_sets))
+    up_to_date = bool(counted) and not are_stale(lake, engine, page_sets)
+    findings = [Finding(**row) for row in snapshot.to_pylist() if row["reason"]]
     return Totals(
         source=source_of(lake) or "unknown",
         lake=lake.root,
-        pages=snapshot.pages,
-        catalogue_pages=snapshot.catalogue_pages,
-        page_sets=len(set(counted).intersection(page_sets)),
-        page_sets_expected=len(page_sets),
-        neos=pc.sum(sightings["is_counted"], min_count=0).as_py() - superseded(engine, sightings).num_rows,
+        **vars(extent),
         near_misses=_sum(near, "near_misses"),
         near_misses_earth=_sum(_earth(near), "near_misses"),
         approaches=_sum(yearly, "approaches"),
@@ -84,29 +88,45 @@ def read_totals(lake: Storage, engine: Engine, page_sets: Sequence[str]) -> Tota
         years=pc.count_distinct(yearly["year"]).as_py(),
         first_year=years["min"].as_py(),
         last_year=years["max"].as_py(),
-        verdict=snapshot.verdict if up_to_date else "incomplete",
+        verdict=gravest(findings) if up_to_date else "incomplete",
         reasons=[
             *([] if up_to_date else ["totals are out of date"]),
-            *(f"{finding.reason}: {finding.count}" for finding in snapshot.findings),
+            *(f"{finding.reason}: {finding.count}" for finding in findings),
         ],
         up_to_date=up_to_date,
     )
 
 
-def are_stale(lake: Storage, page_sets: Sequence[str]) -> bool:
-    """Whether a total is missing or was computed from other counts; False while no page set has counts."""
+def are_stale(lake: Storage, engine: Engine, page_sets: Sequence[str]) -> bool:
+    """Whether a total or the snapshot is missing, damaged, or not what would be computed now.
+
+    False while no page set has counts.
+    """
+    counted = False
     for total, partial in TOTALS.items():
-        counted = tables.stored_page_sets(lake, partial, with_landed(page_sets))
-        counts, sightings = (
-            tables.made_from(tables.read_page_sets(lake, table, counted)) for table in (partial, NEO_SIGHTINGS)
-        )
-        try:
-            made_from = tables.made_from(tables.read_table(lake, total))
-        except (LakeLacks, LakeDamaged):
-            made_from = ""
-        if counted and made_from != origin_of_total(total, counted, counts, sightings):
+        keys = tables.stored_page_sets(lake, partial, with_landed(page_sets))
+        counts, sightings = (tables.combined_origin(lake, table, keys) for table in (partial, NEO_SIGHTINGS))
+        if keys and _stored_origin(lake, total) != origin_of_total(total, keys, counts, sightings):
             return True
-    return False
+        counted = counted or bool(keys)
+    if not counted:
+        return False
+    try:
+        stored = tables.read_table(lake, SNAPSHOT)
+    except (LakeLacks, LakeDamaged):
+        return True
+    found = Snapshot(lake, engine, page_sets).table()
+    return any(tables.fact(stored, name) != tables.fact(found, name) for name in ("state", "extent")) or (
+        stored.to_pylist() != found.to_pylist()
+    )
+
+
+def _stored_origin(lake: Storage, total: Table) -> str:
+    """The origin of a stored total; empty if it is missing or damaged."""
+    try:
+        return tables.made_from(tables.read_table(lake, total))
+    except (LakeLacks, LakeDamaged):
+        return ""
 
 
 def _earth(rows: pa.Table) -> pa.Table:

@@ -296,8 +296,10 @@ class TestCaptures:
 class TestCommand:
     @pytest.fixture
     def zone(self, lake: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Zone:
+        zone = Zone(lake, tmp_path)
         monkeypatch.setenv("NEO_LAKE", lake.root)
-        return Zone(lake, tmp_path)
+        monkeypatch.setenv("NEO_PAGES", str(zone.settings.pages))
+        return zone
 
     @disk_and_s3
     def test_it_reports_each_file(self, zone: Zone, neo: Neo) -> None:

@@ -173,7 +173,7 @@ def test_a_damaged_file_is_reported_with_the_way_out(lake: Storage, read: Any, c
     with pytest.raises(LakeError) as caught:
         read(lake)
     assert str(caught.value).startswith(f"{lake.location(file)} is damaged (")
-    way_out = f": delete it and run `neo run`, or materialize near_miss_count for page set {FIRST}"
+    way_out = f": run `neo run`, which makes it again, or materialize near_miss_count for page set {FIRST}"
     assert str(caught.value).endswith(way_out)
     assert tables.read_found(lake, NEAR_MISS_COUNT, [FIRST]) == {}
     assert tables.read_origins(lake, NEAR_MISS_COUNT, [FIRST]) == [""]

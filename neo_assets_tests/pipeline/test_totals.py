@@ -1,10 +1,26 @@
 """The totals as one object: sums over all bodies, those for Earth, and whether they are up to date."""
 
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
-from neo_assets.lake import owner
+from neo_assets.lake import layout, owner, tables
 from neo_assets.lake.storage import LakeError, Storage
+from neo_assets.pipeline.consistency import Snapshot
 from neo_assets.pipeline.totals import Totals, read_totals
+from neo_assets.schema.tables import (
+    NEAR_MISS_COUNT,
+    NEO_SIGHTINGS,
+    QUARANTINE,
+    RAW_PAGE_INDEX,
+    SNAPSHOT,
+    TOTAL_NEAR_MISSES,
+    TOTAL_YEARLY_APPROACHES,
+    YEARLY_APPROACHES,
+    Table,
+)
 from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.pipeline.by_hand import ENGINE, gather, total
 from neo_assets_tests.sources.neows.examples import approach, neo, page
@@ -23,7 +39,7 @@ def filled(lake: Storage) -> Storage:
     moved = neo("1", approach(day="1900-01-01"), approach(day="1950-01-01", body="Venus"))
     gather(lake, FIRST, [page(moved, neo("2", approach("0.2", day="2200-12-31")))])
     gather(lake, SECOND, [page(moved, neo("3"), number=1, hours=1)])
-    total(lake, [FIRST, SECOND])
+    total(lake, KEYS)
     return lake
 
 
@@ -64,10 +80,39 @@ def test_missing_totals_are_an_error_that_names_the_command(lake: Storage) -> No
         totals_of(lake, KEYS)
 
 
-def test_totals_of_page_sets_of_another_size_are_out_of_date(filled: Storage) -> None:
-    totals = totals_of(filled, ["00000-00001", "00002-00002"])
-    assert (totals.page_sets, totals.page_sets_expected) == (0, 2)
+@pytest.mark.parametrize("page_sets", [["00000-00001", "00002-00002"], [FIRST]])
+def test_figures_are_of_one_state_after_a_change_of_the_page_sets(filled: Storage, page_sets: list[str]) -> None:
+    before = totals_of(filled, KEYS)
+    totals = totals_of(filled, page_sets)
     assert not totals.up_to_date
+    assert (totals.verdict, totals.reasons[0]) == ("incomplete", "totals are out of date")
+    assert replace(totals, up_to_date=True, verdict=before.verdict, reasons=before.reasons) == before
+
+
+@pytest.mark.parametrize("table", [TOTAL_NEAR_MISSES, TOTAL_YEARLY_APPROACHES, SNAPSHOT])
+def test_totals_of_two_states_are_an_error(filled: Storage, table: Table) -> None:
+    """A run that is killed between two totals leaves them so."""
+    older = tables.read_table(filled, table)
+    gather(filled, THIRD, [page(neo("4", approach()), number=2)])
+    total(filled, KEYS)
+    tables.write_table(filled, table, older)
+    with pytest.raises(LakeError, match="not of the same state of the lake: run `neo run`"):
+        totals_of(filled, KEYS)
+
+
+@pytest.mark.parametrize("table", [NEAR_MISS_COUNT, YEARLY_APPROACHES, NEO_SIGHTINGS, QUARANTINE, RAW_PAGE_INDEX])
+@pytest.mark.parametrize("damage", [Path.unlink, lambda file: file.write_bytes(b"no Parquet")])
+def test_a_lost_or_damaged_file_of_a_page_set_leaves_the_totals_readable(
+    filled: Storage, table: Table, damage: Callable[[Path], object]
+) -> None:
+    before = totals_of(filled, KEYS)
+    damage(Path(filled.location(layout.table_file(table, FIRST))))
+    totals = totals_of(filled, KEYS)
+    assert (totals.neos, totals.near_misses) == (before.neos, before.near_misses)
+    assert not totals.up_to_date
+    snapshot = Snapshot(filled, ENGINE, KEYS)
+    assert snapshot.verdict == "incomplete"
+    assert FIRST in " ".join(finding.detail for finding in snapshot.findings)
 
 
 def test_a_catalogue_without_approaches(lake: Storage) -> None:
