@@ -1,7 +1,7 @@
 """A lake belongs to the source that stores the first page; another source is refused with the way out."""
 
-import threading
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
