@@ -4,14 +4,17 @@ This is the only module that reads the environment. It defines each setting's na
 setting belongs to the code that uses it.
 """
 
+import difflib
+import io
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
 import platformdirs
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -35,7 +38,6 @@ class Settings(BaseSettings):
     """The settings of one process. Create them with `Settings.load()`; they never change afterwards."""
 
     model_config = SettingsConfigDict(
-        env_file=".env",
         env_prefix="neo_assets__",  # otherwise the fields' bare names, such as PAGES, would be read too
         env_ignore_empty=True,
         extra="ignore",
@@ -66,17 +68,21 @@ class Settings(BaseSettings):
         """Read the environment and `.env`, and pass AWS's own variables on to the AWS SDK.
 
         Raises:
-            SettingsError: a value is not allowed, or `.env` is not UTF-8.
+            SettingsError: a value is not allowed, a name may be misspelt, or `.env` cannot be read.
         """
+        file = _read_env_file()
+        given = {name.upper() for name, value in os.environ.items() if value}
+        wrong = [
+            _unknown(name) for name, value in sorted(os.environ.items()) if _may_be_misspelt(name, value)
+        ] + file.wrong
+        from_file: dict[str, Any] = {name: file.values[name] for name in file.values.keys() & ALLOWED.keys() - given}
         try:
-            settings = cls()
+            settings = cls(**from_file)
         except ValidationError as error:
-            raise SettingsError("\n".join(map(_line, error.errors()))) from None
-        except UnicodeDecodeError as error:
-            raise SettingsError(
-                f"{Path('.env').absolute()} is not UTF-8 ({error}): save it as UTF-8, or delete it"
-            ) from None
-        _lend_to_aws()
+            raise SettingsError("\n".join([*wrong, *map(_line, error.errors())])) from None
+        if wrong:
+            raise SettingsError("\n".join(wrong))
+        _lend_to_aws(file.values)
         return settings
 
     @field_validator("nasa_api_keys", mode="before")
@@ -138,8 +144,12 @@ class Settings(BaseSettings):
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The API keys, in clear text; empty if the embedded simulator is the source."""
-        keys = [*self.nasa_api_keys, *([self.nasa_api_key] if self.nasa_api_key else [])]
+        """The API keys, in clear text; empty if the embedded simulator is the source.
+
+        NASA_API_KEYS wins: other programs read NASA_API_KEY too, and its key must not go to a server that only this
+        program is pointed at.
+        """
+        keys = self.nasa_api_keys or ((self.nasa_api_key,) if self.nasa_api_key else ())
         return tuple(dict.fromkeys(key.get_secret_value() for key in keys))
 
     @property
@@ -163,10 +173,68 @@ SECRET_SETTINGS = {"NASA_API_KEYS", "NASA_API_KEY"}
 """Variables whose values no message shows."""
 
 
-def _lend_to_aws() -> None:
+_OURS = re.compile(r"(NEO|NEOWS|NASA_API)_", re.IGNORECASE)
+_OF_OTHERS = re.compile(
+    # What Kubernetes sets for a service whose name begins with "neo", and where scripts look for the command `neo`.
+    r"\w+_(SERVICE_HOST=|SERVICE_PORT(_\w+)?=|PORT=\w+://|PORT_\d+_(TCP|UDP|SCTP))|NEO_BIN="
+)
+
+
+def _may_be_misspelt(name: str, value: str | None) -> bool:
+    """Whether a variable looks like a setting of ours but is none. An empty value means unset."""
+    looks_like_ours = _OURS.match(name) and not _OF_OTHERS.match(f"{name}={value}")
+    return bool(value and looks_like_ours and name.upper() not in ALLOWED)
+
+
+def _unknown(name: str, verb: str = "set", get_rid: str = "unset {}") -> str:
+    """What to do about a name that is no setting."""
+    if near := difflib.get_close_matches(name.upper(), ALLOWED, n=1):
+        return f"{name} is not a setting: {verb} {near[0]} instead, or {get_rid.format(name)}"
+    return f"{name} is not a setting: {get_rid.format('it')} (`neo --help` lists the settings)"
+
+
+class _EnvFile(NamedTuple):
+    values: dict[str, str]
+    """The variables that have a value, those of ours in upper case."""
+
+    wrong: list[str]
+    """One line for each name that may be misspelt."""
+
+
+def _read_env_file() -> _EnvFile:
+    """Read `.env`, once, as it may be a pipe; it is empty if there is none.
+
+    Raises:
+        SettingsError: it cannot be read, or a line of it cannot be parsed.
+    """
+    path = Path(".env").absolute()
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        text = ""
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path} is not UTF-8 ({error}): save it as UTF-8, or delete it") from None
+    except OSError as error:
+        raise SettingsError(
+            f"{path} cannot be read ({error.strerror}): make it a readable file, or rename it"
+        ) from None
+    wrong = []
+    for one in parse_stream(io.StringIO(text)):
+        statement = one.original.string
+        line = one.original.line + statement.removesuffix(statement.lstrip()).count("\n")
+        name = one.key or ""
+        if one.error or "\0" in statement or (_OURS.match(name) and one.value is None):
+            raise SettingsError(f"{path}, line {line}: cannot be read: write NAME=value, or delete it")
+        if _may_be_misspelt(name, one.value):
+            wrong.append(f"{path}, line {line}: {_unknown(name, 'write', 'delete it')}")
+    values = {name: value for name, value in dotenv_values(stream=io.StringIO(text)).items() if value}
+    return _EnvFile({name.upper() if _OURS.match(name) else name: value for name, value in values.items()}, wrong)
+
+
+def _lend_to_aws(variables: dict[str, str]) -> None:
     """Export the AWS_* variables of `.env`, and AWS_REGION as AWS_DEFAULT_REGION, as boto3 reads neither by itself."""
-    for name, value in dotenv_values(".env").items():
-        if name.startswith("AWS_") and value:
+    for name, value in variables.items():
+        if name.startswith("AWS_"):
             os.environ.setdefault(name, value)
     if region := os.environ.get("AWS_REGION"):
         os.environ["AWS_DEFAULT_REGION"] = region

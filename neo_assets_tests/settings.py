@@ -7,4 +7,4 @@ from neo_assets.settings import Settings
 
 def settings_of(**values: Any) -> Settings:
     """The settings given, by the names of their fields; the defaults for the rest."""
-    return Settings(_env_file=None, **values)
+    return Settings(**values)

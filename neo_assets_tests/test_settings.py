@@ -1,6 +1,7 @@
 """The settings: defaults, errors for values that are not allowed, and API keys that no text shows."""
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from neo_assets.settings import NASA_BASE_URL, Settings, SettingsError
+from neo_assets_tests.settings import settings_of
 
 KEY = "Zk3fQ9-secret_key-0123456789"
 
@@ -131,6 +133,107 @@ def test_an_env_file_that_is_not_utf_8_is_reported(load: Load) -> None:
     assert "\n" not in message
 
 
+class TestUnknownNames:
+    """A name with one of the prefixes of our settings that is none of them is refused, as it may be misspelt."""
+
+    @pytest.mark.parametrize(
+        ("name", "nearest"),
+        [
+            ("NEO_PAGE", "NEO_PAGES"),
+            ("NEO_LAKES", "NEO_LAKE"),
+            ("NEO_PAGES_PER_SETS", "NEO_PAGES_PER_SET"),
+            ("neo_page", "NEO_PAGES"),
+            ("NEO_BASE_URL", "NEOWS_BASE_URL"),
+            ("NEOWS_URL", "NEOWS_BASE_URL"),
+            ("NASA_API_KEY_S", "NASA_API_KEYS"),
+            ("NEO_ASSETS__PAGES", "NEO_PAGES"),
+        ],
+    )
+    def test_the_nearest_setting_is_named(self, load: Load, name: str, nearest: str) -> None:
+        assert refusal(load, **{name: "20"}) == f"{name} is not a setting: set {nearest} instead, or unset {name}"
+
+    def test_without_a_near_one_the_list_of_settings_is_named(self, load: Load) -> None:
+        assert refusal(load, NEO_QQQ="1") == "NEO_QQQ is not a setting: unset it (`neo --help` lists the settings)"
+
+    def test_in_the_env_file_the_line_is_named(self, load: Load) -> None:
+        Path(".env").write_text("NEO_PAGES=7\n\n# a comment\nNEO_LAKES=x\n")
+        assert (
+            refusal(load)
+            == f"{Path.cwd()}/.env, line 4: NEO_LAKES is not a setting: write NEO_LAKE instead, or delete it"
+        )
+
+    def test_each_has_its_own_line_beside_values_that_are_not_allowed(self, load: Load) -> None:
+        lines = refusal(load, NEO_PAGE="20", NEO_LAKES="x", NEO_ENGINE="abacus").splitlines()
+        assert [line.split()[0] for line in lines] == ["NEO_LAKES", "NEO_PAGE", "NEO_ENGINE=abacus"]
+
+    def test_no_value_is_shown(self, load: Load) -> None:
+        assert KEY not in refusal(load, NASA_API_KEYZ=KEY)
+
+    def test_an_empty_value_means_unset(self, load: Load) -> None:
+        assert load(NEO_PAGE="") == settings_of()
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("NEO_SERVICE_HOST", "10.0.0.1"),
+            ("NEO_UI_SERVICE_PORT_HTTP", "3000"),
+            ("NEO_PORT", "tcp://10.0.0.1:3000"),
+            ("NEO_PORT_3000_TCP_ADDR", "10.0.0.1"),
+            ("NEO_BIN", "/opt/neo/bin"),
+            ("NEO4J_URI", "bolt://elsewhere"),
+            ("NASA_EARTHDATA_TOKEN", "x"),
+        ],
+    )
+    def test_what_other_programs_set_is_ignored(self, load: Load, name: str, value: str) -> None:
+        assert load(**{name: value}) == settings_of()
+
+
+class TestEnvFile:
+    """A `.env` that cannot be read is refused, with its path and line, rather than left out."""
+
+    @pytest.mark.parametrize(
+        ("text", "number"),
+        [
+            ("NEO_PAGES 20\n", 1),
+            ('\n# ours\n\nNEO_LAKE="somewhere\nNEO_PAGES=7\n', 4),
+            ("NEO_PAGES=7\nNEO_LAKE='x' y\n", 2),
+            ("OTHER=1\n=2\n", 2),
+            ("NEO_PAGES=7\nNEO_LAKE\n", 2),
+            ("NEO_PAGES: 7\n", 1),
+            ("NEO_LAKE=a\0b\n", 1),
+        ],
+    )
+    def test_a_line_that_cannot_be_parsed_is_named(
+        self, load: Load, caplog: pytest.LogCaptureFixture, text: str, number: int
+    ) -> None:
+        Path(".env").write_text(text)
+        assert refusal(load) == f"{Path.cwd()}/.env, line {number}: cannot be read: write NAME=value, or delete it"
+        assert caplog.text == ""
+
+    def test_a_directory_is_refused(self, load: Load) -> None:
+        Path(".env").mkdir()
+        assert refusal(load) == (
+            f"{Path.cwd()}/.env cannot be read (Is a directory): make it a readable file, or rename it"
+        )
+
+    def test_comments_exports_and_references_are_understood(self, load: Load) -> None:
+        Path(".env").write_text(
+            "# ours\nexport NEO_PAGES=7  # a few\nneo_pages_per_set=3\n"
+            'DIR=/data\nNEO_LAKE="${DIR}/${PART}"\nexport DIR\n'
+        )
+        settings = load(PART="lake")
+        assert (settings.pages, settings.pages_per_set, settings.lake) == (7, 3, "/data/lake")
+
+    def test_it_is_read_once(self, load: Load) -> None:
+        """Some programs that keep secrets put a pipe there."""
+        os.mkfifo(".env")
+        writer = threading.Thread(target=Path(".env").write_text, args=("NEO_PAGES=7\nAWS_PROFILE=ours\n",))
+        writer.start()
+        assert load().pages == 7
+        assert os.environ["AWS_PROFILE"] == "ours"
+        writer.join()
+
+
 @pytest.mark.parametrize("name", ["NASA_API_KEYS", "NASA_API_KEY"])
 def test_a_key_that_is_not_valid_in_a_header_is_refused_and_not_shown(load: Load, name: str) -> None:
     message = refusal(load, **{name: f"{KEY} with spaces"})
@@ -152,8 +255,14 @@ def test_a_key_in_the_base_url_is_refused_and_not_shown(load: Load, url: str) ->
     assert KEY not in message
 
 
-def test_keys_of_both_variables_are_used_each_once(load: Load) -> None:
-    assert load(NASA_API_KEYS=" first , second,,first ", NASA_API_KEY="third").keys == ("first", "second", "third")
+def test_each_key_is_used_once(load: Load) -> None:
+    assert load(NASA_API_KEYS=" first , second,,first ").keys == ("first", "second")
+
+
+def test_of_the_two_variables_for_keys_the_plural_wins(load: Load) -> None:
+    """A key meant for other programs must not go to the server that this program is pointed at."""
+    Path(".env").write_text("NASA_API_KEYS=ours\n")
+    assert load(NASA_API_KEY=KEY).keys == ("ours",)
 
 
 def test_one_key_alone_is_enough(load: Load) -> None:

@@ -21,6 +21,7 @@ from neo_assets.settings import ALLOWED, SettingsError
 _EPILOG = "\b\nSettings (environment variables, or lines of a .env file in the working directory):\n" + "\n".join(
     f"  {name:<24}{allowed}" for name, allowed in ALLOWED.items()
 )
+_EPILOG += "\n\nIf NASA_API_KEYS and NASA_API_KEY are both set, NASA_API_KEYS wins."
 
 _INTERRUPTS = {"KeyboardInterrupt", "DagsterExecutionInterruptedError"}
 """Exceptions that Ctrl-C raises, outside and inside Dagster's steps."""

@@ -86,6 +86,7 @@ class TestHelp:
         for name, allowed in ALLOWED.items():
             assert re.search(rf"^ +{name} +{re.escape(allowed)}", ended.out, re.MULTILINE)
         assert "embedded simulator" in ended.out
+        assert "If NASA_API_KEYS and NASA_API_KEY are both set, NASA_API_KEYS wins." in ended.out
 
     def test_no_line_is_cut_off(self, here: Here) -> None:
         for arguments in (["--help"], ["run", "--help"], ["totals", "--help"], ["simulate", "--help"]):

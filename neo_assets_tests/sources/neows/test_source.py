@@ -187,7 +187,7 @@ def test_a_process_that_closes_nothing_ends_silently(served: Served) -> None:
     program = f"""
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.source import NeoWs
-neows = NeoWs(Settings(_env_file=None, nasa_api_keys="a-key-for-it", base_url={served.url!r}))
+neows = NeoWs(Settings(nasa_api_keys="a-key-for-it", base_url={served.url!r}))
 pages = neows.pages(range(20))
 print(next(pages).neos)
 """
