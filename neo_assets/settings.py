@@ -8,6 +8,7 @@ import difflib
 import io
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
@@ -137,6 +138,34 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _ledger_has_a_place(self) -> Self:
+        if self.keys:
+            try:
+                _ = self.request_ledger
+            except RuntimeError:
+                raise ValueError(
+                    "this account has no home directory to keep the request budget in: "
+                    "set NEO_REQUEST_LEDGER to the absolute path of a file"
+                ) from None
+        return self
+
+    @model_validator(mode="after")
+    def _lake_has_a_usable_path(self) -> Self:
+        try:
+            path = self.lake if self.lake.startswith("s3://") else str(Path(self.lake).expanduser().absolute())
+        except RuntimeError:
+            raise ValueError(f"NEO_LAKE={self.lake} is in an unknown home directory: give an absolute path") from None
+        encoding = sys.getfilesystemencoding()
+        shown = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        if encoding != "utf-8" and not path.isascii():  # Python and pyarrow would use different names
+            raise ValueError(
+                f"the lake's path {shown} needs UTF-8, and this locale's encoding is {encoding}: set PYTHONUTF8=1"
+            )
+        if shown != path:
+            raise ValueError(f"the lake's path {shown} is not UTF-8: set NEO_LAKE to another place")
+        return self
+
     @property
     def page_sets(self) -> list[str]:
         """Keys of the page sets that the settings ask for."""
@@ -207,7 +236,10 @@ def _read_env_file() -> _EnvFile:
     Raises:
         SettingsError: it cannot be read, or a line of it cannot be parsed.
     """
-    path = Path(".env").absolute()
+    try:
+        path = Path(".env").absolute()
+    except FileNotFoundError:
+        raise SettingsError("the working directory no longer exists: change to one that does") from None
     try:
         text = path.read_text("utf-8")
     except FileNotFoundError:

@@ -1,6 +1,8 @@
 """The settings: defaults, errors for values that are not allowed, and API keys that no text shows."""
 
 import os
+import pwd
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -232,6 +234,69 @@ class TestEnvFile:
         assert load().pages == 7
         assert os.environ["AWS_PROFILE"] == "ours"
         writer.join()
+
+
+class TestPlaces:
+    """Places that an account lacks, and paths that a program cannot use, are told apart from wrong values."""
+
+    @pytest.fixture
+    def homeless(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An account without HOME and without an entry in the list of accounts, as in a container with any user id."""
+
+        def unknown(user: int) -> None:
+            raise KeyError(user)
+
+        for name in ("HOME", "XDG_STATE_HOME"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setattr(pwd, "getpwuid", unknown)
+
+    @pytest.mark.usefixtures("homeless")
+    def test_without_a_home_directory_the_ledger_needs_a_place(self, load: Load) -> None:
+        assert refusal(load, NASA_API_KEYS=KEY) == (
+            "this account has no home directory to keep the request budget in: "
+            "set NEO_REQUEST_LEDGER to the absolute path of a file"
+        )
+        assert load(NASA_API_KEYS=KEY, NEO_REQUEST_LEDGER="/shared/requests.sqlite").keys == (KEY,)
+
+    @pytest.mark.usefixtures("homeless")
+    def test_the_simulator_needs_no_home_directory(self, load: Load) -> None:
+        assert load().simulated
+
+    @pytest.mark.usefixtures("homeless")
+    @pytest.mark.parametrize("lake", ["~/lake", "~nobody-of-this-name/lake", "~"])
+    def test_an_unknown_home_directory_in_a_path_is_named(self, load: Load, lake: str) -> None:
+        assert refusal(load, NEO_LAKE=lake) == f"NEO_LAKE={lake} is in an unknown home directory: give an absolute path"
+
+    def test_a_lake_whose_path_is_not_utf_8_is_refused(self, load: Load) -> None:
+        assert refusal(load, NEO_LAKE=os.fsdecode(b"/data/\xffx")) == (
+            r"the lake's path /data/\xffx is not UTF-8: set NEO_LAKE to another place"
+        )
+
+    def test_a_relative_lake_in_such_a_directory_is_refused_too(self, load: Load, tmp_path: Path) -> None:
+        here = tmp_path / os.fsdecode(b"\xffx")
+        here.mkdir()
+        os.chdir(here)
+        assert (
+            refusal(load) == rf"the lake's path {tmp_path}/\xffx/data/lake is not UTF-8: set NEO_LAKE to another place"
+        )
+        assert load(NEO_LAKE="/data/lake").lake == "/data/lake"
+
+    def test_a_lake_that_the_locale_cannot_express_is_refused(
+        self, load: Load, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Files would be read under one name and written under another."""
+        monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "iso8859-1")
+        assert refusal(load, NEO_LAKE="/data/lä") == (
+            "the lake's path /data/lä needs UTF-8, and this locale's encoding is iso8859-1: set PYTHONUTF8=1"
+        )
+        assert load(NEO_LAKE="/data/lake").lake == "/data/lake"
+
+    def test_a_working_directory_that_is_gone_is_named(self, load: Load, tmp_path: Path) -> None:
+        gone = tmp_path / "gone"
+        gone.mkdir()
+        os.chdir(gone)
+        gone.rmdir()
+        assert refusal(load) == "the working directory no longer exists: change to one that does"
 
 
 @pytest.mark.parametrize("name", ["NASA_API_KEYS", "NASA_API_KEY"])

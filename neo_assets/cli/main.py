@@ -1,5 +1,6 @@
 """The entry point of `neo`: its list of commands, and errors in one line. Each command is a module of its own."""
 
+import os
 import signal
 import sys
 import threading
@@ -43,7 +44,17 @@ for command in (run, plan, land, quarantine, totals, simulate):
 
 def main() -> None:
     """Entry point: run a command, and report expected errors in one line."""
+    _replace_closed_streams()
     _run_plainly(lambda: neo(standalone_mode=False))
+
+
+def _replace_closed_streams() -> None:
+    """Open the null device for each standard stream that is closed; else the next file opened would take its number,
+    and receive what other libraries print.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
 
 
 def _run_plainly(command: Callable[[], Any]) -> None:

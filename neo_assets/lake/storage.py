@@ -6,6 +6,7 @@
 import contextlib
 import hashlib
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -154,7 +155,10 @@ class Storage:
                 key=lambda info: info.path,
             )
         except UnicodeError:
-            raise LakeError(f"a file in {self.location(directory)} has a name that is not UTF-8: rename it") from None
+            encoding = sys.getfilesystemencoding()
+            way_out = "rename it" if encoding == "utf-8" else "set PYTHONUTF8=1"
+            where = self.location(directory)
+            raise LakeError(f"a file in {where} has a name that is not {encoding}: {way_out}") from None
 
     def digests(self, paths: Iterable[str]) -> dict[str, str]:
         """A digest of each file that exists, to detect changes.

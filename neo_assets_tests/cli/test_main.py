@@ -160,6 +160,15 @@ class TestRun:
         assert [path.name for path in here.path.iterdir()] == ["data"]
         assert {path.name for path in (here.path / "data").iterdir()} == {"dagster", "lake"}
 
+    @pytest.mark.parametrize("stream", ["stderr", "stdout"])
+    def test_a_closed_stream_does_no_harm(self, here: Here, stream: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Python gives it as None, for example to a daemon's child."""
+        monkeypatch.setattr(sys, stream, None)
+        ended = here.neo("run", NEO_PAGES=1)
+        getattr(sys, stream).close()
+        assert ended.code == 0
+        assert (ended.out == "", ended.err == "") == (stream == "stdout", stream == "stderr")
+
     def test_settings_are_read_from_a_dotenv_file(self, here: Here) -> None:
         (here.path / ".env").write_text("NEO_PAGES=1\nNEO_LAKE=from-file/lake\n")
         assert "1 in 1 of 1 page sets" in here.neo("run").out

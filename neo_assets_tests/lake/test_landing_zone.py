@@ -3,6 +3,7 @@
 import base64
 import errno
 import os
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -210,7 +211,11 @@ def test_a_landing_zone_may_be_a_mount_point(disk_lake: Storage, monkeypatch: py
     assert lake.files("landing") == []
 
 
-def test_a_name_that_is_not_utf_8_is_reported_in_one_line(disk_lake: Storage) -> None:
+@pytest.mark.parametrize(("encoding", "way_out"), [("utf-8", "rename it"), ("ascii", "set PYTHONUTF8=1")])
+def test_a_name_that_cannot_be_read_is_reported_in_one_line(
+    disk_lake: Storage, encoding: str, way_out: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: encoding)
     lake = disk_lake
     drop(lake, "a.json")
     try:
@@ -219,7 +224,7 @@ def test_a_name_that_is_not_utf_8_is_reported_in_one_line(disk_lake: Storage) ->
         pytest.skip("this file system takes UTF-8 names only")
     with pytest.raises(LakeError) as caught:
         landing_zone.waiting(lake)
-    assert str(caught.value) == f"a file in {lake.root}/landing has a name that is not UTF-8: rename it"
+    assert str(caught.value) == f"a file in {lake.root}/landing has a name that is not {encoding}: {way_out}"
 
 
 @pytest.mark.parametrize("number", [0, 99_999, 100_000, 2_000_099_999])
