@@ -151,6 +151,10 @@ class Disk:
         """Delete a file or a link."""
         (self._root / path).unlink()
 
+    def says_missing(self, error: Exception) -> bool:
+        """Whether an error means that a file does not exist."""
+        return isinstance(error, FileNotFoundError)
+
     def explain(self, error: Exception) -> tuple[str, bool] | None:
         """A hint for an error from these methods, and whether a retry may help; None if it is not an `OSError`."""
         if not isinstance(error, OSError):

@@ -8,17 +8,21 @@ starts a multipart upload that a killed run leaves behind; and it writes no dire
 Why not dagster-aws's `S3Resource`: its client has no timeout settings and waits minutes for a silent endpoint.
 """
 
+import textwrap
 import threading
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from http.client import IncompleteRead
+from json import JSONDecodeError
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import pyarrow as pa
 import urllib3.exceptions
 from botocore import exceptions as sdk
 from botocore.config import Config
+from botocore.parsers import ResponseParserError
 from pyarrow import fs
 
 # A silent endpoint is reported within 35 s: three attempts (the default of AWS_MAX_ATTEMPTS) and the pauses between.
@@ -33,6 +37,11 @@ _INVALID_NAME = "{bucket} is not a valid bucket name: set NEO_LAKE to s3://bucke
 _EXPIRED = "the credentials have expired: renew AWS_SESSION_TOKEN and its keys, or log in again (`aws sso login`)"
 _OTHER_REGION = "the bucket {bucket} is in another region: set AWS_REGION to that region"
 _THROTTLED = "{endpoint} is throttling requests: try again later"
+_CREDENTIALS = (
+    "the AWS credentials cannot be obtained ({error}): "
+    "check AWS_PROFILE, AWS_WEB_IDENTITY_TOKEN_FILE and the other AWS_* settings"
+)
+_NOT_S3 = "{endpoint} does not answer like an S3 server: check AWS_ENDPOINT_URL"
 _HINTS_BY_CODE = {
     "NoSuchBucket": "there is no bucket {bucket} at {endpoint}: create it, or set NEO_LAKE to one that exists",
     "InvalidBucketName": _INVALID_NAME,
@@ -48,6 +57,7 @@ _HINTS_BY_CODE = {
     "AuthorizationHeaderMalformed": _OTHER_REGION,
     "IllegalLocationConstraintException": _OTHER_REGION,
     "301": _OTHER_REGION,  # the code in a response to HEAD
+    "404": _NOT_S3,  # S3 gives a reason in XML
     "SlowDown": _THROTTLED,
     "TooManyRequests": _THROTTLED,
     "Throttling": _THROTTLED,
@@ -59,19 +69,49 @@ _HINTS_BY_CODE = {
 _TRANSIENT_CODES = {code for code, hint in _HINTS_BY_CODE.items() if hint == _THROTTLED} | {"RequestTimeout"}
 """Error codes with a status below 500 after which another attempt may succeed."""
 
+_NO_CHECKSUMS = {
+    "NotImplemented",
+    "InvalidArgument",
+    "InvalidRequest",
+    "MissingContentLength",
+    "BadDigest",
+    "400",
+    "501",
+}
+_NO_CHECKSUMS |= {"XAmzContentSHA256Mismatch", "SignatureDoesNotMatch", "AuthorizationHeaderMalformed"}
+"""What stores answer that do not know the checksums that the SDK adds to each PUT since 2025."""
+
+_WITHOUT_CHECKSUMS = "; if only writing fails, set AWS_REQUEST_CHECKSUM_CALCULATION=when_required"
+
+_NO_CONDITIONS = {400, 501}
+"""What stores answer, with any code but those above, that do not know conditional writes."""
+
+
+class _NoSuchKey(FileNotFoundError):
+    """S3 says that an object does not exist. Other missing files are those that credentials come from."""
+
+
+class _NoETag(Exception):
+    """An answer lacks the ETag."""
+
+
 _NO_ANSWER = (sdk.ConnectionError, sdk.ProxyConnectionError)
 _INTERRUPTED = (sdk.HTTPClientError, sdk.IncompleteReadError, IncompleteRead, urllib3.exceptions.HTTPError)
 _HINTS_BY_CLASS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
     (sdk.NoCredentialsError, f"no AWS credentials were found: {_CHOOSE}"),
+    ((sdk.CredentialRetrievalError, JSONDecodeError, ResponseParserError), _CREDENTIALS),
     (sdk.PartialCredentialsError, f"the AWS credentials are incomplete: {_CHOOSE}"),
     (sdk.ProfileNotFound, "{error}: set AWS_PROFILE to one of your profiles, or unset it"),
     ((sdk.UnauthorizedSSOTokenError, sdk.SSOTokenLoadError, sdk.TokenRetrievalError), _EXPIRED),
     (sdk.ParamValidationError, _INVALID_NAME),
     (sdk.SSLError, "the certificate of {endpoint} is not trusted: set AWS_CA_BUNDLE to the CA certificate behind it"),
+    (sdk.ProxyConnectionError, "{error}: check HTTP_PROXY and HTTPS_PROXY"),
     (_NO_ANSWER, "{endpoint} does not answer: check AWS_ENDPOINT_URL and the network"),
     (_INTERRUPTED, "{endpoint} timed out or closed the connection early: check AWS_ENDPOINT_URL and the network"),
     (sdk.BotoCoreError, "{error}: check the AWS_* settings"),
-    (ValueError, "{error}: check AWS_ENDPOINT_URL"),
+    (ValueError, "{error}: check AWS_ENDPOINT_URL and the other AWS_* settings"),
+    (_NoETag, "{endpoint} gives no ETags, which tell whether a file has changed: set NEO_LAKE to another place"),
+    (OSError, _CREDENTIALS),
 )
 
 
@@ -110,7 +150,7 @@ class Bucket:
     def write(self, path: str, data: bytes | pa.Buffer) -> str:
         """Write an object with one PUT, which is atomic. Returns its ETag."""
         put = self._client.put_object(Bucket=self._bucket, Key=self._prefix + path, Body=bytes(data))
-        return str(put["ETag"].strip('"'))
+        return _etag(put)
 
     def write_pieces(self, path: str, pieces: Iterable[bytes]) -> None:
         """Write an object from pieces, which are joined in memory first."""
@@ -118,12 +158,18 @@ class Bucket:
 
     def create(self, path: str, data: bytes | pa.Buffer) -> bool:
         """Write an object unless one exists, with one conditional PUT. Returns whether it was written."""
+        object_ = {"Bucket": self._bucket, "Key": self._prefix + path, "Body": bytes(data)}
         try:
-            self._client.put_object(Bucket=self._bucket, Key=self._prefix + path, Body=bytes(data), IfNoneMatch="*")
+            self._client.put_object(**object_, IfNoneMatch="*")
         except sdk.ClientError as error:
-            if error.response["Error"]["Code"] in ("PreconditionFailed", "ConditionalRequestConflict"):
+            code = error.response["Error"]["Code"]
+            if code in ("PreconditionFailed", "ConditionalRequestConflict"):
                 return False
-            raise
+            if _status(error) not in _NO_CONDITIONS or code in _HINTS_BY_CODE.keys() - _NO_CHECKSUMS:
+                raise
+            if self.info(path).type != fs.FileType.NotFound:  # not atomic, but the best these stores allow
+                return False
+            self._client.put_object(**object_)
         return True
 
     def sweep(self) -> None:
@@ -142,7 +188,7 @@ class Bucket:
             if item["Key"] > keys[-1]:
                 break
             if item["Key"] in wanted:
-                found[item["Key"].removeprefix(self._prefix)] = item["ETag"].strip('"')
+                found[item["Key"].removeprefix(self._prefix)] = _etag(item)
         return found
 
     def info(self, path: str) -> fs.FileInfo:
@@ -162,7 +208,7 @@ class Bucket:
             self._client.copy_object(Bucket=self._bucket, Key=self._prefix + target, CopySource=source)
         except sdk.ClientError as error:
             if error.response["Error"]["Code"] == "NoSuchKey":
-                raise FileNotFoundError(path) from None
+                raise _NoSuchKey(path) from None
             raise
         self.delete(path)
 
@@ -170,19 +216,33 @@ class Bucket:
         """Delete an object, with one DELETE."""
         self._client.delete_object(Bucket=self._bucket, Key=self._prefix + path)
 
+    def says_missing(self, error: Exception) -> bool:
+        """Whether an error means that an object does not exist, by S3's own word."""
+        return isinstance(error, _NoSuchKey)
+
     def explain(self, error: Exception) -> tuple[str, bool] | None:
         """A hint for an error from these methods, and whether a retry may help; None if the error is not from S3."""
         if isinstance(error, sdk.ClientError):
             code = error.response["Error"].get("Code", "")
             hint = _HINTS_BY_CODE.get(code, "{endpoint} refused the request: {error}")
-            transient = code in _TRANSIENT_CODES or error.response["ResponseMetadata"].get("HTTPStatusCode", 0) >= 500
+            if error.operation_name.startswith("AssumeRole"):  # not S3 answers, but the service of credentials
+                hint = _CREDENTIALS
+            elif error.operation_name == "PutObject" and code in _NO_CHECKSUMS and self._adds_checksums():
+                hint += _WITHOUT_CHECKSUMS
+            transient = code in _TRANSIENT_CODES or (_status(error) >= 500 and _status(error) != 501)
         else:
             hint = next((hint for kinds, hint in _HINTS_BY_CLASS if isinstance(error, kinds)), "")
             transient = isinstance(error, _NO_ANSWER + _INTERRUPTED) and not isinstance(error, sdk.SSLError)
         if not hint:
             return None
         endpoint = self._shared_client.meta.endpoint_url if self._shared_client else "S3"
-        return hint.format(bucket=self._bucket, endpoint=endpoint, error=error), transient
+        if asked := getattr(error, "kwargs", {}).get("endpoint_url"):  # it may be the service of credentials
+            endpoint = "{0.scheme}://{0.netloc}".format(urlsplit(asked))
+        one_line = textwrap.shorten(str(error), 300, placeholder=" ...")
+        return hint.format(bucket=self._bucket, endpoint=endpoint, error=one_line), transient
+
+    def _adds_checksums(self) -> bool:
+        return bool(self._client.meta.config.request_checksum_calculation != "when_required")
 
     def _get(self, path: str, **conditions: str) -> pa.Buffer:
         attempt = 1
@@ -191,7 +251,7 @@ class Bucket:
                 found = self._client.get_object(Bucket=self._bucket, Key=self._prefix + path, **conditions)
             except sdk.ClientError as error:
                 if error.response["Error"]["Code"] == "NoSuchKey":
-                    raise FileNotFoundError(path) from None
+                    raise _NoSuchKey(path) from None
                 raise
             try:
                 return pa.py_buffer(found["Body"].read())
@@ -218,3 +278,14 @@ class Bucket:
                 )
                 self._shared_client = boto3.session.Session().client("s3", config=config)
             return self._shared_client
+
+
+def _etag(answer: Any) -> str:
+    if "ETag" not in answer:
+        raise _NoETag
+    return str(answer["ETag"].strip('"'))
+
+
+def _status(error: sdk.ClientError) -> int:
+    """The HTTP status of a refusal; 0 if it is unknown."""
+    return int(error.response["ResponseMetadata"].get("HTTPStatusCode", 0))

@@ -224,7 +224,7 @@ class Storage:
         try:
             yield
         except Exception as error:
-            if isinstance(error, FileNotFoundError) and verb in ("read", "move", "delete"):
+            if self._backend.says_missing(error) and verb in ("read", "move", "delete"):
                 raise
             explanation = self._backend.explain(error)
             if explanation is None:
