@@ -130,6 +130,37 @@ def test_the_totals_follow_landed_objects_even_if_page_sets_are_missing(
     assert requested == [set(), TOTALS | {"snapshot"}, set()]
 
 
+@pytest.mark.filterwarnings("ignore:Parameter `include_sources`")
+def test_new_catalogue_stats_change_the_verdict_but_not_the_totals(
+    defs: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
+    for page_set in PAGE_SETS:
+        defs.resolve_job_def("page_set").execute_in_process(instance=instance, partition_key=page_set)
+    cursor, requested = None, []
+    for job in ("totals", "stats", "totals"):
+        defs.resolve_job_def(job).execute_in_process(instance=instance)
+        result = dg.evaluate_automation_conditions(defs, instance, cursor=cursor)
+        cursor = result.cursor
+        requested.append({name for name in (*TOTALS, "snapshot") if result.get_num_requested(dg.AssetKey(name))})
+    assert requested[1:] == [{"snapshot"}, set()]
+
+
+@pytest.mark.filterwarnings("ignore:Parameter `include_sources`")
+def test_the_totals_wait_only_for_what_they_sum_up(defs: dg.Definitions, instance: dg.DagsterInstance) -> None:
+    """As after `*near_miss_count` for each page set: `neo_records` was never materialized."""
+    cursor, requested = None, []
+    upstream = ["raw_pages", "close_approaches", "near_miss_count"]
+    for page_set in (None, *PAGE_SETS):
+        if page_set:
+            defs.resolve_implicit_global_asset_job_def().execute_in_process(
+                instance=instance, partition_key=page_set, asset_selection=[dg.AssetKey(name) for name in upstream]
+            )
+        result = dg.evaluate_automation_conditions(defs, instance, cursor=cursor)
+        cursor = result.cursor
+        requested.append({name for name in (*TOTALS, "snapshot") if result.get_num_requested(dg.AssetKey(name))})
+    assert requested == [set(), set(), {"total_near_misses"}]
+
+
 def test_recompute_fetches_nothing(defs: dg.Definitions, instance: dg.DagsterInstance, no_network: None) -> None:
     """Without run config, as when it is started in the UI."""
     recompute = defs.resolve_job_def("recompute")

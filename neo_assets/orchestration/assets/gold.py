@@ -17,8 +17,10 @@ from neo_assets.pipeline.count import count, counted_page_sets, sum_up
 from neo_assets.pipeline.metrics.engine import Engine
 from neo_assets.schema.tables import (
     CATALOGUE_STATS,
+    CLOSE_APPROACHES,
     NEAR_MISS_COUNT,
     NEO_RECORDS,
+    RAW_PAGE_INDEX,
     SNAPSHOT,
     TOTAL_YEARLY_APPROACHES,
     TOTALS,
@@ -54,7 +56,9 @@ def _total(total: Table, partial: Table, page_sets: dg.StaticPartitionsDefinitio
             context.add_output_metadata({"page sets": f"{len(set(counted).intersection(keys))} of {len(keys)}"})
             return sum_up(engine, lake, total, partial, counted)
 
-    return dg.asset(roll_up, deps=[partial.name, LANDED_OBJECTS], automation_condition=_follows(), **_described(total))
+    # Of page sets with superseded copies, which `neo_records` finds, the approaches are counted again.
+    deps = [partial.name, NEO_RECORDS.name, CLOSE_APPROACHES.name, LANDED_OBJECTS]
+    return dg.asset(roll_up, deps=deps, automation_condition=_follows(partial.name), **_described(total))
 
 
 def _snapshot(page_sets: dg.StaticPartitionsDefinition) -> dg.AssetsDefinition:
@@ -66,23 +70,21 @@ def _snapshot(page_sets: dg.StaticPartitionsDefinition) -> dg.AssetsDefinition:
             context.add_output_metadata({"verdict": found.verdict, "pages to heal": len(found.pages_to_heal())})
             return found.table()
 
-    return dg.asset(
-        snapshot,
-        deps=[NEO_RECORDS.name, TOTAL_YEARLY_APPROACHES.name, LANDED_OBJECTS, CATALOGUE_STATS.name],
-        automation_condition=_follows(),
-        **_described(SNAPSHOT),
-    )
+    required = [NEO_RECORDS.name, TOTAL_YEARLY_APPROACHES.name]
+    read = [RAW_PAGE_INDEX.asset, *(counts.name for counts in TOTALS.values()), LANDED_OBJECTS, CATALOGUE_STATS.name]
+    return dg.asset(snapshot, deps=[*required, *read], automation_condition=_follows(*required), **_described(SNAPSHOT))
 
 
-def _follows() -> dg.AutomationCondition[Any]:
-    """Run when a page set has new counts and none is missing, and also once a day: Dagster loses an update that arrives
-    in the same tick as the one before (https://github.com/dagster-io/dagster/issues/33587).
+def _follows(*required: str) -> dg.AutomationCondition[Any]:
+    """Run when an upstream asset has changed and none of the required ones lacks a page set, and also once a day:
+    Dagster loses an update that arrives in the same tick as the one before
+    (https://github.com/dagster-io/dagster/issues/33587).
 
-    Landed objects and NeoWs's own counts are optional: an update of either starts a run, but no run waits for them.
-    Landed objects do not wait for page sets either, as a lake may hold nothing else.
+    The other assets are optional: an update of theirs starts a run, but no run waits for them. Landed objects do not
+    wait for page sets either, as a lake may hold nothing else.
     """
     missing = dg.AutomationCondition.any_deps_missing()
-    required_missing = missing.ignore(dg.AssetSelection.assets(LANDED_OBJECTS, CATALOGUE_STATS.name))
+    required_missing = missing.allow(dg.AssetSelection.assets(*required))
     at_noon = dg.AutomationCondition.cron_tick_passed("0 12 * * *")
     updated = dg.AutomationCondition.any_deps_updated()
     landed = updated.allow(dg.AssetSelection.assets(LANDED_OBJECTS)).since_last_handled()
