@@ -28,7 +28,9 @@ query { assetNodes { assetKey { path } groupName kinds owners { ... on TeamAsset
 """
 _CHECKS = """
 query { assetNodes { assetKey { path } assetChecksOrError { ... on AssetChecks { checks {
-  name executionForLatestMaterialization { status } } } } } }
+  name jobNames executionForLatestMaterialization { status runId }
+  partitionStatuses { ... on AssetCheckDefaultPartitionStatuses { succeededPartitions failedPartitions
+    skippedPartitions inProgressPartitions executionFailedPartitions } } } } } } }
 """
 _LAUNCH = """
 mutation($p: ExecutionParams!) { launchRun(executionParams: $p) { __typename
@@ -97,15 +99,34 @@ def test_every_check_of_a_page_set_passed(backfilled: DagsterDev) -> None:
             assert check["executionForLatestMaterialization"]["status"] == "SUCCEEDED", check
 
 
-def test_the_totals_agree_with_the_objects_and_the_server_leaves_nothing_behind(backfilled: DagsterDev) -> None:
-    selector = {"repositoryLocationName": "neo_assets", "repositoryName": "__repository__", "jobName": "totals"}
-    launched = backfilled.ask(_LAUNCH, p={"selector": selector, "runConfigData": {}})["launchRun"]
+def launch(dev: DagsterDev, **selector: Any) -> tuple[str, str]:
+    """Launch a run, as the UI does, and wait for its end. Returns its id and status."""
+    whole = {"repositoryLocationName": "neo_assets", "repositoryName": "__repository__"} | selector
+    launched = dev.ask(_LAUNCH, p={"selector": whole, "runConfigData": {}})["launchRun"]
     assert launched["__typename"] == "LaunchRunSuccess", launched
+    run_id = launched["run"]["runId"]
 
     def status() -> str:
-        return str(backfilled.ask(_RUN, id=launched["run"]["runId"])["runOrError"]["status"])
+        return str(dev.ask(_RUN, id=run_id)["runOrError"]["status"])
 
-    assert wait_for(status, {"SUCCESS", "FAILURE", "CANCELED"}, PATIENCE_S) == "SUCCESS"
+    return run_id, wait_for(status, {"SUCCESS", "FAILURE", "CANCELED"}, PATIENCE_S)
+
+
+def test_the_checks_of_an_asset_alone_report_every_page_set(backfilled: DagsterDev) -> None:
+    """As "Execute all" on its page in the UI launches them: without a page set."""
+    checks = asset_nodes(backfilled, _CHECKS)["neo_records"]["assetChecksOrError"]["checks"]
+    selected = [{"assetKey": {"path": ["neo_records"]}, "name": check["name"]} for check in checks]
+    job = checks[0]["jobNames"][0]
+    run_id, status = launch(backfilled, jobName=job, assetSelection=[], assetCheckSelection=selected)
+    assert status == "SUCCESS"
+    for check in asset_nodes(backfilled, _CHECKS)["neo_records"]["assetChecksOrError"]["checks"]:
+        assert check["executionForLatestMaterialization"] == {"status": "SUCCEEDED", "runId": run_id}
+        of_page_sets = {status: keys for status, keys in check["partitionStatuses"].items() if keys}
+        assert of_page_sets == {"succeededPartitions": PAGE_SETS}
+
+
+def test_the_totals_agree_with_the_objects_and_the_server_leaves_nothing_behind(backfilled: DagsterDev) -> None:
+    assert launch(backfilled, jobName="totals")[1] == "SUCCESS"
     totals = json.loads(backfilled.place.neo("totals", "--json").out)
     assert totals.items() >= counted(Catalogue(), 120).items()
     assert totals["page_sets"] == totals["page_sets_expected"] == len(PAGE_SETS)

@@ -11,8 +11,11 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (  # the public AssetCheckEvaluation takes it
+    AssetCheckEvaluationTargetMaterializationData as MaterializationData,
+)
 
-from neo_assets.schema.tables import NEAR_MISS_AU, NEAR_MISS_COUNT, Table
+from neo_assets.schema.tables import NEAR_MISS_AU, NEAR_MISS_COUNT, RAW_PAGE_INDEX, TABLES, Table
 
 Verdict = tuple[bool, dict[str, Any]]
 """Whether a check passed, and the figures behind it."""
@@ -34,6 +37,11 @@ class Check:
         """Dagster's key of the check."""
         return dg.AssetCheckKey(dg.AssetKey(self.asset), self.judge.__name__)
 
+    @property
+    def table(self) -> Table:
+        """The table that shows whether the asset is stored: its own, or the index of the pages."""
+        return TABLES.get(self.asset, RAW_PAGE_INDEX)
+
     def spec(self, partitions_def: dg.PartitionsDefinition | None = None) -> dg.AssetCheckSpec:
         """The check as Dagster's UI shows it; if partitioned, with a status for each page set."""
         with warnings.catch_warnings():
@@ -53,6 +61,28 @@ class Check:
             severity=self.severity,
             metadata=metadata,
         )
+
+    def evaluation(
+        self, verdict: Verdict, instance: dg.DagsterInstance, page_set: str | None = None
+    ) -> dg.AssetCheckEvaluation:
+        """The verdict of a run over several page sets: on one of them, in its latest state, or on all together."""
+        passed, metadata = verdict
+        return dg.AssetCheckEvaluation(
+            self.key.asset_key,
+            self.key.name,
+            passed,
+            metadata,
+            self._latest(instance, page_set) if page_set else None,
+            self.severity,
+            partition=page_set,
+        )
+
+    def _latest(self, instance: dg.DagsterInstance, page_set: str) -> MaterializationData | None:
+        """Names the materialization that was checked: after a later one, Dagster's UI drops the verdict."""
+        of_page_set = dg.AssetRecordsFilter(self.key.asset_key, asset_partitions=[page_set])
+        for made in instance.fetch_materializations(of_page_set, limit=1).records:
+            return MaterializationData(storage_id=made.storage_id, run_id=made.run_id, timestamp=made.timestamp)
+        return None
 
 
 def count_again(part: Table, close_approaches: pa.Table) -> Counts:

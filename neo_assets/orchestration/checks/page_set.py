@@ -4,7 +4,7 @@ Each check reads the stored tables and computes its figures independently: with 
 checks of a page set run in one step, because a step costs more than all of them together.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
 
 import dagster as dg
@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from neo_assets.lake import tables
-from neo_assets.lake.storage import Storage
+from neo_assets.lake.storage import LakeDamaged, LakeLacks, Storage
 from neo_assets.orchestration.assets.landed import LANDED_OBJECTS
 from neo_assets.orchestration.checks.check import Check, Verdict, count_again, counts_of
 from neo_assets.orchestration.failures import failing_in_one_line
+from neo_assets.pipeline.text import first_few
 from neo_assets.schema.page_sets import LANDED, pages_of
 from neo_assets.schema.tables import (
     CLOSE_APPROACHES,
@@ -46,8 +47,12 @@ def page_set_checks(page_sets: dg.StaticPartitionsDefinition) -> list[dg.AssetCh
     )
     def of_page_sets(
         context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Storage]
-    ) -> Iterator[dg.AssetCheckResult]:
-        yield from _judge(context, lake, OF_A_PAGE_SET, context.partition_keys)
+    ) -> Iterator[dg.AssetCheckResult | dg.AssetCheckEvaluation | dg.Output[None]]:
+        with failing_in_one_line():
+            if context.has_partition_key:
+                yield from _judge_one(context, lake, OF_A_PAGE_SET, context.partition_key)
+            else:
+                yield from _judge_several(context, lake, page_sets.get_partition_keys())
 
     @dg.multi_asset_check(
         name="landed_objects_checks", specs=[check.spec() for check in OF_LANDED_OBJECTS], can_subset=True
@@ -55,21 +60,69 @@ def page_set_checks(page_sets: dg.StaticPartitionsDefinition) -> list[dg.AssetCh
     def of_landed_objects(
         context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Storage]
     ) -> Iterator[dg.AssetCheckResult]:
-        yield from _judge(context, lake, OF_LANDED_OBJECTS, [LANDED])
+        with failing_in_one_line():
+            yield from _judge_one(context, lake, OF_LANDED_OBJECTS, LANDED)
 
     return [of_page_sets, of_landed_objects]
 
 
-def _judge(
-    context: dg.AssetCheckExecutionContext, lake: Storage, checks: Sequence[Check], page_sets: Sequence[str]
+def _judge_one(
+    context: dg.AssetCheckExecutionContext, lake: Storage, checks: Sequence[Check], page_set: str
 ) -> Iterator[dg.AssetCheckResult]:
-    # In a run over several page sets, Dagster keeps only one status per check: that of the first failure, if any.
-    reads = {key: cache(partial(tables.read_table, lake, page_set=key)) for key in page_sets}
-    with failing_in_one_line():
+    read = _reading(lake, page_set)
+    for check in _selected(context, checks):
+        yield check.result(check.judge(read, page_set))
+
+
+def _judge_several(
+    context: dg.AssetCheckExecutionContext, lake: Storage, page_sets: Sequence[str]
+) -> Iterator[dg.AssetCheckEvaluation | dg.Output[None]]:
+    """The verdicts of a run over a range of page sets, or over all that are stored if it names none, as when the UI
+    runs the checks of an asset alone.
+
+    `AssetCheckResult` will not do: Dagster records one verdict for the whole range, and fails if there is no range.
+    """
+    keys = context.partition_keys if context.has_partition_key_range else page_sets
+    checks = _selected(context, OF_A_PAGE_SET)
+    stored = {check: set(tables.stored_page_sets(lake, check.table, keys)) for check in checks}
+    verdicts: dict[Check, dict[str, Verdict]] = {check: {} for check in checks}
+    for key in keys:
+        read = _reading(lake, key)
         for check in checks:
-            if check.key in context.selected_asset_check_keys:
-                verdicts = [check.judge(read, key) for key, read in reads.items()]
-                yield check.result(min(verdicts, key=lambda verdict: verdict[0]))
+            if key in stored[check]:
+                verdicts[check][key] = _judge_what_is_there(check, read, key)
+    for check, of_page_sets in verdicts.items():
+        # The UI's list of checks shows the verdict that was recorded last: failures come last.
+        for key, verdict in sorted(of_page_sets.items(), key=lambda item: not item[1][0]):
+            yield check.evaluation(verdict, context.instance, key)
+        yield check.evaluation(_of_all(check, of_page_sets), context.instance)
+        yield dg.Output(None, f"{check.asset}_{check.key.name}")
+
+
+def _selected(context: dg.AssetCheckExecutionContext, checks: Sequence[Check]) -> list[Check]:
+    return [check for check in checks if check.key in context.selected_asset_check_keys]
+
+
+def _reading(lake: Storage, page_set: str) -> Read:
+    """Reads each table of a page set once, though several checks need it."""
+    return cache(partial(tables.read_table, lake, page_set=page_set))
+
+
+def _judge_what_is_there(check: Check, read: Read, page_set: str) -> Verdict:
+    """The verdict; a table that is missing or damaged fails this page set only, not the whole run."""
+    try:
+        return check.judge(read, page_set)
+    except (LakeLacks, LakeDamaged) as error:
+        return False, {"cannot be read": str(error)}
+
+
+def _of_all(check: Check, verdicts: Mapping[str, Verdict]) -> Verdict:
+    """The verdict on several page sets together."""
+    if not verdicts:
+        remedy = f"run `neo run`, or materialize {check.asset}"
+        return False, {"page sets checked": f"none is stored yet: {remedy}"}
+    failing = [key for key, (passed, _) in verdicts.items() if not passed]
+    return not failing, {"page sets checked": len(verdicts), "page sets that fail": first_few(failing) or "none"}
 
 
 def every_page_is_whole(read: Read, page_set: str) -> Verdict:

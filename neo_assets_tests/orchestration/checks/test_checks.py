@@ -1,7 +1,8 @@
 """Asset checks: they pass on data that the graph made, and each notices the damage it is meant for."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -31,7 +32,7 @@ from neo_assets_tests.settings import settings_of
 
 CATALOGUE = Catalogue(neos=200)
 PAGE_SETS = ["00000-00001", "00002-00003"]
-FIRST = PAGE_SETS[0]
+FIRST, SECOND = PAGE_SETS
 OF_A_PAGE_SET = {
     "every_page_is_whole",
     "catalogue_stood_still",
@@ -54,12 +55,22 @@ class Graph:
         values: dict[str, Any] = {"lake": lake.root, "pages": 4, "pages_per_set": 2}
         self.defs = build_defs(settings_of(**values))
         self.graph = self.defs.resolve_asset_graph()
+        self.instance = dg.DagsterInstance.ephemeral(str(Path.cwd()))
 
     def materialize(self, job: str, page_set: str | None = None) -> dg.ExecuteInProcessResult:
-        return self.defs.resolve_job_def(job).execute_in_process(partition_key=page_set)
+        return self.defs.resolve_job_def(job).execute_in_process(instance=self.instance, partition_key=page_set)
 
     def check(self, names: set[str], page_set: str | None = None, landed: bool = False) -> Verdicts:
         """Run checks without materializing anything; checks of the same name give one verdict."""
+        verdicts: Verdicts = {}
+        for check in self.evaluations(names, page_set, landed):
+            verdicts[check.check_name] = verdicts.get(check.check_name, True) and check.passed
+        return verdicts
+
+    def evaluations(
+        self, names: set[str], page_set: str | None = None, landed: bool = False
+    ) -> Sequence[dg.AssetCheckEvaluation]:
+        """Run checks alone, as the UI does: without a page set for "Execute all"."""
         keys = [
             key
             for key in self.graph.asset_check_keys
@@ -67,11 +78,10 @@ class Graph:
         ]
         job = self.defs.resolve_implicit_global_asset_job_def()
         alone = job.get_subset(asset_selection=set(), asset_check_selection=set(keys))
-        result = alone.execute_in_process(tags={"dagster/partition": page_set} if page_set else None)
-        verdicts: Verdicts = {}
-        for check in result.get_asset_check_evaluations():
-            verdicts[check.check_name] = verdicts.get(check.check_name, True) and check.passed
-        return verdicts
+        result = alone.execute_in_process(
+            instance=self.instance, tags={"dagster/partition": page_set} if page_set else None
+        )
+        return result.get_asset_check_evaluations()
 
     def change(self, table: Table, change: Callable[[pa.Table], pa.Table], page_set: str | None = FIRST) -> None:
         rows = tables.read_table(self.lake, table, page_set)
@@ -211,6 +221,71 @@ def test_a_total_that_is_off_by_one_is_noticed_despite_superseded_copies(moved: 
 
     moved.change(table, change, page_set=None)
     assert moved.check({"each_neo_counts_once"}) == {"each_neo_counts_once": False}
+
+
+def by_page_set(evaluations: Sequence[dg.AssetCheckEvaluation]) -> dict[str, dict[str | None, bool]]:
+    """Each check's verdicts: of every page set in the order in which they were recorded, and of the run (None)."""
+    found: dict[str, dict[str | None, bool]] = {}
+    for check in evaluations:
+        found.setdefault(check.check_name, {})[check.partition] = check.passed
+    return found
+
+
+def test_checks_run_without_a_page_set_report_each_stored_one(graph: Graph) -> None:
+    """As "Execute all" in the UI starts them."""
+    graph.materialize("recompute", FIRST)
+    whole = {FIRST: True, SECOND: True, None: True}
+    assert by_page_set(graph.evaluations(OF_A_PAGE_SET)) == dict.fromkeys(OF_A_PAGE_SET, whole)
+    graph.change(YEARLY_APPROACHES, replaced("approaches", 10_000))
+    found = by_page_set(graph.evaluations(OF_A_PAGE_SET))
+    assert found.pop("years_add_up") == {FIRST: False, SECOND: True, None: False}
+    assert found == dict.fromkeys(OF_A_PAGE_SET - {"years_add_up"}, whole)
+
+
+def test_the_last_status_recorded_is_a_failure_if_there_is_one(graph: Graph) -> None:
+    """The UI's list of checks shows the last one."""
+    graph.change(YEARLY_APPROACHES, replaced("approaches", 10_000))
+    assert list(by_page_set(graph.evaluations({"years_add_up"}))["years_add_up"]) == [SECOND, FIRST, None]
+    whole = graph.evaluations({"years_add_up"})[-1]
+    assert {name: figure.value for name, figure in whole.metadata.items()} == {
+        "page sets checked": 2,
+        "page sets that fail": FIRST,
+    }
+
+
+def test_page_sets_that_are_not_stored_are_not_checked(graph: Graph) -> None:
+    graph.lake.delete(layout.table_file(YEARLY_APPROACHES, FIRST))
+    assert by_page_set(graph.evaluations({"years_add_up", "near_misses_add_up"})) == {
+        "near_misses_add_up": {FIRST: True, SECOND: True, None: True},
+        "years_add_up": {SECOND: True, None: True},
+    }
+
+
+def test_an_empty_lake_passes_no_check(lake: Storage) -> None:
+    [check] = Graph(lake).evaluations({"years_add_up"})
+    assert not check.passed
+    assert {name: figure.value for name, figure in check.metadata.items()} == {
+        "page sets checked": "none is stored yet: run `neo run`, or materialize yearly_approaches"
+    }
+
+
+def test_a_damaged_table_fails_the_checks_of_its_page_set_only(graph: Graph) -> None:
+    graph.lake.write(layout.table_file(CLOSE_APPROACHES, FIRST), b"no Parquet")
+    evaluations = graph.evaluations({"years_add_up"})
+    assert by_page_set(evaluations) == {"years_add_up": {SECOND: True, FIRST: False, None: False}}
+    [damaged] = [check for check in evaluations if check.partition == FIRST]
+    assert "is damaged" in str(damaged.metadata["cannot be read"].value)
+
+
+def test_a_run_over_several_page_sets_reports_each(graph: Graph) -> None:
+    job = graph.defs.resolve_implicit_global_asset_job_def()
+    result = job.execute_in_process(
+        asset_selection=[dg.AssetKey("yearly_approaches")],
+        tags={"dagster/asset_partition_range_start": FIRST, "dagster/asset_partition_range_end": SECOND},
+    )
+    assert by_page_set(result.get_asset_check_evaluations()) == {
+        "years_add_up": {FIRST: True, SECOND: True, None: True}
+    }
 
 
 def test_one_check_can_be_run_alone(graph: Graph) -> None:
