@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import ssl
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable
 from datetime import UTC, datetime
@@ -20,7 +19,6 @@ from neo_assets.schema.tables import NEOS_PER_PAGE
 from neo_assets.sources.neows.budget import Budget
 from neo_assets.sources.neows.errors import (
     BadRequest,
-    CertificateRejected,
     KeyRejected,
     NeoWsError,
     NotFound,
@@ -28,9 +26,16 @@ from neo_assets.sources.neows.errors import (
     RateLimited,
     Refused,
     Unavailable,
-    Unreachable,
 )
 from neo_assets.sources.neows.gate import Gate
+from neo_assets.sources.neows.network import (
+    CONNECTION_ERRORS,
+    Proxy,
+    certificates_for,
+    connection_error,
+    proxy_to,
+    refused_by,
+)
 from neo_assets.sources.neows.pages import read_envelope, read_stats
 from neo_assets.sources.neows.redact import redact
 from neo_assets.sources.neows.retry_policy import RETRY_POLICY, RetryPolicy
@@ -83,6 +88,9 @@ class NeoWsClient:
             concurrency: maximum number of pages requested or waiting for the consumer.
             transport: replaces the network.
             policy: the retry policy.
+
+        Raises:
+            Misconfigured: the environment names a proxy or a file of certificates that cannot be used.
         """
         self._keys = tuple(dict.fromkeys(keys))
         self._gate = Gate(self._keys, budget, policy)
@@ -90,11 +98,15 @@ class NeoWsClient:
         self._concurrency = concurrency
         self._stated_limits: dict[str, int] = {}
         self._base_url = base_url
+        self._proxy = None if transport else proxy_to(base_url)
         # Redirects are not followed: NeoWs sends none, and one could leak the key to another host.
         self._http = httpx.AsyncClient(
             timeout=httpx.Timeout(policy.timeout_s, connect=policy.connect_timeout_s),
             limits=httpx.Limits(max_keepalive_connections=concurrency),  # exceeded only if page sets run concurrently
             transport=transport,
+            proxy=self._proxy.server if self._proxy else None,
+            verify=True if transport else certificates_for(base_url),
+            trust_env=False,  # `network` reads the environment
         )
 
     async def __aenter__(self) -> Self:
@@ -200,11 +212,12 @@ class NeoWsClient:
         """
         try:
             response = await self._http.get(self._base_url + path, params=params, headers={"X-Api-Key": key})
-        except (httpx.TransportError, httpx.DecodingError) as error:  # a reset may corrupt a compressed body
-            raise _connection_error(self._base_url, error, self._keys) from None
+        except (*CONNECTION_ERRORS, httpx.DecodingError) as error:  # a reset may corrupt a compressed body
+            reason = redact(str(error).encode(), self._keys).decode() or type(error).__name__
+            raise connection_error(self._base_url, self._proxy, error, reason) from None
         self._apply_rate_headers(key, response)
         if response.status_code != HTTPStatus.OK:
-            raise _status_error(response)
+            raise _status_error(response, self._proxy)
         return response
 
     def _apply_rate_headers(self, key: str, response: httpx.Response) -> None:
@@ -224,7 +237,7 @@ def _source(response: httpx.Response) -> str:
     return SIMULATOR if response.headers.get("Server", "").startswith(SIMULATOR_SERVER) else NASA
 
 
-def _status_error(response: httpx.Response) -> NeoWsError:
+def _status_error(response: httpx.Response, proxy: Proxy | None) -> NeoWsError:
     """The error for a response whose status is not 200."""
     status = response.status_code
     host = response.url.host
@@ -234,9 +247,10 @@ def _status_error(response: httpx.Response) -> NeoWsError:
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return RateLimited(f"{answer}: over the rate limit", retry_after_s)
     if status == HTTPStatus.FORBIDDEN and not code:
-        return Refused(
-            f"{answer} without a gateway code, so it comes from something in between; check the network's proxy"
-        )
+        between = proxy or "the network's proxy"
+        return Refused(f"{answer} without a gateway code, so it comes from something in between; check {between}")
+    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return refused_by(proxy, f"{status} {HTTPStatus(status).phrase}")
     if status in (HTTPStatus.FORBIDDEN, HTTPStatus.UNAUTHORIZED):
         return KeyRejected(
             f"{answer}: the API key is not accepted; check NASA_API_KEYS (a key is free at https://api.nasa.gov)"
@@ -257,14 +271,3 @@ def _seconds(retry_after: str) -> float | None:
     except (ValueError, TypeError):
         return None
     return min(max(wait_s, 0.0), _A_DAY_S)
-
-
-def _connection_error(base_url: str, error: httpx.RequestError, keys: Iterable[str]) -> NeoWsError:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            why = cause.verify_message
-            return CertificateRejected(f"{base_url}: its TLS certificate is not trusted ({why}); check NEOWS_BASE_URL")
-        cause = cause.__cause__ or cause.__context__
-    reason = redact(str(error).encode(), keys).decode() or type(error).__name__
-    return Unreachable(f"{base_url} cannot be reached ({reason}); check the network and NEOWS_BASE_URL")

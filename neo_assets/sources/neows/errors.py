@@ -40,7 +40,7 @@ class KeyRejected(NeoWsError):
 
 
 class Refused(NeoWsError):
-    """403 without a gateway code: a proxy or firewall in between refuses every key. Give up on all pages."""
+    """407, or 403 without a gateway code: a proxy or firewall in between refuses every key. Give up on all pages."""
 
     concerns_all = True
 
@@ -51,6 +51,12 @@ class NotFound(NeoWsError):
 
 class BadRequest(NeoWsError):
     """Any other 4xx, or a redirect: the same request would fail again. Give up."""
+
+
+class Misconfigured(NeoWsError):
+    """A proxy or a file of certificates that the environment names cannot be used. Give up on all pages."""
+
+    concerns_all = True
 
 
 class CertificateRejected(NeoWsError):

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from neo_assets.schema.pages import NASA, SIMULATOR, CatalogueStats, Page
 from neo_assets.settings import NASA_BASE_URL, Settings
 from neo_assets.sources.neows.budget import Budget
+from neo_assets.sources.neows.errors import Misconfigured, PagesMissing
 from neo_assets.sources.neows.loop_thread import LoopThread
 from neo_assets.sources.neows.retry_policy import RETRY_POLICY, RetryPolicy
 
@@ -67,7 +68,10 @@ class NeoWs:
         numbers = list(numbers)
         if not numbers:
             return
-        loop, client = self._running()
+        try:
+            loop, client = self._running()
+        except Misconfigured as error:
+            raise PagesMissing(dict.fromkeys(numbers, error), len(numbers)) from None
         pages = client.pages(numbers)
         while page := loop.call(anext, pages, None):
             try:
