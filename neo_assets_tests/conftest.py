@@ -21,8 +21,7 @@ import pytest
 from hypothesis import HealthCheck, configuration
 from hypothesis import settings as hypothesis_settings
 from starlette.applications import Starlette
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from xdist.scheduler import LoadScopeScheduling
 
 from neo_assets.cli import main as cli
@@ -254,7 +253,7 @@ class Served:
 
     app: Starlette
     url: str = ""
-    answers: dict[int, Response] = field(default_factory=dict)
+    answers: dict[int, ASGIApp] = field(default_factory=dict)
     pages: list[int] = field(default_factory=list)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -4,11 +4,14 @@
 """
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from http.cookiejar import CookieJar
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -21,6 +24,7 @@ from neo_assets.sources.neows.errors import (
     BadRequest,
     KeyRejected,
     NeoWsError,
+    NotAPage,
     NotFound,
     PagesMissing,
     RateLimited,
@@ -36,7 +40,7 @@ from neo_assets.sources.neows.network import (
     proxy_to,
     refused_by,
 )
-from neo_assets.sources.neows.pages import read_envelope, read_stats
+from neo_assets.sources.neows.pages import read_envelope, read_stats, unpack
 from neo_assets.sources.neows.redact import redact
 from neo_assets.sources.neows.retry_policy import RETRY_POLICY, RetryPolicy
 
@@ -63,7 +67,17 @@ _GATEWAY_CODES = (
 Messages repeat nothing else of an error response, as it may contain the key.
 """
 
+_COUNT = re.compile("0*[1-9][0-9]{0,17}")
+"""A stated limit that makes sense, which fits into 64 bits; any other is ignored."""
+
 _A_DAY_S = 86_400.0
+
+
+class _NoCookies(CookieJar):
+    """Keeps no cookies, and does not even read them: NeoWs needs none, and an odd one would spoil later requests."""
+
+    def extract_cookies(self, response: object, request: object) -> None:
+        """Do nothing."""
 
 
 class NeoWsClient:
@@ -106,6 +120,8 @@ class NeoWsClient:
             transport=transport,
             proxy=self._proxy.server if self._proxy else None,
             verify=True if transport else certificates_for(base_url),
+            headers={"Accept-Encoding": "gzip"},  # what `unpack` undoes
+            cookies=_NoCookies(),
             trust_env=False,  # `network` reads the environment
         )
 
@@ -183,8 +199,8 @@ class NeoWsClient:
         """
 
         async def send(key: str) -> Page:
-            response = await self._get("/neo/browse", {"page": number, "size": NEOS_PER_PAGE}, key)
-            body = redact(response.content, self._keys)
+            response, body = await self._get("/neo/browse", {"page": number, "size": NEOS_PER_PAGE}, key)
+            body = redact(unpack(body), self._keys)
             neos, total_elements = read_envelope(body, number)
             return Page(number, body, datetime.now(UTC), _source(response), neos, total_elements)
 
@@ -199,26 +215,29 @@ class NeoWsClient:
         """
 
         async def send(key: str) -> CatalogueStats:
-            return read_stats((await self._get("/stats", {}, key)).content, datetime.now(UTC))
+            _, body = await self._get("/stats", {}, key)
+            return read_stats(unpack(body), datetime.now(UTC))
 
         self._gate.reopen()
         return await self._gate.ask("/stats", send)
 
-    async def _get(self, path: str, params: dict[str, int], key: str) -> httpx.Response:
-        """Send a GET and return its response.
+    async def _get(self, path: str, params: dict[str, int], key: str) -> tuple[httpx.Response, bytes]:
+        """Send a GET and return its response and the body as sent, which httpx would unpack only in part.
 
         Raises:
             NeoWsError: there was no response, or its status is not 200.
         """
         try:
-            response = await self._http.get(self._base_url + path, params=params, headers={"X-Api-Key": key})
-        except (*CONNECTION_ERRORS, httpx.DecodingError) as error:  # a reset may corrupt a compressed body
+            url = self._base_url + path
+            async with self._http.stream("GET", url, params=params, headers={"X-Api-Key": key}) as response:
+                body = b"".join([part async for part in response.aiter_raw()])
+        except CONNECTION_ERRORS as error:
             reason = redact(str(error).encode(), self._keys).decode() or type(error).__name__
             raise connection_error(self._base_url, self._proxy, error, reason) from None
         self._apply_rate_headers(key, response)
         if response.status_code != HTTPStatus.OK:
-            raise _status_error(response, self._proxy)
-        return response
+            raise _status_error(response, body, self._proxy)
+        return response, body
 
     def _apply_rate_headers(self, key: str, response: httpx.Response) -> None:
         """Adopt the limit that the host states for a key, and pause the key when no requests remain.
@@ -226,7 +245,7 @@ class NeoWsClient:
         X-RateLimit-Remaining differs between NASA's edge nodes, so a positive value never permits a request.
         """
         limit = response.headers.get("X-RateLimit-Limit", "")
-        if limit.isdecimal() and int(limit) and self._stated_limits.get(key) != int(limit):
+        if _COUNT.fullmatch(limit) and self._stated_limits.get(key) != int(limit):
             self._stated_limits[key] = int(limit)
             self._gate.learn_limit(key, int(limit))
         if response.status_code == HTTPStatus.OK and response.headers.get("X-RateLimit-Remaining") == "0":
@@ -237,12 +256,14 @@ def _source(response: httpx.Response) -> str:
     return SIMULATOR if response.headers.get("Server", "").startswith(SIMULATOR_SERVER) else NASA
 
 
-def _status_error(response: httpx.Response, proxy: Proxy | None) -> NeoWsError:
+def _status_error(response: httpx.Response, body: bytes, proxy: Proxy | None) -> NeoWsError:
     """The error for a response whose status is not 200."""
     status = response.status_code
     host = response.url.host
     retry_after_s = _seconds(response.headers.get("Retry-After", ""))
-    code = next((code for code in _GATEWAY_CODES if code in response.text), "")
+    with suppress(NotAPage):  # the status says enough
+        body = unpack(body)
+    code = next((code for code in _GATEWAY_CODES if code.encode() in body), "")
     answer = f"{host} answered {status} {code}".strip()
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return RateLimited(f"{answer}: over the rate limit", retry_after_s)
@@ -268,6 +289,6 @@ def _seconds(retry_after: str) -> float | None:
         return min(float(retry_after), _A_DAY_S)
     try:
         wait_s = (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
     return min(max(wait_s, 0.0), _A_DAY_S)

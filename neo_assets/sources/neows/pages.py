@@ -1,7 +1,11 @@
-"""Browse pages as received: checks that a body is a complete page and reads its envelope. `parse` reads its objects."""
+"""Browse pages as received: unpacks a body, checks that it is a complete page, reads its envelope. `parse` reads its
+objects.
+"""
 
+import codecs
 import io
 import json
+import zlib
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,6 +22,12 @@ _ENVELOPE = pa.schema(
     ]
 )
 
+_GZIP = b"\x1f\x8b"
+"""The first bytes of every gzip member; JSON never starts with them."""
+
+_LARGEST = 2**63 - 1
+"""The largest number that the tables can hold."""
+
 
 @dataclass(frozen=True)
 class Envelope:
@@ -29,6 +39,27 @@ class Envelope:
     neos: int
 
 
+def unpack(body: bytes) -> bytes:
+    """Undo gzip, and drop a byte order mark, which JSON should not have (RFC 8259, section 8.1).
+
+    There may be several gzip members (RFC 1952, section 2.2); whatever follows the last one is ignored. The bytes
+    decide, not Content-Encoding, which some proxies leave on a body that they have unpacked.
+
+    Raises:
+        NotAPage: the compressed data is damaged.
+    """
+    members = []
+    rest = body
+    while rest.startswith(_GZIP):
+        member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        try:
+            members.append(member.decompress(rest))
+        except zlib.error as error:
+            raise NotAPage(f"the response is damaged ({error})") from None
+        rest = member.unused_data
+    return (b"".join(members) if members else body).removeprefix(codecs.BOM_UTF8)
+
+
 def read_stats(body: bytes, fetched_at: datetime) -> CatalogueStats:
     """Read a response of `/stats`.
 
@@ -37,8 +68,11 @@ def read_stats(body: bytes, fetched_at: datetime) -> CatalogueStats:
     """
     try:
         stats = json.loads(body)
-        return CatalogueStats(fetched_at, int(stats["near_earth_object_count"]), int(stats["close_approach_count"]))
-    except (ValueError, TypeError, KeyError):
+        neos, approaches = (int(stats[name]) for name in ("near_earth_object_count", "close_approach_count"))
+        if not (0 <= neos <= _LARGEST and 0 <= approaches <= _LARGEST):
+            raise ValueError("not a count")
+        return CatalogueStats(fetched_at, neos, approaches)
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         raise NotAPage("the response of /stats lacks near_earth_object_count or close_approach_count") from None
 
 
@@ -102,7 +136,8 @@ def _with_odd_entries(body: bytes) -> Envelope | None:
         page, entries = document["page"], document["near_earth_objects"]
         number, size, total_elements = page["number"], page.get("size"), page["total_elements"]
         numbers = [number, total_elements, *([] if size is None else [size])]
-        valid = isinstance(entries, list) and all(type(one) is int for one in numbers)  # isinstance would accept bool
+        # `isinstance` would accept a bool.
+        valid = isinstance(entries, list) and all(type(one) is int and abs(one) <= _LARGEST for one in numbers)
         return Envelope(number, size, total_elements, len(entries)) if valid else None
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from typing import Any
 
 import httpx
@@ -83,6 +83,26 @@ class NotedBudget(Budget):
         return sorted(slot.at for slot in self.given_out)
 
 
+class Scripted(httpx.MockTransport):
+    """A transport to a scripted server. Like a real one, it hands out bodies in pieces, as they were sent."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        answer = await super().handle_async_request(request)
+        assert isinstance(answer.stream, httpx.AsyncByteStream)
+        return httpx.Response(answer.status_code, headers=answer.headers, stream=Pieces(answer.stream))
+
+
+class Pieces(httpx.AsyncByteStream):
+    """A body that is not read yet."""
+
+    def __init__(self, body: httpx.AsyncByteStream) -> None:
+        self.body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for piece in self.body:
+            yield piece
+
+
 def client_of(
     server: Handler | httpx.AsyncBaseTransport | None,
     keys: Iterable[str] = (KEY,),
@@ -91,7 +111,7 @@ def client_of(
     **options: Any,
 ) -> NeoWsClient:
     """A client of a server; without a server, of the network."""
-    transport = server if isinstance(server, httpx.AsyncBaseTransport | None) else httpx.MockTransport(server)
+    transport = server if isinstance(server, httpx.AsyncBaseTransport | None) else Scripted(server)
     return NeoWsClient(url, keys, budget, transport=transport, **{"policy": QUICK} | options)
 
 

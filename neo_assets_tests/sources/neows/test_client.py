@@ -29,6 +29,7 @@ from neo_assets_tests.sources.neows.fetching import (
     OTHER_KEY,
     OVER_LIMIT,
     URL,
+    Scripted,
     Server,
     client_of,
     failure,
@@ -73,7 +74,7 @@ def test_stats_are_requested_once() -> None:
     assert (stats.near_earth_object_count, stats.close_approach_count) == (45, catalogue.close_approach_count)
     server = Server(httpx.Response(503))
     with pytest.raises(errors.Unavailable):
-        asyncio.run(ask(httpx.MockTransport(server)))
+        asyncio.run(ask(Scripted(server)))
     assert len(server.requests) == 1
 
 

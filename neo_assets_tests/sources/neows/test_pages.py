@@ -1,5 +1,6 @@
 """Which responses are the complete Browse page N, and which other bodies come with a 200."""
 
+import gzip
 import json
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 from neo_assets.schema.pages import CatalogueStats
 from neo_assets.sources.neows.errors import NotAPage, WrongPage
-from neo_assets.sources.neows.pages import read_envelope, read_stats
+from neo_assets.sources.neows.pages import read_envelope, read_stats, unpack
 from neo_assets_tests.sources.neows.examples import CAPTURES, NEEDS_CAPTURES, NOON, approach, body, neo
 
 TWO = body(neo("1", approach()), neo("2"), number=3, total=41_839)
@@ -62,11 +63,15 @@ def test_an_empty_body_is_not_a_page(content: bytes) -> None:
         json.dumps({"page": {"number": "3", "total_elements": 5}, "near_earth_objects": []}).encode(),
         json.dumps({"page": {"number": 3, "total_elements": 5}, "near_earth_objects": None}).encode(),
         json.dumps({"page": {"number": 3, "total_elements": 5}, "near_earth_objects": {}}).encode(),
+        b'{"page":{"number":3,"total_elements":18446744073709551616},"near_earth_objects":[]}',
+        b'{"page":{"number":3,"total_elements":5},"near_earth_objects":' + b"[" * 100_000,
         TWO + TWO,
         TWO + b"<html>",
         b"\xff\xfe" + TWO,
     ],
+    ids=lambda content: repr(content[:70]),
 )
+@pytest.mark.usefixtures("no_finalizers")
 def test_another_answer_is_not_a_page(content: bytes) -> None:
     with pytest.raises(NotAPage, match=r"^page 3: ") as caught:
         read_envelope(content, 3)
@@ -75,7 +80,7 @@ def test_another_answer_is_not_a_page(content: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", ["number", "total_elements", "size"])
-@pytest.mark.parametrize("value", [None, True, 1.5, "3"])
+@pytest.mark.parametrize("value", [None, True, 1.5, "3", 2**64])
 def test_a_body_without_a_valid_envelope_is_not_a_page_even_if_its_entries_are_odd(name: str, value: object) -> None:
     whole = json.loads(body(neo(), number=3))
     whole["near_earth_objects"] = [5]
@@ -97,12 +102,30 @@ def test_another_page_than_the_one_asked_for() -> None:
         read_envelope(TWO, 4)
 
 
+@pytest.mark.parametrize("spoilt", [200, -6], ids=["data", "checksum"])
+def test_damaged_gzip_is_not_a_page(spoilt: int) -> None:
+    packed = bytearray(gzip.compress(TWO))
+    packed[spoilt] ^= 0xFF
+    with pytest.raises(NotAPage, match=r"^the response is damaged \(Error -3 while decompressing data: .*\)$"):
+        unpack(bytes(packed))
+
+
 def test_stats_are_read() -> None:
     content = b'{"near_earth_object_count":41839,"close_approach_count":900000,"source":"NASA"}'
     assert read_stats(content, NOON) == CatalogueStats(NOON, 41_839, 900_000)
 
 
-@pytest.mark.parametrize("content", [b"", b"<html>", b"[]", b"null", b"{}", b'{"near_earth_object_count":"many"}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"<html>", b"[]", b"null", b"{}", b'{"near_earth_object_count":"many"}', b"[" * 100_000),
+        b'{"near_earth_object_count":1,"close_approach_count":18446744073709551616}',
+        b'{"near_earth_object_count":1,"close_approach_count":1e400}',
+        b'{"near_earth_object_count":-1,"close_approach_count":1}',
+    ],
+    ids=lambda content: repr(content[:70]),
+)
+@pytest.mark.usefixtures("no_finalizers")
 def test_another_body_is_not_stats(content: bytes) -> None:
     with pytest.raises(
         NotAPage, match=r"^the response of /stats lacks near_earth_object_count or close_approach_count$"
