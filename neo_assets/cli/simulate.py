@@ -37,7 +37,7 @@ import click
     show_default=True,
     metavar="SECONDS",
     type=click.FloatRange(min=0, min_open=True),
-    help="Length of the rate limit's rolling hour, to shorten it for tests.",
+    help="Length of the rate limit's rolling hour, to shorten it for tests; responses then state it.",
 )
 @click.option("--keys", default=None, metavar="KEY,...", help="API keys to accept.  [default: any]")
 @click.option(

@@ -32,7 +32,8 @@ _TABLES = """
 CREATE TABLE IF NOT EXISTS requests (host TEXT NOT NULL, key TEXT NOT NULL, at REAL NOT NULL);
 CREATE INDEX IF NOT EXISTS requests_by_host ON requests (host, at);
 CREATE INDEX IF NOT EXISTS requests_by_key ON requests (key, at);
-CREATE TABLE IF NOT EXISTS keys (key TEXT PRIMARY KEY, per_hour INTEGER, parked_until REAL);
+CREATE TABLE IF NOT EXISTS limits (key TEXT PRIMARY KEY, allowed INTEGER NOT NULL, window_s REAL);
+CREATE TABLE IF NOT EXISTS parked (key TEXT PRIMARY KEY, until REAL NOT NULL);
 """
 
 
@@ -67,7 +68,7 @@ class Budget:
             ledger: the SQLite file; it and its directory are created when first needed.
             host: the host that the keys are for; budgets of different hosts are independent.
             keys: the API keys, at least one; the ledger stores only hashes of them.
-            per_hour: requests allowed per key in a rolling hour; a lower limit stated by the host takes precedence.
+            per_hour: requests allowed per key in a rolling hour; a limit stated by the host applies too.
             per_second: requests allowed per second, over all keys.
             hour_s: length of the rolling hour in seconds; shorter in tests.
             clock: returns seconds since 1970.
@@ -113,30 +114,47 @@ class Budget:
     def parked(self) -> set[str]:
         """The keys that are parked now."""
         with self._transaction() as db:
-            return {key for key in self._hashes if self._state(db, key)[1] > self._clock()}
+            return {key for key in self._hashes if self._parked_until(db, key) > self._clock()}
 
     def park(self, key: str, seconds: float) -> float:
         """Stop using a key for some seconds. Returns when it may be used again (seconds since 1970)."""
         until = self._clock() + seconds
         with self._transaction() as db:
             db.execute(
-                "INSERT INTO keys (key, parked_until) VALUES (?, ?)"
-                " ON CONFLICT DO UPDATE SET parked_until = max(coalesce(parked_until, 0), excluded.parked_until)",
+                "INSERT INTO parked VALUES (?, ?) ON CONFLICT DO UPDATE SET until = max(until, excluded.until)",
                 (self._hashes[key], until),
             )
         return until
 
-    def learn_limit(self, key: str, per_hour: int) -> None:
-        """Record the hourly limit that the host states for a key."""
+    def learn_limit(self, key: str, allowed: int | None, window_s: float | None = None) -> None:
+        """Record the limit that the host states for a key.
+
+        Args:
+            key: the key.
+            allowed: requests allowed in the window; None if the host states no limit.
+            window_s: length of the rolling window in seconds, at most a day; None means an hour.
+        """
         with self._transaction() as db:
-            db.execute(
-                "INSERT INTO keys (key, per_hour) VALUES (?, ?) ON CONFLICT DO UPDATE SET per_hour = excluded.per_hour",
-                (self._hashes[key], per_hour),
-            )
+            db.execute("DELETE FROM limits WHERE key = ?", (self._hashes[key],))
+            if allowed is not None:
+                db.execute("INSERT INTO limits VALUES (?, ?, ?)", (self._hashes[key], allowed, window_s))
 
     @property
     def _window_s(self) -> float:
         return self._hour_s * (1 + _TRANSIT_SHARE)
+
+    def _windows(self, db: sqlite3.Connection, key: str) -> dict[float, int]:
+        """The key's rolling windows: their lengths in seconds, and the requests allowed in each."""
+        windows = {self._window_s: self._per_hour}
+        stated = db.execute("SELECT allowed, window_s FROM limits WHERE key = ?", (self._hashes[key],)).fetchone()
+        allowed, window_s = stated or (self._per_hour, None)
+        hour_s = (window_s or self._hour_s) * (1 + _TRANSIT_SHARE)
+        limits = [(hour_s, allowed)]
+        if key == DEMO_KEY:
+            limits += [(hour_s, _DEMO_PER_HOUR), (24 * hour_s, _DEMO_PER_DAY)]
+        for length_s, most in limits:
+            windows[length_s] = min(most, windows.get(length_s, most))
+        return windows
 
     def _forget(self, db: sqlite3.Connection) -> None:
         """Delete this host's expired slots, of any key, and slots so far ahead that a clock must have been wrong."""
@@ -152,12 +170,8 @@ class Budget:
 
     def _next_slot(self, db: sqlite3.Connection, key: str, earliest: float) -> tuple[float, int]:
         """The time of the key's next slot, and the number of its requests in the hour before."""
-        per_hour, parked_until = self._state(db, key)
-        windows = [(self._window_s, per_hour)]
-        if key == DEMO_KEY:
-            windows = [(self._window_s, min(per_hour, _DEMO_PER_HOUR)), (24 * self._window_s, _DEMO_PER_DAY)]
-        at = max(earliest, parked_until)
-        for length_s, allowed in windows:
+        at = max(earliest, self._parked_until(db, key))
+        for length_s, allowed in self._windows(db, key).items():
             # The window has room once the request `allowed` places before the end has left it.
             row = db.execute(
                 "SELECT at FROM requests WHERE key = ? ORDER BY at DESC LIMIT 1 OFFSET ?",
@@ -184,11 +198,9 @@ class Budget:
         ).fetchone()
         return float(free)
 
-    def _state(self, db: sqlite3.Connection, key: str) -> tuple[int, float]:
-        """The key's hourly limit, and until when it is parked."""
-        row = db.execute("SELECT per_hour, parked_until FROM keys WHERE key = ?", (self._hashes[key],)).fetchone()
-        stated, parked_until = row or (None, None)
-        return min(self._per_hour, stated or self._per_hour), parked_until or 0.0
+    def _parked_until(self, db: sqlite3.Connection, key: str) -> float:
+        row = db.execute("SELECT until FROM parked WHERE key = ?", (self._hashes[key],)).fetchone()
+        return float(row[0]) if row else 0.0
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

@@ -70,6 +70,9 @@ Messages repeat nothing else of an error response, as it may contain the key.
 _COUNT = re.compile("0*[1-9][0-9]{0,17}")
 """A stated limit that makes sense, which fits into 64 bits; any other is ignored."""
 
+_POLICY = re.compile(r"\b([0-9]{1,18}) *; *w=([0-9]{1,18})\b")
+"""Requests allowed and the length of their window in seconds: `"hour";q=1000;w=3600`, or the older `1000;w=3600`."""
+
 _A_DAY_S = 86_400.0
 
 
@@ -110,7 +113,7 @@ class NeoWsClient:
         self._gate = Gate(self._keys, budget, policy)
         self._attempts = policy.attempts
         self._concurrency = concurrency
-        self._stated_limits: dict[str, int] = {}
+        self._stated_limits: dict[str, tuple[int | None, float | None]] = {}
         self._base_url = base_url
         self._proxy = None if transport else proxy_to(base_url)
         # Redirects are not followed: NeoWs sends none, and one could leak the key to another host.
@@ -244,12 +247,30 @@ class NeoWsClient:
 
         X-RateLimit-Remaining differs between NASA's edge nodes, so a positive value never permits a request.
         """
-        limit = response.headers.get("X-RateLimit-Limit", "")
-        if _COUNT.fullmatch(limit) and self._stated_limits.get(key) != int(limit):
-            self._stated_limits[key] = int(limit)
-            self._gate.learn_limit(key, int(limit))
+        if response.status_code not in (HTTPStatus.OK, HTTPStatus.TOO_MANY_REQUESTS):
+            return
+        stated = allowed, window_s = _stated_limit(response.headers)
+        if self._stated_limits.get(key) != stated:
+            self._stated_limits[key] = stated
+            self._gate.learn_limit(key, allowed, window_s)
         if response.status_code == HTTPStatus.OK and response.headers.get("X-RateLimit-Remaining") == "0":
-            self._gate.pause(key)
+            self._gate.pause(key, window_s)
+
+
+def _stated_limit(headers: httpx.Headers) -> tuple[int | None, float | None]:
+    """The requests allowed, and the length of their window in seconds; each None if it is not stated.
+
+    NASA states the requests in an hour (X-RateLimit-Limit). RateLimit-Policy adds the window where it is another one
+    (https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/).
+    """
+    limit = headers.get("X-RateLimit-Limit", "")
+    if not _COUNT.fullmatch(limit):
+        return None, None
+    windows = {
+        int(allowed): int(window_s) for allowed, window_s in _POLICY.findall(headers.get("RateLimit-Policy", ""))
+    }
+    window_s = windows.get(int(limit))
+    return int(limit), min(float(window_s), _A_DAY_S) if window_s else None
 
 
 def _source(response: httpx.Response) -> str:

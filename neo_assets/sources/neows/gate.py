@@ -76,15 +76,15 @@ class Gate:
                 await self._back_off(f"{what}, attempt {attempt} of {attempts}", attempt, error)
         raise AssertionError  # unreachable: the loop is endless
 
-    def learn_limit(self, key: str, per_hour: int) -> None:
-        """Adopt the hourly limit that the host states for a key."""
+    def learn_limit(self, key: str, allowed: int | None, window_s: float | None) -> None:
+        """Adopt the limit that the host states for a key; takes the arguments of `Budget.learn_limit`."""
         if self._budget:
-            self._budget.learn_limit(key, per_hour)
+            self._budget.learn_limit(key, allowed, window_s)
 
-    def pause(self, key: str) -> None:
-        """Park a key for a while; other keys continue."""
+    def pause(self, key: str, window_s: float | None) -> None:
+        """Park a key for a while, at most for the window of its limit; other keys continue."""
         if self._budget:
-            self._budget.park(key, self._policy.key_pause_s)
+            self._budget.park(key, min(self._policy.key_pause_s, window_s or self._policy.key_pause_s))
 
     async def _ask_once(self, what: str, send: Callable[[str], Awaitable[T]]) -> T:
         """Make one attempt, trying keys until one is accepted."""

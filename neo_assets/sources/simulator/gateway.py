@@ -87,6 +87,8 @@ class Gateway:
         elif self.requests_per_hour is not None:
             limit, remaining, wait_s = self._admit(key, self.requests_per_hour)
             headers |= {"X-RateLimit-Limit": str(limit), "X-RateLimit-Remaining": str(remaining)}
+            if self.hour_s != HOUR_S:  # NASA states no window, so only one that is not an hour needs it
+                headers["RateLimit-Policy"] = f'"hour";q={limit};w={math.ceil(self.hour_s)}'
             if wait_s:
                 app = over_rate_limit(wait_s)
 

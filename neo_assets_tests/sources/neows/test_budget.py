@@ -150,6 +150,33 @@ def test_a_limit_learnt_late_counts_what_was_asked_before(make: Callable[..., Bu
     assert budget.reserve().at > clock.now + HOUR
 
 
+def test_a_stated_window_is_kept_beside_the_configured_hour(make: Callable[..., Budget], clock: Clock) -> None:
+    budget = make(per_hour=10)
+    budget.learn_limit("a", 3, window_s=20)
+    slots = [budget.reserve() for _ in range(21)]
+    assert_within(slots, 3, hour=20)
+    assert_within(slots, 10)
+    assert slots[9].at < clock.now + 61
+    assert clock.now + HOUR < slots[10].at < clock.now + HOUR + 60
+
+
+def test_a_limit_that_is_no_longer_stated_is_forgotten(make: Callable[..., Budget], clock: Clock) -> None:
+    budget = make(per_hour=10)
+    budget.learn_limit("a", 1, window_s=20)
+    assert [budget.reserve().at > clock.now + 20 for _ in range(2)] == [False, True]
+    budget.learn_limit("a", None)
+    assert [budget.reserve().at > clock.now + 21 for _ in range(8)] == [False] * 8
+
+
+def test_the_demo_key_has_nasas_limits_in_a_stated_window(make: Callable[..., Budget], clock: Clock) -> None:
+    budget = make([DEMO_KEY], per_hour=1000)
+    budget.learn_limit(DEMO_KEY, 30, window_s=20)
+    slots = [budget.reserve() for _ in range(51)]
+    assert sum(slot.at < clock.now + 20 for slot in slots) == 30
+    assert sum(slot.at < clock.now + 24 * 20 for slot in slots) == 50
+    assert slots[-1].at < clock.now + 24 * 21
+
+
 def test_the_demo_key_has_nasas_limits_for_it(make: Callable[..., Budget], clock: Clock) -> None:
     budget = make([DEMO_KEY], per_hour=1000)
     slots = [budget.reserve() for _ in range(51)]

@@ -123,6 +123,49 @@ def test_a_stated_limit_is_kept(budget: Callable[..., NotedBudget]) -> None:
     assert_none_came_early(came, ledger)
 
 
+@pytest.mark.parametrize(
+    ("policy", "heeded"),
+    [
+        ('"hour";q=3;w=20', 20),
+        ("3;w=20", 20),
+        ('"day";q=1000;w=86400, "hour";q=3;w=20', 20),
+        ('"hour";q=3;w=999999999', 86_400),
+        ('"other";q=4;w=20', 3600),
+        ('"hour";q=3', 3600),
+        ('"hour";q=3;w=0', 3600),
+        ('"hour";q=3;w=' + "9" * 5000, 3600),
+        ("nonsense", 3600),
+    ],
+    ids=lambda policy: str(policy)[:50],
+)
+def test_a_stated_window_is_learned(budget: Callable[..., NotedBudget], policy: str, heeded: int) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        headers = {"X-RateLimit-Limit": "3", "RateLimit-Policy": policy}
+        return httpx.Response(200, content=body(number=page_asked(request)), headers=headers)
+
+    ledger = budget(KEY)
+    assert len(fetch(Server(then=answer), range(3), budget=ledger)[0]) == 3
+    assert heeded <= ledger.reserve().at - ledger.times()[0] < heeded * 1.01
+
+
+def test_a_key_with_nothing_left_pauses_no_longer_than_its_window(budget: Callable[..., NotedBudget]) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        headers = {"X-RateLimit-Limit": "3", "RateLimit-Policy": "3;w=20", "X-RateLimit-Remaining": "0"}
+        return httpx.Response(200, content=body(number=page_asked(request)), headers=headers)
+
+    ledger = budget(KEY)
+    fetch(Server(then=answer), budget=ledger)
+    assert ledger.parked() == {KEY}
+    assert 19 < ledger.reserve().at - time.time() <= 20
+
+
+def test_a_limit_that_is_no_longer_stated_is_forgotten(budget: Callable[..., NotedBudget]) -> None:
+    ledger = budget(KEY)
+    ledger.learn_limit(KEY, 1)
+    fetch(Server(), budget=ledger)
+    assert ledger.reserve().at < time.time() + 60
+
+
 def test_a_key_with_nothing_left_pauses(budget: Callable[..., NotedBudget]) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, content=body(number=page_asked(request)), headers={"X-RateLimit-Remaining": "0"})

@@ -18,6 +18,8 @@ from neo_assets.settings import Settings
 from neo_assets.sources.neows.errors import PagesMissing
 from neo_assets.sources.neows.retry_policy import RETRY_POLICY, RetryPolicy
 from neo_assets.sources.neows.source import NeoWs
+from neo_assets.sources.simulator.app import create_app
+from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.conftest import Served
 from neo_assets_tests.orchestration.assets.graph import at
 from neo_assets_tests.settings import settings_of
@@ -79,6 +81,11 @@ def test_requests_to_a_server_use_the_budget(served: Served, open_neows: Callabl
     settings = at(served)
     assert numbers(open_neows(settings), 0, 1, 2) == sorted(served.pages) == [0, 1, 2]
     assert settings.request_ledger.is_file()
+
+
+def test_the_window_of_a_simulator_is_learned(served: Served, open_neows: Callable[..., NeoWs]) -> None:
+    served.app = create_app(Catalogue(neos=200), requests_per_hour=3, hour_s=1)
+    assert numbers(open_neows(at(served)), *range(7)) == list(range(7))
 
 
 def test_pages_that_cannot_be_fetched_are_reported_after_the_others(

@@ -127,6 +127,7 @@ def test_the_hour_may_be_shorter() -> None:
     assert get(app, "/neo/none")[0].status_code == 404
     (refused,) = get(app, "/neo/none")
     assert (refused.status_code, refused.headers["Retry-After"]) == (429, "3")
+    assert refused.headers["RateLimit-Policy"] == '"hour";q=1;w=3'
     assert [answer.status_code for answer in get(app, *["/neo/none"] * 31, key="DEMO_KEY")] == [404] * 30 + [429]
     clock.now += 2.5
     assert get(app, "/neo/none")[0].status_code == 404
@@ -135,7 +136,12 @@ def test_the_hour_may_be_shorter() -> None:
 
 def test_without_a_limit_there_are_no_rate_headers() -> None:
     (answer,) = get(create_app(SMALL), "/neo/browse", key="DEMO_KEY")
-    assert not [name for name in answer.headers if name.lower().startswith("x-ratelimit")]
+    assert not [name for name in answer.headers if "ratelimit" in name.lower()]
+
+
+def test_a_whole_hour_is_not_stated_as_nasa_does_not_state_it() -> None:
+    (answer,) = get(create_app(SMALL, requests_per_hour=5), "/neo/browse")
+    assert "RateLimit-Policy" not in answer.headers
 
 
 def test_a_limit_is_at_least_one_request() -> None:
