@@ -266,8 +266,8 @@ NEO_SIGHTINGS = Table(
         Column(
             "principal_designation",
             pa.string(),
-            "Designation in parentheses in `name`, kept when the object is numbered; the id if there is none.",
-            source=f"{_NEO}.name",
+            "Provisional designation, kept when the object is numbered; without one, `designation`, else the id.",
+            source=f"{_NEO}.designation, else name, else id",
         ),
         Column("page", pa.int32(), "Number of the Browse page.", source="page.number"),
         Column("fetched_at", _TIME_FETCHED, "When the page was fetched.", "UTC"),

@@ -132,6 +132,13 @@ def test_objects_without_a_principal_designation_are_kept_apart(lake: Storage) -
     assert totals(lake, [FIRST, SECOND])[0] == {"Earth": 9}
 
 
+def test_comets_of_one_discoverer_are_kept_apart(lake: Storage) -> None:
+    for number, (key, comet) in enumerate({FIRST: "P/1999 R1", SECOND: "P/2003 T12", THIRD: "P/2002 S7"}.items()):
+        one = neo(str(number), *approaches(1), name=f"{comet} (SOHO)", designation=comet)
+        gather(lake, key, [page(one, number=number, hours=number)])
+    assert totals(lake, [FIRST, SECOND, THIRD])[0] == {"Earth": 3}
+
+
 def test_an_object_seen_three_times_counts_once(lake: Storage) -> None:
     for number, key in enumerate((FIRST, SECOND, THIRD)):
         gather(lake, key, [page(neo("1", *approaches(number + 1)), number=number, hours=number)])

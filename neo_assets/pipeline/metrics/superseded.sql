@@ -1,6 +1,6 @@
 -- Superseded copies of NEOs, by page set: another set holds a later copy of the same object.
 -- Two copies are of the same object if they share the id, or the principal designation: an object that is numbered gets
--- another id but keeps its designation.
+-- another id but keeps its provisional designation.
 SELECT page_set, neo_id
 FROM neo_sightings
 WHERE is_counted

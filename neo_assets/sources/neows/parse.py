@@ -15,7 +15,7 @@ from pyarrow import json as arrow_json
 from neo_assets.schema.pages import Page, StoredPage
 from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS, NEO_SIGHTINGS, QUARANTINE
 
-VERSION = 1
+VERSION = 2
 """Version of the output of `parse`. Tables made by another version are stale.
 
 A test over fixed pages fails if the output changes and the version does not.
@@ -24,6 +24,13 @@ A test over fixed pages fails if the output changes and the version does not.
 # Bodies are read together up to this size: enough to use all cores, small enough to keep memory use constant.
 _BATCH_BYTES = 16 << 20
 _BLOCK_BYTES = 2 << 20
+
+_PROVISIONAL = r"(?:[ACDIPX]/)?(?:\d{4}|[AB]\d{3}) [A-Z]{1,2}\d*(?:-[A-Z]+)?|\d+ (?:P-L|T-[123])"
+"""Shape of a provisional designation: of an asteroid (2010 AB12, before 1925 A898 PA), a comet or former comet
+(P/1999 R1, A/2017 U1), or a survey (6344 P-L).
+
+Source: https://www.minorplanetcenter.net/iau/info/DesDoc.html.
+"""
 
 _TEXT = pa.string()
 _APPROACH = pa.struct(
@@ -167,7 +174,7 @@ def _read(bodies: list[tuple[Page | StoredPage, bytes | pa.Buffer]]) -> _Batch:
     if neos.null_count:
         raise _Unreadable("not an object")
     page_of = pc.list_parent_indices(per_page)
-    neo_id = _required("id", pc.coalesce(_get(neos, "id"), _get(neos, "neo_reference_id")))
+    neo_id = _required("id", pc.coalesce(_not_blank(_get(neos, "id")), _not_blank(_get(neos, "neo_reference_id"))))
     approaches, neo = _approaches(neos, neo_id)
     return _Batch(_records(neos, neo_id, approaches, neo), approaches, neo, _sightings(neos, neo_id, page_of, bodies))
 
@@ -248,18 +255,30 @@ def _closest(approaches: pa.Table, neo: pa.Array, neos: int) -> pa.Table:
 def _sightings(
     neos: pa.StructArray, neo_id: pa.Array, page_of: pa.Array, bodies: list[tuple[Page | StoredPage, bytes | pa.Buffer]]
 ) -> pa.Table:
-    found = pc.extract_regex(_get(neos, "name"), r"\((?P<designation>[^()]+)\)\s*$")
     pages = pa.array([page.number for page, _ in bodies], pa.int32())
     times = pa.array([page.fetched_at for page, _ in bodies], NEO_SIGHTINGS.schema.field("fetched_at").type)
     counted = pa.repeat(True, len(neos))
     columns = [
         neo_id,
-        pc.coalesce(_get(found, "designation"), neo_id),
+        _principal_designations(neos, neo_id),
         pages.take(page_of),
         times.take(page_of),
         counted,
     ]
     return pa.Table.from_arrays(columns, schema=NEO_SIGHTINGS.schema)
+
+
+def _principal_designations(neos: pa.StructArray, neo_id: pa.Array) -> pa.Array:
+    """What shows that two objects with different ids are the same: the provisional designation, which an object keeps
+    when it is numbered.
+
+    NeoWs's `designation` is the provisional one, or the number; then the name has the provisional one in parentheses.
+    Any other text in parentheses, such as the discoverer of comets, is shared by many objects.
+    """
+    given = _not_blank(_get(neos, "designation"))
+    from_given = pc.extract_regex(given, rf"^(?P<found>{_PROVISIONAL})$")
+    from_name = pc.extract_regex(_get(neos, "name"), rf"\((?P<found>{_PROVISIONAL})\)\s*$")
+    return pc.coalesce(_get(from_given, "found"), _get(from_name, "found"), given, neo_id)
 
 
 def _merge(batches: list[_Batch]) -> _Batch:
@@ -309,6 +328,12 @@ def _last_copies(sightings: pa.Table) -> pa.Array | None:
 def _get(array: pa.StructArray, *path: str) -> pa.Array:
     """A nested field of a struct array; null where any parent is null."""
     return pc.struct_field(array, list(path))
+
+
+def _not_blank(texts: pa.Array) -> pa.Array:
+    """Texts without white space around them; null where nothing is left."""
+    trimmed = pc.utf8_trim_whitespace(texts)
+    return pc.if_else(pc.equal(trimmed, ""), None, trimmed)
 
 
 def _cast(name: str, values: pa.Array, to: pa.DataType) -> pa.Array:

@@ -38,7 +38,19 @@ def read(pages: Iterable[Page]) -> tuple[list[Row], list[Row]]:
 
 def identities(record: Row) -> set[str]:
     """An object's identifiers: its id, and the designation that it keeps when it is numbered."""
-    return {record["id"], *re.findall(r"\([^()]+\)$", record["name"].rstrip())}
+    given = (record.get("designation") or "").strip()
+    in_name = re.findall(r"\(([^()]+)\)$", record["name"].rstrip())
+    provisional = [one for one in (given, *in_name) if is_provisional(one)]
+    return {record["id"], *(f"({one})" for one in [*provisional, given][:1] if one)}
+
+
+def is_provisional(text: str) -> bool:
+    """Whether a text is shaped like a provisional designation, of the Minor Planet Center or of a survey."""
+    first, _, second = text.partition(" ")
+    year = first.rpartition("/")[2]
+    if first.isdecimal() and re.fullmatch("P-L|T-[123]", second):
+        return True
+    return bool(re.fullmatch(r"[0-9AB]\d{3}", year) and re.fullmatch(r"[A-Z]{1,2}\d*(-[A-Z]+)?", second))
 
 
 def read_neo(neo: Row) -> tuple[Row, list[Row]]:

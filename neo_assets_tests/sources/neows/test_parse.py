@@ -148,17 +148,38 @@ def test_numbers_are_read_in_every_notation(text: str, value: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("designation", "name"),
+    ("name", "designation", "principal"),
     [
-        ("2010 PK9", "(2010 PK9)"),
-        ("2007 WU4", "453100 (2007 WU4)"),
-        ("A898 PA", "433 Eros (A898 PA)"),
-        ("6344 P-L", "(6344 P-L) "),
-        ("3000001", "a name without any"),
+        ("(2010 PK9)", "2010 PK9", "2010 PK9"),
+        ("(2010 PK9)", ..., "2010 PK9"),
+        ("453100 (2007 WU4)", "453100", "2007 WU4"),
+        ("433 Eros (A898 PA)", "433", "A898 PA"),
+        ("(6344 P-L) ", "6344 P-L", "6344 P-L"),
+        ("(4101 T-3)", ..., "4101 T-3"),
+        ("1I/'Oumuamua (A/2017 U1)", "1I", "A/2017 U1"),
+        ("P/1999 R1 (SOHO)", "P/1999 R1", "P/1999 R1"),
+        ("C/1995 O1 (Hale-Bopp)", "C/1995 O1", "C/1995 O1"),
+        ("322P/SOHO", "322P", "322P"),
+        ("P/1999 R1 (SOHO)", ..., "3000001"),
+        ("a name without any", ..., "3000001"),
+        ("a name without any", "", "3000001"),
+        ("a name without any", " ", "3000001"),
+        ("10 thousand (2010)", ..., "3000001"),
+        ("()", ..., "3000001"),
     ],
 )
-def test_the_principal_designation_is_the_one_in_parentheses(designation: str, name: str) -> None:
-    assert parse([page(neo("3000001", name=name))]).neo_sightings["principal_designation"].to_pylist() == [designation]
+def test_the_principal_designation_outlives_numbering_and_is_no_other_objects(
+    name: str, designation: Any, principal: str
+) -> None:
+    sightings = parse([page(neo("3000001", name=name, designation=designation))]).neo_sightings
+    assert sightings["principal_designation"].to_pylist() == [principal]
+
+
+@pytest.mark.parametrize("given", [True, False], ids=["with designations", "without"])
+def test_comets_of_one_discoverer_are_kept_apart(given: bool) -> None:
+    comets = ["P/1999 R1", "P/2003 T12", "P/2002 S7"]
+    names = [neo(str(i), name=f"{one} (SOHO)", designation=one if given else ...) for i, one in enumerate(comets)]
+    assert ids(parse([page(*names), page(names[1], number=1)])) == ["0", "2", "1"]
 
 
 # --- the closest approach
@@ -183,7 +204,7 @@ def test_the_earliest_is_the_closest_on_a_tie() -> None:
 
 def test_each_object_has_its_own_closest() -> None:
     near, none, far = neo("1", approach(km="1"), approach(km="2")), neo("2"), neo("3", approach(km="30"))
-    found = parse([page(none, near, none | {"id": "4", "name": "(4)"}, far)]).neo_records
+    found = parse([page(none, near, neo("4"), far)]).neo_records
     assert found["closest_approach_miss_distance_km"].to_pylist() == [None, 1.0, None, 30.0]
 
 
@@ -254,6 +275,7 @@ def test_rows_are_in_the_order_of_pages_and_positions() -> None:
         (neo("7", orbital_data={"orbital_period": "long"}), "orbital_data.orbital_period: "),
         (neo("7", orbital_data={"first_observation_date": "1999"}), "orbital_data.first_observation_date: "),
         (neo("7", id=..., neo_reference_id=...), "id: missing"),
+        (neo("7", id="", neo_reference_id=" "), "id: missing"),
         (neo("7", neo_reference_id=...), "neo_reference_id: missing"),
         (neo("7", name=None), "name: missing"),
         (neo("7", name=["x"]), "name"),
@@ -358,15 +380,17 @@ approaches = st.one_of(
     ),
 )
 texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12)
+provisional = st.builds("{} {}".format, st.integers(1990, 1993), st.sampled_from(["AB", "AC12"]))
 names = st.one_of(
-    st.builds("({} {})".format, st.integers(1990, 1993), st.sampled_from("ABC")),
-    st.builds("{} {} ({} {})".format, st.integers(1, 5), texts, st.integers(1990, 1993), st.sampled_from("ABC")),
+    provisional.map("({})".format),
+    st.builds("{} {} ({})".format, st.integers(1, 5), texts, provisional),
+    provisional.map("P/{} (SOHO)".format),
     texts,
 )
 maybe_absent = {
     "id": st.just(...),
     "name_limited": texts,
-    "designation": st.just(...),
+    "designation": st.one_of(st.just(...), provisional, provisional.map("P/{}".format), st.just("433")),
     "absolute_magnitude_h": st.one_of(st.just(...), st.none(), st.floats(9, 33)),
     "estimated_diameter": st.just(...),
     "orbital_data": st.one_of(
