@@ -23,7 +23,7 @@ from neo_assets.schema.pages import NASA, SIMULATOR, Page, PageFacts
 from neo_assets.schema.tables import NEOS_PER_PAGE
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.errors import NotAPage
-from neo_assets.sources.neows.pages import envelope_of
+from neo_assets.sources.neows.pages import ALWAYS_LISTED, envelope_of
 from neo_assets.sources.neows.redact import redact
 
 _ENDINGS = {f".{kind}{compression}": kind for kind in ("json", "ndjson") for compression in ("", ".gz", ".zst")}
@@ -171,7 +171,7 @@ class _Landing:
         body = self._clean(b"".join(content.lines())).removeprefix(codecs.BOM_UTF8)
         try:
             envelope = envelope_of(body)
-            json.loads(body)  # stricter than `envelope_of`
+            entries = json.loads(body)["near_earth_objects"]  # stricter than `envelope_of`
         except NotAPage as error:
             raise Unreadable(f"it {error}") from None
         except (ValueError, RecursionError) as error:
@@ -181,6 +181,12 @@ class _Landing:
                 f"it is a page of {envelope.size or envelope.neos} NEOs, not {NEOS_PER_PAGE}, so its page number has "
                 "no meaning here: drop its objects as .ndjson instead"
             )
+        for index, entry in enumerate(entries):
+            if isinstance(entry, dict) and (missing := [name for name in ALWAYS_LISTED if entry.get(name) is None]):
+                raise Unreadable(
+                    f"it is no Browse page: near_earth_objects[{index}] lacks {' and '.join(missing)}, like an object "
+                    "from NeoWs's feed"
+                )
         if not 0 <= envelope.number < MAX_PAGES:
             raise Unreadable(f"it is page {envelope.number}, but pages are numbered from 0 to {MAX_PAGES - 1}")
         return Page(envelope.number, body, datetime.now(UTC), source, envelope.neos, envelope.total_elements)

@@ -151,6 +151,17 @@ class TestObjects:
         zone.land()
         assert totals(zone) == counted(neos(0, 40))
 
+    def test_a_copy_from_the_feed_does_not_replace_a_fuller_one(self, zone: Zone) -> None:
+        whole = neo("3000001", *(approach(day=f"20{year}-01-01") for year in range(10, 60)))
+        zone.drop("lookup.ndjson", lines(whole))
+        zone.land()
+        feed = whole | {"close_approach_data": whole["close_approach_data"][:1]}
+        for name in ("orbital_data", "designation"):
+            del feed[name]
+        zone.drop("feed.ndjson", lines(feed))
+        assert zone.land().files == {"feed.ndjson": "1 object, 1 of them in quarantine"}
+        assert totals(zone) == counted([whole])
+
     def test_of_several_copies_in_a_file_the_last_counts(self, zone: Zone) -> None:
         early, late = neo("3000001", approach(body="Mars")), neo("3000001", approach(), approach(day="2002-03-04"))
         zone.drop("a.ndjson", lines(early, *neos(100, 250), early, late))

@@ -52,6 +52,10 @@ BAD_FILES = {
     "many.json": (body(*neos(0, 21)).replace(b'"size":20,', b""), "it is a page of 21 NEOs"),
     "negative.json": (body(*neos(0), number=-1), "it is page -1, but pages are numbered from 0 to 99999"),
     "beyond.json": (body(*neos(0), number=100_000), "it is page 100000"),
+    "feed-objects.json": (
+        body(neo("1", approach()), neo("2", approach(), orbital_data=...)),
+        "it is no Browse page: near_earth_objects[1] lacks orbital_data, like an object from NeoWs's feed",
+    ),
     "latin-1.json": (body(neo(name="\xe9")).decode().encode("latin-1"), "it is not UTF-8"),
     "deep.json": (body(*neos(0))[:-1] + b',"deep":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "it is not JSON: "),
     "array.ndjson": (b"[1,\n2,\n3]", "none of its 3 lines is a JSON object"),

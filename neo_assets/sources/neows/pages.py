@@ -15,6 +15,11 @@ from pyarrow import json as arrow_json
 from neo_assets.schema.pages import CatalogueStats
 from neo_assets.sources.neows.errors import NotAPage, WrongPage
 
+ALWAYS_LISTED = ("close_approach_data", "orbital_data")
+"""What every object on a Browse page has, and every object looked up by its id. Objects of NeoWs's feed lack
+`orbital_data`, and have one approach of all.
+"""
+
 _ENVELOPE = pa.schema(
     [
         ("page", pa.struct([(name, pa.int64()) for name in ("number", "size", "total_elements")])),

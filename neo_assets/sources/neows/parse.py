@@ -12,10 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import json as arrow_json
 
+from neo_assets.schema.page_sets import FIRST_LANDED_PAGE
 from neo_assets.schema.pages import Page, StoredPage
 from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS, NEO_SIGHTINGS, QUARANTINE
+from neo_assets.sources.neows.pages import ALWAYS_LISTED
 
-VERSION = 2
+VERSION = 3
 """Version of the output of `parse`. Tables made by another version are stale.
 
 A test over fixed pages fails if the output changes and the version does not.
@@ -99,7 +101,8 @@ def parse(pages: Iterable[Page | StoredPage]) -> Parsed:
     """Parse pages into tables.
 
     An unreadable object goes to the quarantine whole, because with one approach unknown its closest approach would be
-    unknown too. If an object is on several of the pages, the copy fetched last is used.
+    unknown too. So does a landed object without all that Browse lists: it would replace a fuller copy. If an object is
+    on several of the pages, the copy fetched last is used.
 
     Raises:
         ValueError: a body is not JSON. Pages are checked when they are fetched, so a stored one must be damaged.
@@ -176,7 +179,12 @@ def _read(bodies: list[tuple[Page | StoredPage, bytes | pa.Buffer]]) -> _Batch:
     page_of = pc.list_parent_indices(per_page)
     neo_id = _required("id", pc.coalesce(_not_blank(_get(neos, "id")), _not_blank(_get(neos, "neo_reference_id"))))
     approaches, neo = _approaches(neos, neo_id)
-    return _Batch(_records(neos, neo_id, approaches, neo), approaches, neo, _sightings(neos, neo_id, page_of, bodies))
+    records = _records(neos, neo_id, approaches, neo)
+    landed = pa.array([page.number >= FIRST_LANDED_PAGE for page, _ in bodies]).take(page_of)
+    for name in ALWAYS_LISTED:
+        if pc.any(pc.and_(landed, pc.is_null(_get(neos, name)))).as_py():
+            raise _Unreadable(f"{name}: missing, so this is no object of Browse or lookup")
+    return _Batch(records, approaches, neo, _sightings(neos, neo_id, page_of, bodies))
 
 
 def _approaches(neos: pa.StructArray, neo_id: pa.Array) -> tuple[pa.Table, pa.Array]:

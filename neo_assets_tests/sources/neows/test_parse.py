@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from neo_assets.schema.page_sets import FIRST_LANDED_PAGE
 from neo_assets.schema.pages import Page
 from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS, NEO_SIGHTINGS, QUARANTINE
 from neo_assets.sources.neows.parse import Parsed, parse
@@ -294,6 +295,17 @@ def test_an_unreadable_object_is_quarantined_whole_and_the_rest_is_kept(wrong: A
     assert (rejected["page"], rejected["index"]) == (4, 1)
     assert json.loads(rejected["record"]) == wrong
     assert re.search(reason, rejected["reason"])
+
+
+@pytest.mark.parametrize("missing", ["orbital_data", "close_approach_data"])
+@pytest.mark.parametrize("value", [..., None], ids=["absent", "null"])
+def test_a_landed_object_that_is_not_as_browse_lists_it_is_quarantined(missing: str, value: Any) -> None:
+    """As from NeoWs's feed, which lists one approach of an object: it must not replace a copy with all of them."""
+    poor = neo("1", **{"close_approach_data": [approach()], missing: value})
+    parsed = parse([page(poor, neo("2", approach(), orbital_data={}), number=FIRST_LANDED_PAGE)])
+    assert ids(parsed) == ["2"]
+    assert parsed.quarantine["reason"].to_pylist() == [f"{missing}: missing, so this is no object of Browse or lookup"]
+    assert ids(parse([page(poor)])) == ["1"], "on a Browse page, it is the only copy"
 
 
 def test_several_objects_can_be_quarantined() -> None:
