@@ -216,6 +216,26 @@ class TestObjects:
         assert reason in row["reason"]
         assert totals(zone) == counted(neos(0, 5))
 
+    def test_impossible_values_reach_no_table_from_a_page_or_a_line(self, zone: Zone) -> None:
+        wrong: list[dict[str, Any]] = [
+            {"miss_distance": {"astronomical": "-0.31", "kilometers": "14959787"}},
+            {"epoch_date_close_approach": 981158400},
+            {"epoch_date_close_approach": 2**63 - 1},
+            {"close_approach_date": "0001-01-01"},
+        ]
+        bad = [neo(str(number), approach(), approach() | one) for number, one in enumerate(wrong)]
+        zone.fetched(1, *neos(20))
+        zone.drop("a.json", body(*bad, *neos(4, 16), number=0))
+        zone.drop("a.ndjson", lines(*bad, *neos(100, 1)))
+        assert zone.land().files == {
+            "a.json": "page 0, 20 NEOs, 4 of them in quarantine",
+            "a.ndjson": "5 objects, 4 of them in quarantine",
+        }
+        assert totals(zone) == counted([*neos(4, 36), *neos(100, 1)])
+        for table in TABLES.values():
+            for key in [LANDED, "00000-00001"] if table.partitioned else []:
+                assert tables.read_table(zone.lake, table, key).to_pylist()
+
     def test_large_numbers_have_commas(self, zone: Zone) -> None:
         zone.drop("a.ndjson", lines(*neos(0, 1)) + b"[]\n" * 1_000)
         assert zone.land().files == {"a.ndjson": "1,001 objects, 1,000 of them in quarantine"}

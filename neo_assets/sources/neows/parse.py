@@ -1,6 +1,7 @@
-"""Parses Browse pages into tables: converts values, finds closest approaches, quarantines unreadable objects.
+"""Parses Browse pages into tables: finds closest approaches, quarantines unreadable objects.
 
-It uses pyarrow's JSON reader, many pages at a time. `pages` checks whether a response is a page.
+It uses pyarrow's JSON reader, many pages at a time. `pages` checks whether a response is a page; `values` converts and
+checks single values.
 """
 
 import json
@@ -14,10 +15,11 @@ from pyarrow import json as arrow_json
 
 from neo_assets.schema.page_sets import FIRST_LANDED_PAGE
 from neo_assets.schema.pages import Page, StoredPage
-from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS, NEO_SIGHTINGS, QUARANTINE
+from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS, NEO_SIGHTINGS, QUARANTINE, YEARS
 from neo_assets.sources.neows.pages import ALWAYS_LISTED
+from neo_assets.sources.neows.values import Unreadable, cast, dates, finite, get, not_blank, refuse, required, times
 
-VERSION = 3
+VERSION = 4
 """Version of the output of `parse`. Tables made by another version are stale.
 
 A test over fixed pages fails if the output changes and the version does not.
@@ -83,10 +85,6 @@ class Parsed:
     quarantine: pa.Table
 
 
-class _Unreadable(ValueError):
-    """A value in a batch cannot be read; the object that it belongs to is not known yet."""
-
-
 @dataclass(frozen=True)
 class _Batch:
     """The objects of some pages; `neo` is, for each approach, the row of its object in `records`."""
@@ -100,9 +98,9 @@ class _Batch:
 def parse(pages: Iterable[Page | StoredPage]) -> Parsed:
     """Parse pages into tables.
 
-    An unreadable object goes to the quarantine whole, because with one approach unknown its closest approach would be
-    unknown too. So does a landed object without all that Browse lists: it would replace a fuller copy. If an object is
-    on several of the pages, the copy fetched last is used.
+    An object with an unreadable or impossible value goes to the quarantine whole, because with one approach unknown its
+    closest approach would be unknown too. So does a landed object without all that Browse lists: it would replace a
+    fuller copy. If an object is on several of the pages, the copy fetched last is used.
 
     Raises:
         ValueError: a body is not JSON. Pages are checked when they are fetched, so a stored one must be damaged.
@@ -139,7 +137,7 @@ def _read_or_split(chunk: list[Page | StoredPage]) -> Iterator[tuple[list[_Batch
     """Read pages together; if that fails, page by page; if that fails, object by object."""
     try:
         yield [_read([(page, page.body) for page in chunk])], []
-    except (_Unreadable, pa.ArrowInvalid):
+    except (Unreadable, pa.ArrowInvalid):
         if len(chunk) > 1:
             for page in chunk:
                 yield from _read_or_split([page])
@@ -154,9 +152,9 @@ def _read_each_object(page: Page | StoredPage) -> tuple[list[_Batch], list[dict[
         text = text.encode(errors="backslashreplace").decode()  # half a surrogate pair stays an escape sequence
         try:
             if not isinstance(record, dict):
-                raise _Unreadable("not an object")
+                raise Unreadable("not an object")
             batches.append(_read([(page, b'{"near_earth_objects":[' + text.encode() + b"]}")]))
-        except (_Unreadable, pa.ArrowInvalid) as error:
+        except (Unreadable, pa.ArrowInvalid) as error:
             rejected.append({"page": page.number, "index": index, "reason": str(error), "record": text})
     return batches, rejected
 
@@ -171,46 +169,57 @@ def _read(bodies: list[tuple[Page | StoredPage, bytes | pa.Buffer]]) -> _Batch:
         arrow_json.ParseOptions(explicit_schema=_PAGE, unexpected_field_behavior="ignore"),
     )
     if table.num_rows != len(bodies):
-        raise _Unreadable("not one JSON object")
+        raise Unreadable("not one JSON object")
     per_page = table.column("near_earth_objects").combine_chunks()
     neos = pc.list_flatten(per_page)
     if neos.null_count:
-        raise _Unreadable("not an object")
+        raise Unreadable("not an object")
     page_of = pc.list_parent_indices(per_page)
-    neo_id = _required("id", pc.coalesce(_not_blank(_get(neos, "id")), _not_blank(_get(neos, "neo_reference_id"))))
+    neo_id = required("id", pc.coalesce(not_blank(get(neos, "id")), not_blank(get(neos, "neo_reference_id"))))
     approaches, neo = _approaches(neos, neo_id)
     records = _records(neos, neo_id, approaches, neo)
     landed = pa.array([page.number >= FIRST_LANDED_PAGE for page, _ in bodies]).take(page_of)
     for name in ALWAYS_LISTED:
-        if pc.any(pc.and_(landed, pc.is_null(_get(neos, name)))).as_py():
-            raise _Unreadable(f"{name}: missing, so this is no object of Browse or lookup")
+        if pc.any(pc.and_(landed, pc.is_null(get(neos, name)))).as_py():
+            raise Unreadable(f"{name}: missing, so this is no object of Browse or lookup")
     return _Batch(records, approaches, neo, _sightings(neos, neo_id, page_of, bodies))
 
 
 def _approaches(neos: pa.StructArray, neo_id: pa.Array) -> tuple[pa.Table, pa.Array]:
     """The approaches of all objects, and the row of each approach's object."""
-    lists = _get(neos, "close_approach_data")
+    lists = get(neos, "close_approach_data")
     flat = pc.list_flatten(lists)
     neo = pc.list_parent_indices(lists)
     if flat.null_count:
-        raise _Unreadable("close_approach_data: not an object")
+        raise Unreadable("close_approach_data: not an object")
 
-    def number(*path: str) -> pa.Array:
+    def given(*path: str) -> tuple[str, pa.Array]:
         name = ".".join(("close_approach_data", *path))
-        return _required(name, _cast(name, _get(flat, *path), pa.float64()))
+        return name, required(name, get(flat, *path))
 
-    def plain(name: str, to: pa.DataType) -> pa.Array:
-        full = f"close_approach_data.{name}"
-        return _required(full, _cast(full, _get(flat, name), to))
+    def distance(unit: str) -> pa.Array:
+        name, texts = given("miss_distance", unit)
+        numbers = cast(name, texts, pa.float64())
+        return refuse(name, numbers, pc.less(numbers, 0.0), "is below 0")
 
+    def velocity() -> pa.Array:
+        name, texts = given("relative_velocity", "kilometers_per_second")
+        numbers = cast(name, texts, pa.float64())
+        return refuse(name, numbers, pc.less_equal(numbers, 0.0), "is not above 0")
+
+    day = dates(*given("close_approach_date"), YEARS)
+    name, epochs = given("epoch_date_close_approach")
+    at = times(name, epochs, YEARS)
+    apart = pc.abs(pc.subtract(pc.cast(pc.cast(at, day.type), pa.int32()), pc.cast(day, pa.int32())))
+    refuse(name, epochs, pc.greater(apart, 1), "is more than a day from close_approach_date")  # such as one in seconds
     columns = [
         neo_id.take(neo),
-        plain("epoch_date_close_approach", pa.timestamp("ms", "UTC")),
-        plain("close_approach_date", pa.date32()),
-        plain("orbiting_body", _TEXT),
-        number("miss_distance", "astronomical"),
-        number("miss_distance", "kilometers"),
-        number("relative_velocity", "kilometers_per_second"),
+        at,
+        day,
+        given("orbiting_body")[1],
+        distance("astronomical"),
+        distance("kilometers"),
+        velocity(),
     ]
     return pa.Table.from_arrays(columns, schema=CLOSE_APPROACHES.schema), neo
 
@@ -219,30 +228,33 @@ def _records(neos: pa.StructArray, neo_id: pa.Array, approaches: pa.Table, neo: 
     closest = _closest(approaches, neo, len(neos))
 
     def text(name: str) -> pa.Array:
-        return _get(neos, name)
+        return get(neos, name)
 
     def diameter(name: str) -> pa.Array:
-        return _finite(f"estimated_diameter.meters.{name}", _get(neos, "estimated_diameter", "meters", name))
+        return finite(f"estimated_diameter.meters.{name}", get(neos, "estimated_diameter", "meters", name))
+
+    def observed(name: str) -> pa.Array:
+        return dates(f"orbital_data.{name}", get(neos, "orbital_data", name))
 
     def orbital(name: str, to: pa.DataType) -> pa.Array:
-        return _cast(f"orbital_data.{name}", _get(neos, "orbital_data", name), to)
+        return cast(f"orbital_data.{name}", get(neos, "orbital_data", name), to)
 
     columns = [
         neo_id,
-        _required("neo_reference_id", text("neo_reference_id")),
-        _required("name", text("name")),
+        required("neo_reference_id", text("neo_reference_id")),
+        required("name", text("name")),
         text("name_limited"),
         text("designation"),
         text("nasa_jpl_url"),
-        _finite("absolute_magnitude_h", _get(neos, "absolute_magnitude_h")),
-        _get(neos, "is_potentially_hazardous_asteroid"),
+        finite("absolute_magnitude_h", get(neos, "absolute_magnitude_h")),
+        get(neos, "is_potentially_hazardous_asteroid"),
         diameter("estimated_diameter_min"),
         diameter("estimated_diameter_max"),
         closest["miss_distance_km"].combine_chunks(),
         closest["close_approach_date"].combine_chunks(),
         closest["relative_velocity_km_s"].combine_chunks(),
-        orbital("first_observation_date", pa.date32()),
-        orbital("last_observation_date", pa.date32()),
+        observed("first_observation_date"),
+        observed("last_observation_date"),
         orbital("observations_used", pa.int64()),
         orbital("orbital_period", pa.float64()),
     ]
@@ -283,10 +295,10 @@ def _principal_designations(neos: pa.StructArray, neo_id: pa.Array) -> pa.Array:
     NeoWs's `designation` is the provisional one, or the number; then the name has the provisional one in parentheses.
     Any other text in parentheses, such as the discoverer of comets, is shared by many objects.
     """
-    given = _not_blank(_get(neos, "designation"))
+    given = not_blank(get(neos, "designation"))
     from_given = pc.extract_regex(given, rf"^(?P<found>{_PROVISIONAL})$")
-    from_name = pc.extract_regex(_get(neos, "name"), rf"\((?P<found>{_PROVISIONAL})\)\s*$")
-    return pc.coalesce(_get(from_given, "found"), _get(from_name, "found"), given, neo_id)
+    from_name = pc.extract_regex(get(neos, "name"), rf"\((?P<found>{_PROVISIONAL})\)\s*$")
+    return pc.coalesce(get(from_given, "found"), get(from_name, "found"), given, neo_id)
 
 
 def _merge(batches: list[_Batch]) -> _Batch:
@@ -331,34 +343,3 @@ def _last_copies(sightings: pa.Table) -> pa.Array | None:
         kept[row] = ids[row] not in seen and f"({designations[row]})" not in seen
         seen.update((ids[row], f"({designations[row]})"))
     return pa.array(kept)
-
-
-def _get(array: pa.StructArray, *path: str) -> pa.Array:
-    """A nested field of a struct array; null where any parent is null."""
-    return pc.struct_field(array, list(path))
-
-
-def _not_blank(texts: pa.Array) -> pa.Array:
-    """Texts without white space around them; null where nothing is left."""
-    trimmed = pc.utf8_trim_whitespace(texts)
-    return pc.if_else(pc.equal(trimmed, ""), None, trimmed)
-
-
-def _cast(name: str, values: pa.Array, to: pa.DataType) -> pa.Array:
-    try:
-        cast = pc.cast(values, to)
-    except pa.ArrowInvalid as error:
-        raise _Unreadable(f"{name}: {error}") from None
-    return _finite(name, cast) if pa.types.is_floating(to) else cast
-
-
-def _finite(name: str, values: pa.Array) -> pa.Array:
-    if pc.all(pc.is_finite(values)).as_py() is False:
-        raise _Unreadable(f"{name}: not a finite number")
-    return values
-
-
-def _required(name: str, values: pa.Array) -> pa.Array:
-    if values.null_count:
-        raise _Unreadable(f"{name}: missing")
-    return values

@@ -100,9 +100,16 @@ def read_approach(spk_id: str | None, entry: Row) -> Row:
         }
     except (KeyError, TypeError):
         raise Unreadable from None
-    if None in row.values():
+    if None in row.values() or not is_possible(row):
         raise Unreadable
     return row
+
+
+def is_possible(row: Row) -> bool:
+    """Whether an approach can have happened, or can happen, in the years that NeoWs covers."""
+    at, day = row["close_approach_at"], row["close_approach_date"]
+    near = row["miss_distance_au"] >= 0 and row["miss_distance_km"] >= 0 and row["relative_velocity_km_s"] > 0
+    return bool(near and 1899 <= day.year <= 2201 and abs(at.date() - day) <= timedelta(days=1))
 
 
 def number(text: str | None) -> float | None:
