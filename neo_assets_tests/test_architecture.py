@@ -43,6 +43,7 @@ LONGEST_OF_TESTS = 480
 TRIED_THROUGH = {
     "cli/plan.py": "pipeline/test_plan.py",
     "cli/printing.py": "cli/test_main.py",
+    "cli/prune.py": "pipeline/test_retire.py",
     "cli/quarantine.py": "pipeline/test_quarantine.py",
     "cli/run.py": "cli/test_runner.py",
     "cli/simulate.py": "cli/test_main.py",

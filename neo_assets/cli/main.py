@@ -11,6 +11,7 @@ import click
 
 from neo_assets.cli.land import land
 from neo_assets.cli.plan import plan
+from neo_assets.cli.prune import prune
 from neo_assets.cli.quarantine import quarantine
 from neo_assets.cli.run import run
 from neo_assets.cli.simulate import simulate
@@ -38,7 +39,7 @@ def neo() -> None:
     """
 
 
-for command in (run, plan, land, quarantine, totals, simulate):
+for command in (run, plan, land, quarantine, totals, prune, simulate):
     neo.add_command(command)
 
 

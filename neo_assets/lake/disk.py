@@ -148,8 +148,12 @@ class Disk:
         self.delete(path)
 
     def delete(self, path: str) -> None:
-        """Delete a file or a link."""
-        (self._root / path).unlink()
+        """Delete a file or a link, and its directory if that is a partition (`name=value`) without another file."""
+        file = self._root / path
+        file.unlink()
+        if "=" in file.parent.name:
+            with contextlib.suppress(OSError):  # not empty
+                file.parent.rmdir()
 
     def says_missing(self, error: Exception) -> bool:
         """Whether an error means that a file does not exist."""

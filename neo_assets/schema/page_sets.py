@@ -1,5 +1,6 @@
 """Page sets: their keys and the Browse pages behind each key. Nothing here fetches, reads or computes a page set."""
 
+import re
 from collections.abc import Collection, Iterable
 
 KEY = "page_set"
@@ -24,6 +25,11 @@ def page_set_keys(pages: int, pages_per_set: int) -> list[str]:
     """Keys of the page sets for pages `0 .. pages-1`, `pages_per_set` pages each; the last set may be shorter."""
     starts = range(0, pages, pages_per_set)
     return [page_set_key(first, min(first + pages_per_set, pages) - 1) for first in starts]
+
+
+def is_page_set_key(text: str) -> bool:
+    """Whether a text is the key of a set of Browse pages, of whatever size."""
+    return re.fullmatch(r"[0-9]{5}-[0-9]{5}", text) is not None
 
 
 def with_landed(keys: Iterable[str]) -> list[str]:

@@ -15,6 +15,7 @@ from neo_assets.orchestration.metadata import OWNERS, table_metadata
 from neo_assets.pipeline.consistency import Snapshot
 from neo_assets.pipeline.count import count, counted_page_sets, sum_up
 from neo_assets.pipeline.metrics.engine import Engine
+from neo_assets.pipeline.retire import retire
 from neo_assets.schema.tables import (
     CATALOGUE_STATS,
     CLOSE_APPROACHES,
@@ -65,8 +66,12 @@ def _snapshot(page_sets: dg.StaticPartitionsDefinition) -> dg.AssetsDefinition:
     def snapshot(
         context: dg.AssetExecutionContext, lake: dg.ResourceParam[Storage], engine: dg.ResourceParam[Engine]
     ) -> pa.Table:
+        keys = page_sets.get_partition_keys()
         with failing_in_one_line():
-            found = Snapshot(lake, engine, page_sets.get_partition_keys())
+            # Before the snapshot is stored: if the run is killed here, the snapshot stays stale and is made again.
+            if retired := retire(lake, keys):
+                context.add_output_metadata({"page sets retired": len(retired)})
+            found = Snapshot(lake, engine, keys)
             context.add_output_metadata({"verdict": found.verdict, "pages to heal": len(found.pages_to_heal())})
             return found.table()
 

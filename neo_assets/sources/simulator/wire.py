@@ -15,6 +15,8 @@ API_KEY = "{api_key}"
 """Placeholder for the caller's key, which the API repeats in every link."""
 BASE_URL = "http://api.nasa.gov/neo/rest/v1"
 """Root of every link: NeoWs writes http even if called over https."""
+NO_SUCH_SITE = "https://simulated.invalid"
+"""Used in links instead of JPL's site, where an invented object's link could lead to a real one (RFC 2606)."""
 
 KM_PER_AU = 149_597_870
 LUNAR_DISTANCES_PER_AU = 389
@@ -53,7 +55,7 @@ def write_neo(identity: Identity, traits: Traits, rng: Random) -> dict[str, Any]
     if identity.name_limited:
         neo["name_limited"] = identity.name_limited
     neo["designation"] = identity.designation
-    neo["nasa_jpl_url"] = f"https://ssd.jpl.nasa.gov/tools/sbdb_lookup.html#/?sstr={identity.id}"
+    neo["nasa_jpl_url"] = f"{NO_SUCH_SITE}/tools/sbdb_lookup.html#/?sstr={identity.id}"
     if traits.absolute_magnitude_h is not None:
         neo["absolute_magnitude_h"] = traits.absolute_magnitude_h
         neo["estimated_diameter"] = estimated_diameter(traits.absolute_magnitude_h)

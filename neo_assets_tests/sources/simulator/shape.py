@@ -101,7 +101,8 @@ def assert_neo_shape(neo: dict[str, Any], *, old_schema: bool = False) -> None:
     assert re.fullmatch(r"2\d{6,}|3\d{6,}|54\d{6,}", spk_id)
     assert list(neo["links"]) == ["self"]
     assert re.fullmatch(rf"https?://\S+/neo/{spk_id}\?api_key=\S+", neo["links"]["self"])
-    assert re.fullmatch(rf"https?://ssd\.jpl\.nasa\.gov/\S+\?sstr={spk_id}", neo["nasa_jpl_url"])
+    site = r"(https?://ssd\.jpl\.nasa\.gov|https://simulated\.invalid)"  # an invented object has no page at JPL
+    assert re.fullmatch(rf"{site}/\S+\?sstr={spk_id}", neo["nasa_jpl_url"])
     assert type(neo["is_potentially_hazardous_asteroid"]) is bool
     if not old_schema:
         assert_identity_shape(neo)

@@ -1,0 +1,56 @@
+"""Page sets that the settings no longer ask for. Their files hold the same pages as those of the page sets in use, so
+they are deleted once these are complete; until then they stay, so that the tables can be read. Raw pages stay always.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from neo_assets.lake import layout, raw_pages
+from neo_assets.lake.storage import Storage
+from neo_assets.pipeline.origins import OF_A_PAGE_SET
+from neo_assets.pipeline.staleness import current
+from neo_assets.schema.page_sets import is_page_set_key
+
+
+@dataclass(frozen=True)
+class LeftOver:
+    """The files of one page set that the settings no longer ask for."""
+
+    page_set: str
+    files: tuple[str, ...]
+    """Their paths in the lake."""
+    bytes: int
+
+
+def left_over(lake: Storage, page_sets: Sequence[str]) -> list[LeftOver]:
+    """What the tables hold of page sets other than these, by page set."""
+    found: dict[str, list[tuple[str, int]]] = {}
+    for table in OF_A_PAGE_SET:
+        for info in lake.files(layout.table_root(table)):
+            key = layout.page_set_of(info.path, table)
+            if key is not None and is_page_set_key(key) and key not in page_sets:
+                found.setdefault(key, []).append((info.path, info.size))
+    return [
+        LeftOver(key, tuple(path for path, _ in files), sum(size for _, size in files))
+        for key, files in sorted(found.items())
+    ]
+
+
+def retire(lake: Storage, page_sets: Sequence[str]) -> list[LeftOver]:
+    """Delete the files of page sets other than these, if these are complete. A call that is killed can be repeated.
+
+    Returns:
+        What was deleted; nothing if a table of the page sets in use is missing or stale.
+    """
+    found = left_over(lake, page_sets)
+    if not found or not are_complete(lake, page_sets):
+        return []
+    for one in found:
+        for path in one.files:
+            lake.delete(path)
+    return found
+
+
+def are_complete(lake: Storage, page_sets: Sequence[str]) -> bool:
+    """Whether every page of these page sets is stored, and every table was made from exactly these pages."""
+    return current(lake, raw_pages.known_facts(lake, page_sets)) == set(page_sets)
