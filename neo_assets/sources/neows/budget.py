@@ -25,8 +25,8 @@ _TRANSIT_SHARE = 10 / 3600
 DEMO_KEY = "DEMO_KEY"
 _DEMO_PER_HOUR, _DEMO_PER_DAY = 30, 50  # https://api.nasa.gov, "DEMO_KEY Rate Limits"
 
-_FAR_AHEAD = 1000
-"""Windows of time. A slot further in the future can only come from a wrong clock."""
+_CLOCK_STEP_S = 60.0
+"""A clock set back by more than this was wrong before; smaller corrections change nothing that matters."""
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS requests (host TEXT NOT NULL, key TEXT NOT NULL, at REAL NOT NULL);
@@ -34,6 +34,8 @@ CREATE INDEX IF NOT EXISTS requests_by_host ON requests (host, at);
 CREATE INDEX IF NOT EXISTS requests_by_key ON requests (key, at);
 CREATE TABLE IF NOT EXISTS limits (key TEXT PRIMARY KEY, allowed INTEGER NOT NULL, window_s REAL);
 CREATE TABLE IF NOT EXISTS parked (key TEXT PRIMARY KEY, until REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS refused (key TEXT PRIMARY KEY, at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS clock (id INTEGER PRIMARY KEY CHECK (id = 0), latest REAL NOT NULL);
 """
 
 
@@ -101,14 +103,20 @@ class Budget:
             db.execute("DELETE FROM requests WHERE key = ? AND at = ?", (self._hashes[slot.key], slot.at))
 
     def forecast(self, requests: int) -> float:
-        """When the last of that many further requests can be sent (seconds since 1970), if no one else sends any."""
+        """When the last of that many further requests can be sent (seconds since 1970), if no one else sends any.
+
+        Keys that the host refused in the last day are left out, unless no other is left.
+        """
         at = self._clock()
         with contextlib.closing(sqlite3.connect(":memory:")) as copy:  # a copy, so as not to block other processes
             with self._explained():
                 self._db.backup(copy)
+            self._heal(copy)
             self._forget(copy)
+            refused = {key for key in self._hashes if self._is_refused(copy, key)}
+            without = refused if len(refused) < len(self._hashes) else ()
             for _ in range(requests):
-                at = self._take(copy, (), not_before=at).at
+                at = self._take(copy, without, not_before=at).at
         return at
 
     def parked(self) -> set[str]:
@@ -127,7 +135,7 @@ class Budget:
         return until
 
     def learn_limit(self, key: str, allowed: int | None, window_s: float | None = None) -> None:
-        """Record the limit that the host states for a key.
+        """Record that the host accepts a key, and the limit that it states for it.
 
         Args:
             key: the key.
@@ -135,9 +143,15 @@ class Budget:
             window_s: length of the rolling window in seconds, at most a day; None means an hour.
         """
         with self._transaction() as db:
+            db.execute("DELETE FROM refused WHERE key = ?", (self._hashes[key],))
             db.execute("DELETE FROM limits WHERE key = ?", (self._hashes[key],))
             if allowed is not None:
                 db.execute("INSERT INTO limits VALUES (?, ?, ?)", (self._hashes[key], allowed, window_s))
+
+    def refuse(self, key: str) -> None:
+        """Record that the host does not accept a key; slots are still given out, as it may accept the key later."""
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO refused VALUES (?, ?)", (self._hashes[key], self._clock()))
 
     @property
     def _window_s(self) -> float:
@@ -156,11 +170,20 @@ class Budget:
             windows[length_s] = min(most, windows.get(length_s, most))
         return windows
 
-    def _forget(self, db: sqlite3.Connection) -> None:
-        """Delete this host's expired slots, of any key, and slots so far ahead that a clock must have been wrong."""
+    def _heal(self, db: sqlite3.Connection) -> None:
+        """If the clock was set back, delete what lies in the future: it was recorded while the clock was ahead."""
         now = self._clock()
-        db.execute("DELETE FROM requests WHERE host = ? AND at < ?", (self._host, now - 25 * self._window_s))
-        db.execute("DELETE FROM requests WHERE host = ? AND at > ?", (self._host, now + _FAR_AHEAD * self._window_s))
+        (latest,) = db.execute("SELECT max(latest) FROM clock").fetchone()
+        if latest is not None and latest > now + _CLOCK_STEP_S:
+            for dated in ("requests WHERE at", "parked WHERE until", "refused WHERE at", "clock WHERE latest"):
+                db.execute(f"DELETE FROM {dated} > ?", (now,))
+        db.execute("INSERT INTO clock VALUES (0, ?) ON CONFLICT DO UPDATE SET latest = max(latest, ?)", (now, now))
+
+    def _forget(self, db: sqlite3.Connection) -> None:
+        """Delete slots of this host, and refusals, that are too old to matter."""
+        long_ago = self._clock() - 25 * self._window_s
+        db.execute("DELETE FROM requests WHERE host = ? AND at < ?", (self._host, long_ago))
+        db.execute("DELETE FROM refused WHERE at < ?", (long_ago,))
 
     def _take(self, db: sqlite3.Connection, without: Collection[str], not_before: float = 0.0) -> Slot:
         earliest = max(self._clock(), not_before)
@@ -202,12 +225,16 @@ class Budget:
         row = db.execute("SELECT until FROM parked WHERE key = ?", (self._hashes[key],)).fetchone()
         return float(row[0]) if row else 0.0
 
+    def _is_refused(self, db: sqlite3.Connection, key: str) -> bool:
+        return db.execute("SELECT 1 FROM refused WHERE key = ?", (self._hashes[key],)).fetchone() is not None
+
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """One exclusive transaction on the ledger."""
         with self._explained():
             self._db.execute("BEGIN IMMEDIATE")
             try:
+                self._heal(self._db)
                 yield self._db
                 self._db.execute("COMMIT")
             finally:

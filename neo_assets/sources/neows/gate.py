@@ -6,6 +6,7 @@ interprets the responses.
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import logging
 import time
@@ -26,7 +27,7 @@ _SHORTEST_ANNOUNCED_S = 5.0
 """Shorter waits for the budget are not logged."""
 
 _ANNOUNCED_AGAIN_S = 60.0
-"""A further wait is logged only if it ends at least this much later than the last one logged."""
+"""A further wait is logged only if its end differs by more than this from that of the last one logged."""
 
 _STALE_S = 5.0
 """A slot missed by more than this, for instance because the machine slept, is no longer covered by the budget."""
@@ -97,7 +98,7 @@ class Gate:
                 await asyncio.sleep(self._breaker.silence_s)
                 slot = await self._slot()  # taken after the silence, as it would go stale during it
                 if self._breaker.probing and not probing:  # the host failed while this request waited for a slot
-                    await self._give_back(slot)
+                    self._give_back(slot)
                     continue
                 try:
                     return await self._send(what, slot.key, send)
@@ -154,30 +155,40 @@ class Gate:
                     await asyncio.sleep(wait_s)
                     parked = await asyncio.to_thread(self._budget.parked)
                 except asyncio.CancelledError:  # by Ctrl-C, or by the error of another request
-                    self._budget.give_back(slot)
+                    self._give_back(slot)
                     raise
             # During the wait the key may have been rejected or parked, or the machine may have slept.
             if slot.key not in parked and slot.key not in self._rejected and time.time() - slot.at < _STALE_S:
                 return slot
-            await self._give_back(slot)
+            self._give_back(slot)
 
     async def _reserve(self, budget: Budget) -> Slot:
         """Reserve a slot in a thread, as another process may lock the ledger. If cancelled, give the slot back."""
-        reserving = asyncio.create_task(asyncio.to_thread(budget.reserve, without=list(self._rejected)))
+
+        def return_slot(reserved: asyncio.Future[Slot]) -> None:
+            if not reserved.exception():
+                budget.give_back(reserved.result())
+
+        reserve = functools.partial(budget.reserve, without=list(self._rejected))
+        reserving = asyncio.get_running_loop().run_in_executor(None, reserve)
         try:
             return await asyncio.shield(reserving)
         except asyncio.CancelledError:
-            budget.give_back(await reserving)
+            reserving.add_done_callback(return_slot)  # even if this is cancelled once more
+            await asyncio.wait([reserving])
             raise
 
-    async def _give_back(self, slot: Slot) -> None:
+    def _give_back(self, slot: Slot) -> None:
+        """Return a slot at once: while waiting for a thread, this could be cancelled."""
         if self._budget:
-            await asyncio.to_thread(self._budget.give_back, slot)
+            self._budget.give_back(slot)
 
     def _reject(self, key: str, error: KeyRejected) -> bool:
         """Stop using a key that was not accepted. Returns whether another key is left."""
         if key not in self._rejected:
             self._rejected[key] = error
+            if self._budget:
+                self._budget.refuse(key)
             if left := len(self._keys) - len(self._rejected):
                 others = "continuing with the other key" if left == 1 else f"continuing with {left} other keys"
                 logger.warning("%s; %s", error, others)
@@ -194,7 +205,7 @@ class Gate:
 
     def _announce(self, subject: str, what: str, until: float) -> None:
         """Log a wait, once for all requests that share it."""
-        if until > self._announced.get(subject, 0.0) + _ANNOUNCED_AGAIN_S:
+        if abs(until - self._announced.get(subject, 0.0)) > _ANNOUNCED_AGAIN_S:
             self._announced[subject] = until
             logger.warning("%s until %s", what, _clock_time(until))
 

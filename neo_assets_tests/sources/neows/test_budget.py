@@ -203,6 +203,33 @@ def test_a_forecast_is_the_time_of_the_last_request_and_spends_nothing(
     assert [budget.reserve().at for _ in range(25)][-1] == foreseen
 
 
+def test_a_forecast_counts_a_parked_key_only_from_when_it_is_free(make: Callable[..., Budget], clock: Clock) -> None:
+    budget = make("ab", per_hour=5)
+    budget.park("a", 600)
+    assert budget.forecast(5) < clock.now + 1
+    assert clock.now + 600 <= budget.forecast(6) < clock.now + 601
+
+
+def test_a_forecast_leaves_out_keys_that_the_host_refuses(make: Callable[..., Budget], clock: Clock) -> None:
+    budget = make("ab", per_hour=5)
+    budget.refuse("a")
+    assert [budget.forecast(requests) > clock.now + HOUR for requests in (5, 6)] == [False, True]
+    assert make("ab", per_hour=5).forecast(6) > clock.now + HOUR, "another process knows it too"
+    assert {budget.reserve().key for _ in range(2)} == {"a", "b"}, "the next run tries the key again"
+    budget.refuse("b")
+    assert budget.forecast(8) < clock.now + 1, "with no key left, a run tries them all again"
+
+
+def test_a_refused_key_counts_again_once_the_host_accepts_it(make: Callable[..., Budget], clock: Clock) -> None:
+    budget = make("ab", per_hour=5)
+    budget.refuse("a")
+    budget.learn_limit("a", 1000)
+    assert budget.forecast(10) < clock.now + 1
+    budget.refuse("a")
+    clock.now += 26 * HOUR
+    assert budget.forecast(10) < clock.now + 1, "and after a day"
+
+
 def test_a_restart_forgets_nothing(make: Callable[..., Budget], clock: Clock) -> None:
     before = make(per_hour=2)
     before.learn_limit("a", 2)
@@ -253,16 +280,42 @@ def test_old_requests_are_forgotten(make: Callable[..., Budget], clock: Clock, t
     assert sum(file.stat().st_size for file in (tmp_path / "state").iterdir()) < 4 * size
 
 
-def test_slots_from_a_clock_far_ahead_are_ignored_once_it_is_corrected(
-    make: Callable[..., Budget], clock: Clock
-) -> None:
-    budget, now = make(), clock.now
-    clock.now += 366 * 24 * HOUR
-    for _ in range(10):
+@pytest.mark.parametrize("ahead", [120, 2 * HOUR, 3 * 24 * HOUR, 366 * 24 * HOUR])
+def test_a_clock_that_was_ahead_is_healed(make: Callable[..., Budget], clock: Clock, ahead: float) -> None:
+    budget, now = make("ab", per_hour=10), clock.now
+    for _ in range(5):
         budget.reserve()
+    clock.now += ahead
+    for _ in range(25):
+        budget.reserve()
+    budget.park("a", 24 * HOUR)
+    budget.refuse("b")
+    clock.now = now + 30
+    assert budget.forecast(15) < clock.now + 1
+    assert budget.parked() == set()
+    slots = [budget.reserve() for _ in range(16)]
+    assert [slot.at < clock.now + 1 for slot in slots[:15]] == [True] * 15
+    if ahead < 24 * HOUR:
+        assert slots[15].at > clock.now + HOUR - 60, "requests from before still count"
+
+
+def test_a_key_parked_by_a_clock_that_was_ahead_is_used_again(make: Callable[..., Budget], clock: Clock) -> None:
+    budget, now = make(), clock.now
+    clock.now += 3 * 24 * HOUR
+    budget.park("a", 60)
     clock.now = now
-    assert budget.forecast(1) == now
-    assert budget.reserve().at == now
+    assert budget.park("a", 10) == now + 10
+    assert budget.reserve().at == now + 10
+
+
+def test_a_clock_that_is_set_back_a_little_changes_nothing(make: Callable[..., Budget], clock: Clock) -> None:
+    budget, now = make(per_hour=2), clock.now
+    budget.reserve()
+    budget.reserve()
+    budget.park("a", 100)
+    clock.now = now - 5
+    assert budget.parked() == {"a"}
+    assert budget.reserve().at > now + HOUR
 
 
 def test_an_unusable_ledger_is_reported_with_the_way_out(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 import asyncio
 import itertools
+import threading
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -191,9 +193,10 @@ class SlowBudget(NotedBudget):
         return slot
 
 
+@pytest.mark.parametrize("times", [1, 3])
 @pytest.mark.parametrize("kind", [NotedBudget, SlowBudget], ids=["waiting for its time", "being reserved"])
 def test_a_cancelled_request_gives_its_slot_back(
-    make_budget: Callable[..., NotedBudget], kind: type[NotedBudget]
+    make_budget: Callable[..., NotedBudget], kind: type[NotedBudget], times: int
 ) -> None:
     budget = make_budget(per_second=0.01, kind=kind)
     taken = budget.reserve()
@@ -204,12 +207,45 @@ def test_a_cancelled_request_gives_its_slot_back(
             await asyncio.sleep(0.001)
         if kind is NotedBudget:
             await asyncio.sleep(0.05)
-        waiting.cancel()
+        for _ in range(times):
+            waiting.cancel()
+            await asyncio.sleep(0.001)
         await asyncio.wait([waiting])
         assert waiting.cancelled()
 
     asyncio.run(run())
+    assert len(budget.given_back) == 1
     assert budget.reserve().at == pytest.approx(taken.at + 100, abs=1)
+
+
+def test_a_request_cancelled_while_it_exchanges_its_slot_gives_it_back(
+    make_budget: Callable[..., NotedBudget],
+) -> None:
+    threads = ThreadPoolExecutor(1)
+
+    class Busy(NotedBudget):
+        """Every key is parked, and the thread that uses the ledger is busy afterwards."""
+
+        def parked(self) -> set[str]:
+            threads.submit(time.sleep, 0.2)
+            waited.set()
+            return {KEY}
+
+    budget = make_budget(per_second=20, kind=Busy)
+    budget.reserve()
+    waited = threading.Event()
+
+    async def run() -> None:
+        asyncio.get_running_loop().set_default_executor(threads)
+        waiting = asyncio.create_task(Gate([KEY], budget, QUICK).ask("page 0", answering()))
+        while not waited.is_set():
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.05)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+
+    asyncio.run(run())
+    assert budget.given_back == budget.given_out[1:]
 
 
 def test_a_slot_whose_key_is_rejected_meanwhile_is_not_used(make_budget: Callable[..., NotedBudget]) -> None:

@@ -110,6 +110,13 @@ def test_the_forecast_comes_from_the_budget(served: Served, open_neows: Callable
     assert now + 3600 < neows.forecast(11) < now + 3700
 
 
+def test_the_forecast_leaves_out_a_rejected_key(served: Served, open_neows: Callable[..., NeoWs]) -> None:
+    served.app = create_app(Catalogue(neos=90), keys=["good"])
+    neows = open_neows(at(served, nasa_api_keys="bad,good", requests_per_hour=4))
+    assert numbers(neows, 0, 1, 2, 3) == [0, 1, 2, 3]
+    assert neows.forecast(1) > time.time() + 3500
+
+
 def test_the_forecast_for_the_simulator_is_now() -> None:
     assert NeoWs(SIMULATED).forecast(2_100) <= time.time()
 
