@@ -124,6 +124,4 @@ def simulate(
     try:
         serve(app, host, port, announce=announce)
     except OSError as error:
-        raise click.ClickException(
-            f"cannot listen on {host}:{port}: {error.strerror or error}; give another --port"
-        ) from None
+        raise click.ClickException(f"{error.strerror or error}; give another --port or --host") from None

@@ -287,7 +287,10 @@ class TestSimulate:
             port = busy.getsockname()[1]
             ended = here.neo("simulate", "--port", str(port))
         assert ended.code == 1
-        assert re.match(rf"Error: cannot listen on 127\.0\.0\.1.{port}: .*give another --port", one_line(ended))
+        message = (
+            f"Error: cannot listen on 127.0.0.1 port {port}: Address already in use; give another --port or --host"
+        )
+        assert one_line(ended) == message
 
 
 def test_ctrl_c_is_not_lost_where_python_drops_exceptions(
