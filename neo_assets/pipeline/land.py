@@ -22,11 +22,13 @@ from neo_assets.schema.page_sets import FIRST_LANDED_PAGE, MAX_PAGES, page_sets_
 from neo_assets.schema.pages import NASA, SIMULATOR, Page, PageFacts
 from neo_assets.schema.tables import NEOS_PER_PAGE
 from neo_assets.settings import Settings
-from neo_assets.sources.neows.errors import NotAPage
-from neo_assets.sources.neows.pages import ALWAYS_LISTED, envelope_of
+from neo_assets.sources.neows.errors import NotAPage, OtherJson
+from neo_assets.sources.neows.pages import ALWAYS_LISTED, document_of, envelope_of
 from neo_assets.sources.neows.redact import redact
 
 _ENDINGS = {f".{kind}{compression}": kind for kind in ("json", "ndjson") for compression in ("", ".gz", ".zst")}
+
+_EXPECTED = "drop whole Browse pages as .json, and single NEOs as .ndjson, one on each line"
 
 _OBJECTS_PER_PAGE = 200
 
@@ -171,11 +173,11 @@ class _Landing:
         body = self._clean(b"".join(content.lines())).removeprefix(codecs.BOM_UTF8)
         try:
             envelope = envelope_of(body)
-            entries = json.loads(body)["near_earth_objects"]  # stricter than `envelope_of`
+            entries = document_of(body)["near_earth_objects"]  # stricter than `envelope_of`
+        except OtherJson as error:
+            raise Unreadable(f"it {error}: {_EXPECTED}") from None
         except NotAPage as error:
             raise Unreadable(f"it {error}") from None
-        except (ValueError, RecursionError) as error:
-            raise Unreadable(f"it is not JSON: {error}") from None
         if envelope.size not in (None, NEOS_PER_PAGE) or envelope.neos > NEOS_PER_PAGE:
             raise Unreadable(
                 f"it is a page of {envelope.size or envelope.neos} NEOs, not {NEOS_PER_PAGE}, so its page number has "
@@ -195,7 +197,8 @@ class _Landing:
         """Pack a file's objects into pages like those of Browse, once the whole file was read."""
         are_objects = [is_object for _, is_object in self._objects(content)]
         if not any(are_objects):
-            raise Unreadable(f"none of its {len(are_objects)} lines is a JSON object" if are_objects else "it is empty")
+            none = f"none of its {len(are_objects)} lines is a JSON object: {_EXPECTED}"
+            raise Unreadable(none if are_objects else "it is empty")
         return self._cut(self._objects(content), source, len(are_objects))
 
     def _cut(self, objects: Iterator[tuple[bytes, bool]], source: str, total: int) -> Iterator[Page]:

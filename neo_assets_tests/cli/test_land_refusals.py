@@ -1,6 +1,7 @@
 """What the landing zone refuses or must not keep: unreadable files, API keys, and files whose run was interrupted."""
 
 import gzip
+import json
 import os
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from neo_assets_tests.sources.neows.examples import approach, body, neo
 def zone(lake: Storage, tmp_path: Path) -> Zone:
     return Zone(lake, tmp_path)
 
+
+EXPECTED = "drop whole Browse pages as .json, and single NEOs as .ndjson, one on each line"
 
 BAD_FILES = {
     "a.txt": (b"{}", "its name does not end in any of .json, .json.gz"),
@@ -43,8 +46,25 @@ BAD_FILES = {
     ),
     "plain.json.zst": (body(*neos(0)), "it cannot be decompressed: "),
     "packed.json": (gzip.compress(body(*neos(0))), "it is not JSON: binary data"),
-    "feed.json": (b'{"links":{},"element_count":1,"near_earth_objects":{"2026-02-01":[]}}', "it is"),
-    "object.json": (lines(*neos(0, 1)), "it is not a Browse page"),
+    "feed.json": (
+        b'{"links":{},"element_count":1,"near_earth_objects":{"2026-02-01":[]}}',
+        f"it is JSON, but a NeoWs feed, which lists the approaches of a few days, not a Browse page: {EXPECTED}",
+    ),
+    "object.json": (lines(*neos(0, 1)), f"it is JSON, but a single NEO, not a Browse page: {EXPECTED}"),
+    "objects.json": (lines(*neos(0, 2)), f"it is JSON, but several documents, not a Browse page: {EXPECTED}"),
+    "list.json": (json.dumps(neos(0, 2)).encode(), f"it is JSON, but a list of 2 items, not a Browse page: {EXPECTED}"),
+    "null.json": (b" null\n", f"it is JSON, but null, not a Browse page: {EXPECTED}"),
+    "text.json": (b'"page"', f"it is JSON, but a string, not a Browse page: {EXPECTED}"),
+    "number.json": (b"4711", f"it is JSON, but a number, not a Browse page: {EXPECTED}"),
+    "error.json": (
+        b'{"error":{"code":"API_KEY_INVALID"}}',
+        f"it is JSON, but an object without page and near_earth_objects, not a Browse page: {EXPECTED}",
+    ),
+    "trailing.json": (body(*neos(0)) + b"<html>", "it is JSON with other text after its end"),
+    "odd-page.json": (
+        b'{"page":{"number":"many"},"near_earth_objects":[]}',
+        f"it is JSON, but an object whose page lacks number or total_elements, not a Browse page: {EXPECTED}",
+    ),
     "size-5.json": (
         body(*neos(0, 5), number=1).replace(b'"size":20', b'"size":5'),
         "it is a page of 5 NEOs, not 20, so its page number has no meaning here: drop its objects as .ndjson instead",
@@ -57,8 +77,18 @@ BAD_FILES = {
         "it is no Browse page: near_earth_objects[1] lacks orbital_data, like an object from NeoWs's feed",
     ),
     "latin-1.json": (body(neo(name="\xe9")).decode().encode("latin-1"), "it is not UTF-8"),
-    "deep.json": (body(*neos(0))[:-1] + b',"deep":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "it is not JSON: "),
-    "array.ndjson": (b"[1,\n2,\n3]", "none of its 3 lines is a JSON object"),
+    "deep.json": (
+        body(*neos(0))[:-1] + b',"deep":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        "it is JSON nested too deep",
+    ),
+        body(*neos(0))[:-1] + b',"deep":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        "it is JSON nested too deep",
+    ),
+    "long.json": (
+        body(*neos(0))[:-1] + b',"long":' + b"9" * 5_000 + b"}",
+        "it is JSON with a number too long to read",
+    ),
+    "array.ndjson": (b"[1,\n2,\n3]", f"none of its 3 lines is a JSON object: {EXPECTED}"),
     "sub/dir/a.csv": (b"a,b", "its name does not end in any of"),
 }
 

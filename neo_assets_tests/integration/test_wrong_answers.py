@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 REASONS = {
     "html": "page 0: the response is not JSON: <html><body><h1>Scheduled maintenance",
-    "truncated": "page 0: the response is truncated or not a Browse page",
+    "truncated": "page 0: the response is truncated or damaged JSON",
     "wrong page": "page 0 was requested, but page 1 arrived",
     "empty": "page 0: the response is empty",
     "outage": "answered 503: NeoWs is unavailable",

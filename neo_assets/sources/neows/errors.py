@@ -103,6 +103,10 @@ class NotAPage(NeoWsError):
     is_outage = True
 
 
+class OtherJson(NotAPage):
+    """JSON that is not a Browse page, such as a feed or a single NEO."""
+
+
 class WrongPage(NeoWsError):
     """A complete Browse page, but not the one requested. Retry with backoff."""
 

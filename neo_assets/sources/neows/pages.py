@@ -8,12 +8,13 @@ import json
 import zlib
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import pyarrow as pa
 from pyarrow import json as arrow_json
 
 from neo_assets.schema.pages import CatalogueStats
-from neo_assets.sources.neows.errors import NotAPage, WrongPage
+from neo_assets.sources.neows.errors import NotAPage, OtherJson, WrongPage
 
 ALWAYS_LISTED = ("close_approach_data", "orbital_data")
 """What every object on a Browse page has, and every object looked up by its id. Objects of NeoWs's feed lack
@@ -109,9 +110,7 @@ def envelope_of(body: bytes) -> Envelope:
     if not body.strip():
         raise NotAPage("is empty")
     if body.lstrip()[:1] != b"{":
-        start = " ".join(body[:60].decode(errors="replace").rstrip("\ufffd").split())
-        is_text = start.isprintable() and "\ufffd" not in start
-        raise NotAPage(f"is not JSON: {start if is_text else 'binary data'}")
+        raise _no_page(body)
     try:
         body.decode()
     except UnicodeDecodeError as error:
@@ -123,15 +122,75 @@ def envelope_of(body: bytes) -> Envelope:
         table = arrow_json.read_json(
             io.BytesIO(body), arrow_json.ReadOptions(use_threads=False, block_size=len(body) + 1), options
         )
-    except pa.ArrowInvalid as error:
+    except pa.ArrowInvalid:
         if envelope := _with_odd_entries(body):
             return envelope
-        raise NotAPage(f"is truncated or not a Browse page ({error})") from None
+        raise _no_page(body) from None
     row = table.slice(0, 1).select(["page"]).to_pylist()[0]["page"]
     objects = table.column("near_earth_objects")
     if table.num_rows != 1 or not row or row["number"] is None or row["total_elements"] is None or objects.null_count:
-        raise NotAPage("is not a Browse page: it lacks page or near_earth_objects")
+        raise _no_page(body)
     return Envelope(row["number"], row["size"], row["total_elements"], len(objects[0]))
+
+
+def document_of(body: bytes) -> Any:
+    """Read a body as one JSON document of any kind.
+
+    Raises:
+        NotAPage: it is not one; the message starts with a verb, for the caller to prefix a subject.
+    """
+    try:
+        return json.loads(body)
+    except RecursionError:
+        raise NotAPage("is JSON nested too deep") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise _not_one_document(body, error) from None
+    except ValueError:  # Python limits the number of digits
+        raise NotAPage("is JSON with a number too long to read") from None
+
+
+def _not_one_document(body: bytes, error: ValueError) -> NotAPage:
+    if body.lstrip()[:1] not in (b"{", b"["):
+        start = " ".join(body[:60].decode(errors="replace").rstrip("\ufffd").split())
+        is_text = start.isprintable() and "\ufffd" not in start
+        return NotAPage(f"is not JSON: {start if is_text else 'binary data'}")
+    if not str(error).startswith("Extra data"):
+        return NotAPage(f"is truncated or damaged JSON ({error})")
+    try:
+        for line in filter(bytes.strip, body.splitlines()):
+            json.loads(line)
+    except ValueError:
+        return NotAPage("is JSON with other text after its end")
+    return _other("several documents")
+
+
+def _no_page(body: bytes) -> NotAPage:
+    """The error that names what a body is that is not a Browse page."""
+    try:
+        document = document_of(body)
+    except NotAPage as error:
+        return error
+    match document:
+        case list():
+            return _other(f"a list of {len(document)} items")
+        case {"near_earth_objects": dict()}:
+            return _other("a NeoWs feed, which lists the approaches of a few days")
+        case {"page": dict(), "near_earth_objects": list()}:
+            return _other("an object whose page lacks number or total_elements")
+        case {"close_approach_data": _}:
+            return _other("a single NEO")
+        case dict():
+            return _other("an object without page and near_earth_objects")
+        case str():
+            return _other("a string")
+        case None | bool():
+            return _other(json.dumps(document))
+        case _:
+            return _other("a number")
+
+
+def _other(what: str) -> OtherJson:
+    return OtherJson(f"is JSON, but {what}, not a Browse page")
 
 
 def _with_odd_entries(body: bytes) -> Envelope | None:
