@@ -66,7 +66,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls) -> Self:
-        """Read the environment and `.env`, and pass AWS's own variables on to the AWS SDK.
+        """Read the environment and `.env`, and export the variables of `.env` that are no settings of ours.
 
         Raises:
             SettingsError: a value is not allowed, a name may be misspelt, or `.env` cannot be read.
@@ -83,7 +83,7 @@ class Settings(BaseSettings):
             raise SettingsError("\n".join([*wrong, *map(_line, error.errors())])) from None
         if wrong:
             raise SettingsError("\n".join(wrong))
-        _lend_to_aws(file.values)
+        _lend_to_others(file.values)
         return settings
 
     @field_validator("nasa_api_keys", mode="before")
@@ -263,10 +263,13 @@ def _read_env_file() -> _EnvFile:
     return _EnvFile({name.upper() if _OURS.match(name) else name: value for name, value in values.items()}, wrong)
 
 
-def _lend_to_aws(variables: dict[str, str]) -> None:
-    """Export the AWS_* variables of `.env`, and AWS_REGION as AWS_DEFAULT_REGION, as boto3 reads neither by itself."""
+def _lend_to_others(variables: dict[str, str]) -> None:
+    """Export what `.env` sets for others: the AWS SDK, and `env:` in `dagster.yaml`, as `dagster` commands do.
+
+    AWS_REGION is exported as AWS_DEFAULT_REGION too, which is the name that boto3 reads.
+    """
     for name, value in variables.items():
-        if name.startswith("AWS_"):
+        if name not in ALLOWED:
             os.environ.setdefault(name, value)
     if region := os.environ.get("AWS_REGION"):
         os.environ["AWS_DEFAULT_REGION"] = region

@@ -378,11 +378,13 @@ def test_all_lakes_of_a_user_share_one_request_ledger(load: Load) -> None:
     assert load(NEO_LAKE="/a").request_ledger == load(NEO_LAKE="/b").request_ledger
 
 
-def test_aws_settings_are_passed_on_from_the_env_file_and_the_environment_wins(load: Load) -> None:
-    Path(".env").write_text("AWS_PROFILE=from-file\nAWS_ENDPOINT_URL=http://from-file\nAWS_SESSION_TOKEN=\nOTHER=1\n")
+def test_what_others_read_is_exported_from_the_env_file_and_the_environment_wins(load: Load) -> None:
+    Path(".env").write_text(
+        "AWS_PROFILE=from-file\nAWS_ENDPOINT_URL=http://from-file\nAWS_SESSION_TOKEN=\nNEO_PAGES=1\n"
+    )
     load(AWS_PROFILE="from-environment")
     assert (os.environ["AWS_PROFILE"], os.environ["AWS_ENDPOINT_URL"]) == ("from-environment", "http://from-file")
-    assert not {"AWS_SESSION_TOKEN", "OTHER"} & os.environ.keys()
+    assert not {"AWS_SESSION_TOKEN", "NEO_PAGES"} & os.environ.keys()
 
 
 def test_aws_region_wins_over_aws_default_region(load: Load) -> None:

@@ -4,20 +4,27 @@ import click
 
 from neo_assets.cli.printing import print_totals
 from neo_assets.pipeline.text import first_few, quantity
+from neo_assets.schema.page_sets import MAX_PAGES
 from neo_assets.settings import Settings
 
 
 @click.command()
 @click.option("--heal", is_flag=True, help="Also fetch inconsistent pages again (`neo plan` lists them).")
-def run(heal: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print the totals as one JSON object instead of a table.")
+@click.option("--pages", type=click.IntRange(1, MAX_PAGES), help="Browse pages to cover, instead of NEO_PAGES.")
+@click.option("--strict", is_flag=True, help="End with exit code 3 unless the snapshot is consistent.")
+def run(heal: bool, as_json: bool, pages: int | None, strict: bool) -> None:
     """Gather pages, compute all tables and print the totals.
 
-    Finished work is reused: pages younger than NEO_RAW_MAX_AGE_HOURS are not fetched again, and page sets whose tables
-    are up to date are skipped. A run that was stopped continues where it ended.
+    Finished work is reused: pages younger than NEO_RAW_MAX_AGE_HOURS are not fetched again, page sets whose tables are
+    up to date are skipped, and a lake in which nothing has changed is not written to. A run that was stopped continues
+    where it ended.
 
     Progress goes to standard error, the totals to standard output.
     """
     settings = Settings.load()
+    if pages:
+        settings = settings.model_copy(update={"pages": pages})
     from neo_assets.cli.runner import Runner
 
     with Runner(settings) as runner:
@@ -26,7 +33,7 @@ def run(heal: bool) -> None:
         if heal and not failed:
             failed = runner.heal()
         totals = runner.totals()
-    print_totals(totals)
+    print_totals(totals, as_json)
     if failed:
         first = next(iter(failed.values()))
         raise click.ClickException(
@@ -34,3 +41,11 @@ def run(heal: bool) -> None:
             f"the totals omit them or use their older data"
             f"{', and healing has stopped' if heal else ''}. First error: {first}"
         )
+    if strict and totals.verdict != "consistent":
+        raise _NotConsistent(f"the snapshot is {totals.verdict}: {', '.join(totals.reasons)}")
+
+
+class _NotConsistent(click.ClickException):
+    """What `--strict` was asked to report."""
+
+    exit_code = 3
