@@ -13,6 +13,7 @@ from neo_assets.cli.land import land
 from neo_assets.cli.plan import plan
 from neo_assets.cli.prune import prune
 from neo_assets.cli.quarantine import quarantine
+from neo_assets.cli.recompute import recompute
 from neo_assets.cli.run import run
 from neo_assets.cli.simulate import simulate
 from neo_assets.cli.totals import totals
@@ -39,7 +40,7 @@ def neo() -> None:
     """
 
 
-for command in (run, plan, land, quarantine, totals, prune, simulate):
+for command in (run, plan, totals, recompute, land, quarantine, prune, simulate):
     neo.add_command(command)
 
 

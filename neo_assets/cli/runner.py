@@ -285,7 +285,7 @@ class Runner:
     def _recompute(self, page_set: str) -> PageSetError | None:
         try:
             how = recompute_of(page_set)
-            self._execute(how.job, how.partition_key, how.run_config)
+            self._execute(how.job, how.partition_key)
         except (LakeDamaged, LakeLacks) as error:
             return error
         return None

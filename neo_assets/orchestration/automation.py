@@ -1,6 +1,6 @@
 """Jobs, schedules and sensors: what runs, and when. The steps themselves live in `assets` and `pipeline`."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -11,6 +11,7 @@ import dagster as dg
 from neo_assets.lake import raw_pages
 from neo_assets.lake.landing_zone import waiting
 from neo_assets.lake.storage import Storage
+from neo_assets.orchestration.assets.bronze import RECOMPUTE
 from neo_assets.orchestration.assets.landed import LANDED_OBJECTS
 from neo_assets.orchestration.failures import failing_in_one_line
 from neo_assets.pipeline.land import TakenIn, affected_page_sets, take_in
@@ -24,9 +25,6 @@ _TOTALS = dg.AssetSelection.assets(*(total.name for total in TOTALS), SNAPSHOT.n
 _STATS = dg.AssetSelection.assets("catalogue_stats")
 _LANDED = dg.AssetSelection.assets(LANDED_OBJECTS)
 _OF_A_PAGE_SET = dg.AssetSelection.all() - _TOTALS - _STATS - _LANDED
-
-STORED_ONLY: dict[str, Any] = {"ops": {"raw_pages": {"config": {"stored_only": True}}}}
-"""Run config with which nothing is fetched."""
 
 _SETTLED_S = 10
 """Files changed within this many seconds may still be incomplete, so they are left for the next run."""
@@ -45,11 +43,9 @@ _PAGE_SET_JOB = dg.define_asset_job(
     "page_set", selection=_OF_A_PAGE_SET, description="Gather one page set and compute all its tables."
 )
 _RECOMPUTE_JOB = dg.define_asset_job(
-    "recompute",
+    RECOMPUTE,
     selection=_OF_A_PAGE_SET,
-    config=STORED_ONLY,
-    description="Compute all tables of one page set from its stored pages. Nothing is fetched, as the job's own config "
-    "says: run config given at launch replaces it.",
+    description="Compute all tables of one page set from its stored pages. Nothing is fetched.",
 )
 _LANDED_JOB = dg.define_asset_job(
     "landed", selection=_LANDED, description="Compute all tables of the landed objects from their stored pages."
@@ -72,14 +68,13 @@ class Recompute:
     asset: str
     """The asset that holds its pages."""
     partition_key: str | None
-    run_config: Mapping[str, Any]
 
 
 def recompute_of(page_set: str) -> Recompute:
     """How to compute a page set, or the landed objects, from their stored pages."""
     if page_set == LANDED:
-        return Recompute("landed", LANDED_OBJECTS, None, {})
-    return Recompute("recompute", "raw_pages", page_set, STORED_ONLY)
+        return Recompute("landed", LANDED_OBJECTS, None)
+    return Recompute(RECOMPUTE, "raw_pages", page_set)
 
 
 @dataclass(frozen=True)
@@ -222,7 +217,7 @@ def _landed_sensor(name: str, page_sets: Collection[str]) -> dg.SensorDefinition
         whole = complete(facts)
         cursor, hour = str(records[-1].storage_id), _this_hour()
         requests = [
-            dg.RunRequest(f"{hour} {key} after event {cursor}", how.run_config, partition_key=how.partition_key)
+            dg.RunRequest(f"{hour} {key} after event {cursor}", partition_key=how.partition_key)
             for key, how in ((key, recompute_of(key)) for key in stale(lake, whole))
         ]
         if requests:  # the cursor stays until the tables are up to date: a run may fail, or be cancelled

@@ -21,7 +21,7 @@ class StateUnusable(Exception):
 
 
 class WrongConfig(Exception):
-    """A run's config has a value that is not allowed; the message names the field."""
+    """A run is launched with config that is not allowed, or without a page set; the message says what is allowed."""
 
 
 EXPECTED = (LakeError, BudgetError, NeoWsError, PagesMissing, StateUnusable, WrongConfig)

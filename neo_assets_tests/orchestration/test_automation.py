@@ -161,13 +161,40 @@ def test_the_totals_wait_only_for_what_they_sum_up(defs: dg.Definitions, instanc
     assert requested == [set(), set(), {"total_near_misses"}]
 
 
-def test_recompute_fetches_nothing(defs: dg.Definitions, instance: dg.DagsterInstance, no_network: None) -> None:
-    """Without run config, as when it is started in the UI."""
-    recompute = defs.resolve_job_def("recompute")
-    result = recompute.execute_in_process(instance=instance, partition_key=PAGE_SETS[0], raise_on_error=False)
+def failure_of(result: dg.ExecuteInProcessResult) -> str:
     (failure,) = result.get_step_failure_events()
     assert failure.step_failure_data.user_failure_data is not None
-    assert "page 0 is not in the lake" in (failure.step_failure_data.user_failure_data.description or "")
+    return failure.step_failure_data.user_failure_data.description or ""
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({}, "page 0 is not in the lake"),
+        ({"not_before": "2026-03-01"}, "page 0 is not in the lake"),
+        ({"take_again": [0]}, "take_again: the job recompute fetches nothing; launch the job page_set instead"),
+    ],
+)
+def test_recompute_fetches_nothing_whatever_config_it_is_launched_with(
+    defs: dg.Definitions, instance: dg.DagsterInstance, no_network: None, config: dict[str, object], message: str
+) -> None:
+    recompute = defs.resolve_job_def("recompute")
+    result = recompute.execute_in_process(
+        {"ops": {"raw_pages": {"config": config}}}, instance, partition_key=PAGE_SETS[0], raise_on_error=False
+    )
+    assert message in failure_of(result)
+
+
+@pytest.mark.parametrize("job", ["page_set", "recompute"])
+def test_a_run_without_a_page_set_is_refused_with_the_allowed_ones(
+    defs: dg.Definitions, instance: dg.DagsterInstance, no_network: None, job: str
+) -> None:
+    """As `dg launch --job` launches it without `--partition`."""
+    result = defs.resolve_job_def(job).execute_in_process(instance=instance, raise_on_error=False)
+    assert failure_of(result) == (
+        "this run names no page set: launch it with a partition, one of 00000-00000, 00001-00001; or run `neo run`, "
+        "which gathers them all, or `neo recompute`, which computes them all"
+    )
 
 
 @pytest.mark.filterwarnings("ignore:Parameter `include_sources`")

@@ -18,6 +18,9 @@ from neo_assets.schema.tables import CATALOGUE_STATS
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.source import NeoWs
 
+RECOMPUTE = "recompute"
+"""Name of the job in which `raw_pages` fetches nothing, whatever run config it is launched with."""
+
 _FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=7), warn_window=timedelta(days=2))
 
 
@@ -32,7 +35,15 @@ class RawPagesConfig(dg.Config):
         description="A time (ISO 8601, UTC if without a zone). Pages of `take_again` fetched at this time or later are "
         "not fetched again, so a retry continues where the first attempt ended.",
     )
-    stored_only: bool = Field(False, description="Fetch nothing: use the stored pages, however old they are.")
+
+    def check_that_nothing_is_fetched(self) -> None:
+        """Check that no page is to be fetched again.
+
+        Raises:
+            WrongConfig: one is.
+        """
+        if self.take_again:
+            raise WrongConfig(f"take_again: the job {RECOMPUTE} fetches nothing; launch the job page_set instead")
 
     def check_pages(self, page_sets: Sequence[str]) -> None:
         """Check that each page of `take_again` belongs to one of these page sets.
@@ -83,19 +94,19 @@ def bronze_assets(page_sets: dg.PartitionsDefinition, settings: Settings) -> lis
     ) -> Mapping[str, Pages]:
         """Pages of NASA's NeoWs Browse API (`/neo/browse`, 20 NEOs each): the response bodies, API keys redacted.
 
-        Stored pages younger than NEO_RAW_MAX_AGE_HOURS are reused; only missing and older ones are fetched.
+        Stored pages younger than NEO_RAW_MAX_AGE_HOURS are reused; only missing and older ones are fetched. In the job
+        `recompute`, nothing is fetched.
         """
         with failing_in_one_line():
-            if config.stored_only:
-                return {key: stored(lake, key) for key in context.partition_keys}
+            keys = _page_sets_of(context, settings.page_sets)
+            if context.run.job_name == RECOMPUTE:
+                config.check_that_nothing_is_fetched()
+                return {key: stored(lake, key) for key in keys}
             since = config.since
-            config.check_pages(context.partition_keys)
+            config.check_pages(keys)
             if neows.source:  # stored pages of another source are not reused
                 owner.claim(lake, neows.source)
-            return {
-                key: gather(lake, neows, key, settings.raw_max_age_hours, config.take_again, since)
-                for key in context.partition_keys
-            }
+            return {key: gather(lake, neows, key, settings.raw_max_age_hours, config.take_again, since) for key in keys}
 
     @dg.asset(
         group_name="bronze",
@@ -112,3 +123,17 @@ def bronze_assets(page_sets: dg.PartitionsDefinition, settings: Settings) -> lis
             return pa.Table.from_pylist([vars(neows.stats())], schema=CATALOGUE_STATS.schema)
 
     return [raw_pages, catalogue_stats]
+
+
+def _page_sets_of(context: dg.AssetExecutionContext, allowed: list[str]) -> list[str]:
+    """The page sets of a run.
+
+    Raises:
+        WrongConfig: it names none, as when a job is launched from the shell without a partition.
+    """
+    if context.has_partition_key or context.has_partition_key_range:
+        return list(context.partition_keys)
+    raise WrongConfig(
+        f"this run names no page set: launch it with a partition, one of {first_few(allowed)}; or run `neo run`, which "
+        "gathers them all, or `neo recompute`, which computes them all"
+    )
