@@ -12,10 +12,10 @@ from neo_assets_tests.integration.harness import KEY, Place, Started, fingerprin
 pytestmark = pytest.mark.slow
 
 REASONS = {
-    "html": "page 0: the response is not JSON: <html><body><h1>Scheduled maintenance",
-    "truncated": "page 0: the response is truncated or damaged JSON",
-    "wrong page": "page 0 was requested, but page 1 arrived",
-    "empty": "page 0: the response is empty",
+    "html": "the response is not JSON: <html><body><h1>Scheduled maintenance",
+    "truncated": "the response is truncated or damaged JSON",
+    "wrong page": "page 1 arrived instead",
+    "empty": "the response is empty",
     "outage": "answered 503: NeoWs is unavailable",
     "unreachable": "cannot be reached",
 }

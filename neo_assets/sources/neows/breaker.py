@@ -5,6 +5,7 @@ It only records failures and times. `errors` decides which failures point to an 
 
 import logging
 import time
+from collections import Counter
 
 from neo_assets.sources.neows.errors import NeoWsError, Outage
 from neo_assets.sources.neows.retry_policy import RetryPolicy
@@ -22,7 +23,7 @@ class Breaker:
     def reset(self) -> None:
         """Forget every failure."""
         self._failures = 0
-        self._failed: set[str] = set()
+        self._failed = Counter[str]()
         self._silence_requested = False
         self._gave_up = False
         self._last_error: NeoWsError | None = None
@@ -40,9 +41,10 @@ class Breaker:
     def tripped(self) -> bool:
         """Whether there is an outage, during which no requests are sent.
 
-        Failures of a single page are not an outage, however many there are.
+        One bad page is not an outage, however often it fails, not even if another page fails once.
         """
-        return self._gave_up or (self._failures >= self._policy.trips_after and len(self._failed) > 1)
+        elsewhere = self._failures - max(self._failed.values(), default=0)
+        return self._gave_up or (self._failures >= self._policy.trips_after and elsewhere > 1)
 
     @property
     def silence_s(self) -> float:
@@ -71,7 +73,7 @@ class Breaker:
         if sent_at < self._last_failure_at:
             return
         self._failures += 1
-        self._failed.add(what)
+        self._failed[what] += 1
         self._silence_requested |= bool(error.retry_after_s)
         self._last_error = error
         self._last_failure_at = time.monotonic()
@@ -79,7 +81,7 @@ class Breaker:
         self._gave_up |= wait_s > self._policy.longest_silence_s
         self._resume_at = self._last_failure_at + wait_s
         if self.probing and not self.tripped:
-            logger.warning("%s; failure %d in a row, next request in %.0f s", error, self._failures, wait_s)
+            logger.warning("%s: %s; failure %d in a row, next request in %.0f s", what, error, self._failures, wait_s)
 
     def refuse_if_tripped(self) -> None:
         """Do nothing unless there is an outage.

@@ -97,7 +97,8 @@ class Gate:
                 self._breaker.refuse_if_tripped()
                 await asyncio.sleep(self._breaker.silence_s)
                 slot = await self._slot()  # taken after the silence, as it would go stale during it
-                if self._breaker.probing and not probing:  # the host failed while this request waited for a slot
+                # The host may have failed while this request waited.
+                if self._breaker.tripped or (self._breaker.probing and not probing):
                     self._give_back(slot)
                     continue
                 try:

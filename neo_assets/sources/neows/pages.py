@@ -79,11 +79,11 @@ def read_stats(body: bytes, fetched_at: datetime) -> CatalogueStats:
             raise ValueError("not a count")
         return CatalogueStats(fetched_at, neos, approaches)
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
-        raise NotAPage("the response of /stats lacks near_earth_object_count or close_approach_count") from None
+        raise NotAPage("the response lacks near_earth_object_count or close_approach_count") from None
 
 
 def read_envelope(body: bytes, number: int) -> tuple[int, int]:
-    """Check that a body is the complete Browse page `number`.
+    """Check that a body is the complete Browse page `number`. Error messages leave it to the caller to name the page.
 
     Returns:
         The number of NEOs on the page, and in the catalogue (`page.total_elements`).
@@ -95,9 +95,9 @@ def read_envelope(body: bytes, number: int) -> tuple[int, int]:
     try:
         envelope = envelope_of(body)
     except NotAPage as error:
-        raise NotAPage(f"page {number}: the response {error}") from None
+        raise NotAPage(f"the response {error}") from None
     if envelope.number != number:
-        raise WrongPage(f"page {number} was requested, but page {envelope.number} arrived")
+        raise WrongPage(f"page {envelope.number} arrived instead")
     return envelope.neos, envelope.total_elements
 
 

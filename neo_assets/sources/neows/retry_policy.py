@@ -24,7 +24,7 @@ class RetryPolicy:
     """Maximum wait before jitter, unless the host asks for more (Retry-After)."""
 
     trips_after: int = 5
-    """Number of failures in a row, on at least two pages, that are treated as an outage."""
+    """Number of failures in a row that are treated as an outage, unless all, or all but one, are of the same page."""
 
     longest_silence_s: float = 900.0
     """If the host asks for a longer pause than this, treat it as an outage."""

@@ -40,6 +40,30 @@ def test_one_bad_page_is_not_an_outage() -> None:
     assert not breaker.tripped
 
 
+@pytest.mark.parametrize(
+    ("pages", "tripped"),
+    [
+        ([7, 7, 7, 7, 7, 8], False),
+        ([7, 7, 7, 7, 7, 8, 8], True),
+        ([7, 7, 7, 7, 7, 8, 9], True),
+        ([7, 8, 7, 8], False),
+        ([7, 8, 7, 8, 7], True),
+        ([1, 2, 3, 4, 5], True),
+    ],
+)
+def test_one_bad_page_and_a_single_failure_of_another_are_not_an_outage(pages: list[int], tripped: bool) -> None:
+    breaker = Breaker(RetryPolicy(first_wait_s=0.001))
+    fail(breaker, *pages)
+    assert breaker.tripped is tripped
+
+
+def test_a_warning_names_the_page_and_the_error(caplog: pytest.LogCaptureFixture) -> None:
+    fail(Breaker(POLICY), 7, 8)
+    assert [record.message for record in caplog.records] == [
+        "page 8: NeoWs answered 503; failure 2 in a row, next request in 0 s"
+    ]
+
+
 def test_requests_in_flight_when_the_outage_begins_count_once() -> None:
     breaker = Breaker(POLICY)
     sent_at = time.monotonic()

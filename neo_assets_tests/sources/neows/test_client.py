@@ -278,7 +278,7 @@ def test_a_page_that_cannot_be_fetched_does_not_stop_the_others() -> None:
     [
         (gateway(403, "API_KEY_INVALID"), errors.KeyRejected, [1]),
         (httpx.Response(429, text=OVER_LIMIT), errors.RateLimited, [5]),
-        (httpx.Response(503, text=HTML), errors.Outage, [5, 1]),
+        (httpx.Response(503, text=HTML), errors.Outage, [5, 2]),
     ],
 )
 def test_an_error_that_concerns_all_pages_ends_the_fetching(
@@ -290,6 +290,24 @@ def test_an_error_that_concerns_all_pages_ends_the_fetching(
     assert list(failed) == list(range(2, 20))
     assert type(failed[19]) is kind
     assert server.asked == Counter(dict(enumerate([1, 1, *attempts])))
+
+
+@pytest.mark.parametrize(
+    "answer", [httpx.Response(200), httpx.Response(200, text=HTML), httpx.Response(200, content=body(number=9))]
+)
+def test_a_message_names_its_page_once(answer: httpx.Response, caplog: pytest.LogCaptureFixture) -> None:
+    server = Server(then=lambda request: answer if page_asked(request) == 2 else whole(request))
+
+    async def run() -> str:
+        async with client_of(server) as client:
+            with pytest.raises(errors.PagesMissing) as caught:
+                async for _ in client.pages(range(4)):
+                    pass
+        return str(caught.value)
+
+    messages = [asyncio.run(run()), *(record.message for record in caplog.records)]
+    assert len(messages) > 1
+    assert [message.count("page 2") for message in messages] == [1] * len(messages), messages
 
 
 def test_the_number_of_concurrent_requests_is_limited() -> None:

@@ -78,6 +78,25 @@ def test_after_failures_in_a_row_on_several_pages_nothing_is_sent() -> None:
     assert ask_in_turn(gate, ("page 9", None)) == [None], "whoever asks again finds out whether it is over"
 
 
+def test_a_request_that_is_silent_when_the_outage_is_found_is_not_sent() -> None:
+    gate = Gate([KEY], None, RetryPolicy(first_wait_s=0.05, trips_after=3))
+    ask_in_turn(gate, ("page 0", DOWN), ("page 1", DOWN))
+    sent: list[str] = []
+
+    async def send(key: str) -> None:
+        sent.append(key)
+
+    async def run() -> None:
+        silent = asyncio.create_task(gate.ask("page 2", send))
+        await asyncio.sleep(0.01)
+        gate._breaker.note_failure("page 3", DOWN, time.monotonic())
+        with pytest.raises(Outage):
+            await silent
+
+    asyncio.run(run())
+    assert sent == []
+
+
 def test_an_answer_that_refuses_shows_that_the_host_is_up() -> None:
     gate = Gate([KEY], None, RetryPolicy(first_wait_s=0.001, trips_after=2))
     ends = ask_in_turn(gate, ("a", DOWN), ("b", NotFound("404")), ("c", DOWN))

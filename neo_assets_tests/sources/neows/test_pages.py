@@ -42,7 +42,7 @@ def test_real_pages_are_complete(file: Any) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"  \n", b"\0" * 5], ids=["empty", "white", "zeros"])
 def test_an_empty_body_is_not_a_page(content: bytes) -> None:
-    with pytest.raises(NotAPage, match=r"^page 3: "):
+    with pytest.raises(NotAPage, match=r"^the response is "):
         read_envelope(content, 3)
 
 
@@ -73,7 +73,7 @@ def test_an_empty_body_is_not_a_page(content: bytes) -> None:
 )
 @pytest.mark.usefixtures("no_finalizers")
 def test_another_answer_is_not_a_page(content: bytes) -> None:
-    with pytest.raises(NotAPage, match=r"^page 3: ") as caught:
+    with pytest.raises(NotAPage, match=r"^the response is ") as caught:
         read_envelope(content, 3)
     assert len(str(caught.value)) < 300
     assert "\n" not in str(caught.value)
@@ -98,7 +98,7 @@ def test_a_page_truncated_anywhere_is_never_accepted() -> None:
 
 
 def test_another_page_than_the_one_asked_for() -> None:
-    with pytest.raises(WrongPage, match=r"^page 4 was requested, but page 3 arrived$"):
+    with pytest.raises(WrongPage, match=r"^page 3 arrived instead$"):
         read_envelope(TWO, 4)
 
 
@@ -127,9 +127,7 @@ def test_stats_are_read() -> None:
 )
 @pytest.mark.usefixtures("no_finalizers")
 def test_another_body_is_not_stats(content: bytes) -> None:
-    with pytest.raises(
-        NotAPage, match=r"^the response of /stats lacks near_earth_object_count or close_approach_count$"
-    ):
+    with pytest.raises(NotAPage, match=r"^the response lacks near_earth_object_count or close_approach_count$"):
         read_stats(content, NOON)
 
 

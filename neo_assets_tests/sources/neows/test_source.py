@@ -135,7 +135,9 @@ def test_an_outage_is_remembered_across_page_sets(served: Served, open_neows: Ca
         with pytest.raises(PagesMissing) as caught:
             numbers(neows, page)
         assert caught.value.concerns_all is (page % 2 > 0)
-    assert served.pages == [0] * 5 + [1] + [2] * 5 + [3], "whoever asks again after an outage finds out if it is over"
+    assert served.pages == [0] * 5 + [1] * 2 + [2] * 5 + [3] * 2, (
+        "whoever asks again after an outage finds out if it is over"
+    )
 
 
 # --- one client
