@@ -112,6 +112,11 @@ REFUSED = {
         ("raw_pages", FIRST, {"NEO_PAGES": "lots"}),
         ["NEO_PAGES=lots is not allowed: give a whole number from 1 to 100000"],
     ),
+    "no page set": (("raw_pages", None, {}), ["Asset has partitions, but no '--partition' option was provided"]),
+    "an unknown page set": (
+        ("raw_pages", "nope", {}),
+        ["All selected assets must have a PartitionsDefinition containing the passed partition key"],
+    ),
 }
 
 
@@ -125,12 +130,26 @@ def test_an_impossible_request_is_refused_with_a_reason(here: Place, case: str) 
     assert not here.lake.exists()
 
 
+def test_the_readme_quotes_what_dagster_says_of_a_wrong_page_set() -> None:
+    readme = (CHECKOUT / "README.md").read_text().replace("\n", " ")
+    for case in ("no page set", "an unknown page set"):
+        [words] = REFUSED[case][1]
+        assert words in readme
+
+
 def test_dagster_and_dg_accept_the_definitions(here: Place, project: Place) -> None:
     old = here.start("dagster", "definitions", "validate", "-m", "neo_assets.definitions")
     new = project.start("dg", "check", "defs")
     for command in (old, new):
         ended = command.wait()
         assert ended.code == 0, ended.err
+
+
+def test_a_job_launched_without_a_page_set_says_which_there_are(project: Place) -> None:
+    ended = project.run("dg", "launch", "--job", "recompute")
+    assert ended.code == 1
+    assert f"Failure: this run names no page set: launch it with a partition, one of {FIRST}, {SECOND}, " in ended.err
+    assert not project.lake.exists()
 
 
 def test_dg_launches_an_asset_of_a_page_set(project: Place) -> None:
