@@ -12,8 +12,8 @@ from neo_assets.orchestration.assets.silver import silver_assets
 from neo_assets.orchestration.automation import automation
 from neo_assets.orchestration.checks.page_set import page_set_checks
 from neo_assets.orchestration.checks.totals import total_checks
+from neo_assets.orchestration.instance import lake_resource
 from neo_assets.orchestration.io_managers import ParquetIOManager, RawPagesIOManager
-from neo_assets.orchestration.state import lake_resource
 from neo_assets.pipeline.metrics.engine import ENGINES
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.source import NeoWs

@@ -18,11 +18,14 @@ DEPS = {
     "close_approaches": {"raw_pages"},
     "near_miss_count": {"close_approaches"},
     "yearly_approaches": {"close_approaches"},
-    "total_near_misses": {"near_miss_count", "landed_objects"},
-    "total_yearly_approaches": {"yearly_approaches", "landed_objects"},
+    "total_near_misses": {"near_miss_count", "close_approaches", "neo_records", "landed_objects"},
+    "total_yearly_approaches": {"yearly_approaches", "close_approaches", "neo_records", "landed_objects"},
     "catalogue_stats": set(),
     "landed_objects": set(),
-    "snapshot": {"neo_records", "total_yearly_approaches", "landed_objects", "catalogue_stats"},
+    "snapshot": {
+        *("raw_pages", "neo_records", "near_miss_count", "yearly_approaches", "total_yearly_approaches"),
+        *("landed_objects", "catalogue_stats"),
+    },
 }
 GROUPS = {
     "bronze": {"raw_pages", "catalogue_stats"},
@@ -211,4 +214,4 @@ def test_steps_run_in_one_process(defs: dg.Definitions) -> None:
 def test_every_asset_shows_the_lake_and_the_source(defs: dg.Definitions, elsewhere: Path) -> None:
     for spec in defs.resolve_all_asset_specs():
         assert spec.metadata["lake"] == dg.MetadataValue.path(str(elsewhere))
-        assert "simulator" in spec.metadata["source of pages"]
+        assert spec.metadata["source of pages"] == dg.MetadataValue.text("the embedded simulator")

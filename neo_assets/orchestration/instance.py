@@ -1,19 +1,18 @@
-"""Dagster's instance for runs of `neo`: where it keeps its state, and how runs whose process died are ended. Executing
-runs does not belong here.
+"""Dagster's instance: opening it for `neo`, and ending runs whose process died. Where it keeps its state is decided in
+`state`; executing runs does not belong here.
 """
 
 import contextlib
-import os
 import socket
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import psutil
 import yaml
 from dagster._check import CheckError
 from dagster._core.instance import InstanceRef  # the public DagsterInstance.from_config takes no overrides
 
-from neo_assets.lake.disk import is_alive
 from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.failures import StateUnusable
 from neo_assets.orchestration.state import StateOfLake, check_lake, explained, in_one_line, one_at_a_time
@@ -28,10 +27,14 @@ _OVERRIDES: Any = {
     },
 }
 
+_ROUNDING_S = 2
+
 _UNFINISHED = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 
-_RUN, _MACHINE, _PROCESS = "neo_assets/run", "neo_assets/machine", "neo_assets/process"
-"""Tags that name the process executing a run, and the run's id, as a retry copies the tags of its parent run."""
+_RUN, _MACHINE, _PROCESS = (f".dagster/neo_assets/{name}" for name in ("run", "machine", "process"))
+"""Tags that name the process executing a run, and the run's id, as a retry copies the tags of its parent run. The UI
+hides tags with this prefix.
+"""
 
 
 def open_instance(dagster_home: Path | None, lake: Storage) -> dg.DagsterInstance:
@@ -57,24 +60,53 @@ def open_instance(dagster_home: Path | None, lake: Storage) -> dg.DagsterInstanc
         except (dg.DagsterError, yaml.YAMLError, CheckError, ImportError) as error:
             raise StateUnusable(f"{home / 'dagster.yaml'} is not valid: {in_one_line(error)}") from error
         check_lake(instance, lake)
-        _end_runs_of_the_dead(instance)
+        _end_lost_runs(instance)
     return instance
 
 
 def tags_of_this_process(run_id: str) -> dict[str, str]:
     """Tags for a run that this process executes."""
-    return {_MACHINE: socket.gethostname(), _RUN: run_id, _PROCESS: str(os.getpid())}
+    return {_MACHINE: socket.gethostname(), _RUN: run_id, _PROCESS: _identity(psutil.Process())}
 
 
-def _end_runs_of_the_dead(instance: dg.DagsterInstance) -> None:
+def lake_resource(lake: Storage) -> dg.ResourceDefinition:
+    """The resource `lake`. Before a run or a sensor uses it, it checks whose history the instance keeps, and ends lost
+    runs, so they end where only the daemon runs too.
+    """
+
+    def checked(context: dg.InitResourceContext) -> Storage:
+        if context.instance:
+            check_lake(context.instance, lake)
+            _end_lost_runs(context.instance)
+        return lake
+
+    return dg.ResourceDefinition(checked, description=f"The lake at {lake.root}")
+
+
+def _end_lost_runs(instance: dg.DagsterInstance) -> None:
     """Mark runs as failed whose process was killed.
 
     Dagster's run monitoring cannot: it knows no worker for them, so they would hold a slot in its queue for ever.
     """
     here = {_MACHINE: socket.gethostname()}
     for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED, tags=here)):
-        if run.tags.get(_RUN) == run.run_id and not is_alive(int(run.tags[_PROCESS])):
+        if run.tags.get(_RUN) == run.run_id and not _is_running(run.tags[_PROCESS]):
             instance.report_run_failed(run, "The process that executed this run no longer exists.")
+
+
+def _identity(process: psutil.Process) -> str:
+    """A process's number, which another one may be given later, and when it started, in seconds since the boot."""
+    return f"{process.pid} {process.create_time() - psutil.boot_time():.0f}"
+
+
+def _is_running(identity: str) -> bool:
+    number, started = map(int, identity.split())
+    try:
+        return abs(int(_identity(psutil.Process(number)).split()[1]) - started) <= _ROUNDING_S
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:  # another user's process
+        return True
 
 
 def _state_of_lake(base_dir: Path) -> Any:

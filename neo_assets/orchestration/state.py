@@ -117,17 +117,6 @@ def directory_of(instance: dg.DagsterInstance, lake: Storage) -> Path:
     return Path(instance.root_directory)
 
 
-def lake_resource(lake: Storage) -> dg.ResourceDefinition:
-    """The resource `lake`: refuses runs and sensors on an instance that keeps the history of another lake."""
-
-    def checked(context: dg.InitResourceContext) -> Storage:
-        if context.instance:
-            check_lake(context.instance, lake)
-        return lake
-
-    return dg.ResourceDefinition(checked, description=f"The lake at {lake.root}")
-
-
 def _storage_of_lakes(instance: dg.DagsterInstance) -> ConfigurableClassData | None:
     """The configuration of an instance's storage, if that is `StateOfLake`."""
     storage = None if instance.is_ephemeral else instance.get_ref().storage_data

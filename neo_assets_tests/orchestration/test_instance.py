@@ -8,22 +8,53 @@ import dagster as dg
 import pytest
 
 from neo_assets.lake.storage import Storage
-from neo_assets.orchestration.instance import open_instance, tags_of_this_process
+from neo_assets.orchestration.instance import lake_resource, open_instance, tags_of_this_process
 
 STATUS = dg.DagsterRunStatus
 LAKE = Storage("data/lake")
+PROCESS = ".dagster/neo_assets/process"
+
+
+@pytest.fixture(scope="module")
+def another() -> str:
+    """The number of a process that has ended."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    return str(ended.pid)
+
+
+def add_run(instance: dg.DagsterInstance, status: dg.DagsterRunStatus, **tags: str) -> str:
+    run = dg.DagsterRun("page_set", "12345678-1234-1234-1234-123456789012", status=status)
+    instance.add_run(run.with_tags(tags_of_this_process(run.run_id) | tags))
+    return run.run_id
+
+
+def status_of(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    return run.status
 
 
 @pytest.mark.parametrize("status", [STATUS.NOT_STARTED, STATUS.STARTING, STATUS.STARTED])
 @pytest.mark.parametrize("alive", [True, False])
-def test_a_run_ends_with_its_process(tmp_path: Path, status: dg.DagsterRunStatus, alive: bool) -> None:
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
+def test_a_run_ends_with_its_process(tmp_path: Path, another: str, status: dg.DagsterRunStatus, alive: bool) -> None:
     with open_instance(tmp_path, LAKE) as instance:
-        run = dg.DagsterRun("page_set", "12345678-1234-1234-1234-123456789012", status=status)
-        tags = tags_of_this_process(run.run_id) | ({} if alive else {"neo_assets/process": str(ended.pid)})
-        instance.add_run(run.with_tags(tags))
+        run = add_run(instance, status, **({} if alive else {PROCESS: f"{another} 5"}))
     with open_instance(tmp_path, LAKE) as instance:
-        found = instance.get_run_by_id(run.run_id)
-    assert found is not None
-    assert found.status == (status if alive else STATUS.FAILURE)
+        assert status_of(instance, run) == (status if alive else STATUS.FAILURE)
+
+
+def test_a_run_ends_though_its_process_number_is_taken_again(tmp_path: Path) -> None:
+    with open_instance(tmp_path, LAKE) as instance:
+        number, started = tags_of_this_process("")[PROCESS].split()
+        run = add_run(instance, STATUS.STARTED, **{PROCESS: f"{number} {int(started) - 60}"})
+    with open_instance(tmp_path, LAKE) as instance:
+        assert status_of(instance, run) == STATUS.FAILURE
+
+
+def test_it_ends_where_only_the_daemon_runs_too(tmp_path: Path, another: str) -> None:
+    """The sensors use the lake once a minute."""
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        run = add_run(instance, STATUS.STARTED, **{PROCESS: f"{another} 5"})
+        with dg.build_resources({"lake": lake_resource(LAKE)}, instance):
+            assert status_of(instance, run) == STATUS.FAILURE

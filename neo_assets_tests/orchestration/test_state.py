@@ -13,7 +13,7 @@ import pytest
 from neo_assets.lake.storage import Storage
 from neo_assets.orchestration import state
 from neo_assets.orchestration.failures import StateUnusable
-from neo_assets.orchestration.instance import open_instance
+from neo_assets.orchestration.instance import lake_resource, open_instance
 from neo_assets_tests.integration.harness import CHECKOUT
 
 RUN = dg.DagsterRun("page_set", "12345678-1234-1234-1234-123456789012")
@@ -64,7 +64,7 @@ def test_a_run_on_the_history_of_another_lake_fails(tmp_path: Path) -> None:
         pass
 
     def job(lake: str) -> dg.JobDefinition:
-        @dg.job(resource_defs={"lake": state.lake_resource(Storage(lake))})
+        @dg.job(resource_defs={"lake": lake_resource(Storage(lake))})
         def job() -> None:
             use()
 
