@@ -9,9 +9,10 @@ import json
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from neo_assets.lake import layout, tables
 from neo_assets.lake.storage import LakeDamaged, LakeLacks, Storage, md5
@@ -22,7 +23,11 @@ from neo_assets.schema.tables import RAW_PAGE_INDEX
 _CODEC = pa.Codec("zstd", compression_level=3)
 _FRAME_HEADER = struct.Struct("<II")
 _SKIPPABLE_MAGIC = 0x184D2A5E
+_TIMES = ("fetched_at", "clock_at")
 _FACTS_BYTES = 504  # a fixed length, so that the frame can be found from the object's end
+
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+_TICK = timedelta(microseconds=1)
 
 
 def write_page(storage: Storage, page: Page, file: str | None = None) -> PageFacts:
@@ -37,6 +42,7 @@ def write_page(storage: Storage, page: Page, file: str | None = None) -> PageFac
         total_elements=page.total_elements,
         md5="",  # known only once the object is written
         file=file,
+        clock_at=page.clock_at,
     )
     while len(encoded := _encode(facts)) > _FACTS_BYTES:  # a long file name is shortened from the left
         facts = replace(facts, file=f"…{(facts.file or '')[2:]}")
@@ -145,6 +151,17 @@ def stored_numbers(storage: Storage) -> list[int]:
     return sorted(number for number in found if number is not None)
 
 
+def lead(storage: Storage) -> timedelta:
+    """How far the latest page's time is ahead of the clock: 0, unless the clock was set back or others' clocks differ.
+
+    A page that arrives after this call is dated later by this much, so that it is later than all pages before.
+    """
+    indices = tables.read_found(storage, RAW_PAGE_INDEX, tables.every_page_set(storage, RAW_PAGE_INDEX)).values()
+    latest = [pc.max(index["fetched_at"]).as_py() for index in indices if index.num_rows]
+    ahead = max(latest, default=_LONG_AGO) - datetime.now(UTC)
+    return ahead + _TICK if ahead >= timedelta(0) else timedelta(0)
+
+
 def index(facts: Iterable[PageFacts]) -> pa.Table:
     """The rows of `raw_page_index` for these pages, by number."""
     rows = [vars(one) for one in sorted(facts, key=lambda one: one.page)]
@@ -162,6 +179,7 @@ def _decode(data: pa.Buffer) -> PageFacts | None:
         return None
     try:
         fields = json.loads(tail[_FRAME_HEADER.size :])
-        return PageFacts(**fields | {"fetched_at": datetime.fromisoformat(fields["fetched_at"]), "md5": md5(data)})
+        times = {name: datetime.fromisoformat(fields[name]) for name in _TIMES if name in fields}
+        return PageFacts(**fields | times, md5=md5(data))
     except (ValueError, TypeError, KeyError):  # damaged
         return None

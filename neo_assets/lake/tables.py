@@ -171,8 +171,14 @@ def read_origins(storage: Storage, table: Table, page_sets: Sequence[str]) -> li
 
 def stored_page_sets(storage: Storage, table: Table, page_sets: Iterable[str]) -> list[str]:
     """The page sets, of those given, for which the table has a file; in the given order."""
-    stored = {layout.page_set_of(info.path, table) for info in storage.files(layout.table_root(table))}
+    stored = set(every_page_set(storage, table))
     return [key for key in page_sets if key in stored]
+
+
+def every_page_set(storage: Storage, table: Table) -> list[str]:
+    """The page sets for which the table has a file, those of former settings too."""
+    found = (layout.page_set_of(info.path, table) for info in storage.files(layout.table_root(table)))
+    return [key for key in found if key is not None]
 
 
 @dataclass(frozen=True)

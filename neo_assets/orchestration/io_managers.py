@@ -63,7 +63,7 @@ class RawPagesIOManager(dg.IOManager):
             "pages reused": len(gathered.pages) - gathered.fetched,
             "bytes of JSON": sum(one.bytes for one in gathered.pages),
             "source": gathered.pages[0].source,
-            "oldest page": dg.MetadataValue.timestamp(min(one.fetched_at for one in gathered.pages)),
+            "oldest page": dg.MetadataValue.timestamp(min(one.arrived_at for one in gathered.pages)),
             "index": dg.MetadataValue.path(gathered.index.location),
         }
 

@@ -6,7 +6,7 @@ import contextlib
 import logging
 from collections.abc import Collection, Generator, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from neo_assets.lake import owner, raw_pages, tables
@@ -70,16 +70,17 @@ def gather(
         logger.warning("page %d is damaged in the lake and will be fetched again", page)
 
     [young] = reusable_pages(lake, [page_set], max_age_hours, warn).values()
-    reused = [facts for facts in young if facts.page not in again or facts.fetched_at >= since]
+    reused = [facts for facts in young if facts.page not in again or facts.arrived_at >= since]
     yield from reused
     owned_by = neows.source
     missing = sorted(set(pages_of(page_set)) - {facts.page for facts in reused})
+    lead = raw_pages.lead(lake) if missing else timedelta(0)
     with contextlib.closing(neows.pages(missing)) as fetched:
         for page in fetched:
             if page.source != owned_by:  # the response shows the source
                 owner.claim(lake, page.source)
                 owned_by = page.source
-            yield page
+            yield page.dated_later(lead)
 
 
 def stored(lake: Storage, page_set: str) -> Pages:

@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import cached_property, partial
 
 from neo_assets.lake import landing_zone, owner, raw_pages
 from neo_assets.lake.landing_zone import Content, LandedFile
@@ -134,6 +134,10 @@ class _Landing:
             yield taken
             taken.notes += _put_away(partial(landing_zone.archive, self._lake, file, self._clean, to_clean))
 
+    @cached_property
+    def _lead(self) -> timedelta:
+        return raw_pages.lead(self._lake)
+
     def _clean(self, data: bytes) -> bytes:
         return redact(data, self._settings.keys)
 
@@ -191,7 +195,8 @@ class _Landing:
                 )
         if not 0 <= envelope.number < MAX_PAGES:
             raise Unreadable(f"it is page {envelope.number}, but pages are numbered from 0 to {MAX_PAGES - 1}")
-        return Page(envelope.number, body, datetime.now(UTC), source, envelope.neos, envelope.total_elements)
+        lead, at = self._lead, datetime.now(UTC)
+        return Page(envelope.number, body, at, source, envelope.neos, envelope.total_elements).dated_later(lead)
 
     def _pages_of_objects(self, content: Content, source: str) -> Iterator[Page]:
         """Pack a file's objects into pages like those of Browse, once the whole file was read."""
@@ -202,10 +207,10 @@ class _Landing:
         return self._cut(self._objects(content), source, len(are_objects))
 
     def _cut(self, objects: Iterator[tuple[bytes, bool]], source: str, total: int) -> Iterator[Page]:
-        at = datetime.now(UTC)
+        lead, at = self._lead, datetime.now(UTC)
         while values := [value for value, _ in itertools.islice(objects, _OBJECTS_PER_PAGE)]:
             body = b'{"near_earth_objects":[' + b",".join(values) + b"]}"
-            yield Page(self._number(body), body, at, source, len(values), total)
+            yield Page(self._number(body), body, at, source, len(values), total).dated_later(lead)
             at += timedelta(microseconds=1)  # so that of two copies, the one on the later line supersedes the other
 
     def _objects(self, content: Content) -> Iterator[tuple[bytes, bool]]:

@@ -24,12 +24,13 @@ def reusable_pages(
 ) -> dict[str, list[PageFacts]]:
     """Stored pages of each set that need not be fetched again: undamaged, and younger than `max_age_hours`.
 
+    A page from the future was stored while the clock was ahead: its age is unknown, so it is not among them.
     `on_damaged` is called with the number of each damaged page.
     """
     now = datetime.now(UTC)
     known = raw_pages.known_facts(lake, page_sets, on_damaged)
     return {
-        key: [one for one in facts if (now - one.fetched_at).total_seconds() < 3600 * max_age_hours]
+        key: [one for one in facts if 0 <= (now - one.arrived_at).total_seconds() < 3600 * max_age_hours]
         for key, facts in known.items()
     }
 

@@ -1,7 +1,7 @@
 """Browse pages as values: fetched, stored, described. Fetching is in `sources`; storing and reading are in `lake`."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 import pyarrow as pa
 
@@ -19,11 +19,20 @@ class Page:
     source: str
     neos: int
     total_elements: int
+    clock_at: datetime | None = None
+
+    def dated_later(self, by: timedelta) -> "Page":
+        """The same page with a later `fetched_at`, and with the clock's time in `clock_at`; unchanged if `by` is 0."""
+        return replace(self, fetched_at=self.fetched_at + by, clock_at=self.fetched_at) if by else self
 
 
 @dataclass(frozen=True)
 class PageFacts:
-    """Facts about a stored page; one row of `raw_page_index`."""
+    """Facts about a stored page; one row of `raw_page_index`.
+
+    `fetched_at` orders copies: of two, the later one counts. If the clock is set back, it continues from the latest
+    page in the lake, and `clock_at` has the clock's time.
+    """
 
     page: int
     fetched_at: datetime
@@ -34,6 +43,12 @@ class PageFacts:
     total_elements: int
     md5: str
     file: str | None = None
+    clock_at: datetime | None = None
+
+    @property
+    def arrived_at(self) -> datetime:
+        """When the page arrived, by the clock of that moment."""
+        return self.clock_at or self.fetched_at
 
 
 @dataclass(frozen=True)

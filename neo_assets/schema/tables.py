@@ -70,7 +70,12 @@ RAW_PAGE_INDEX = Table(
     "One row per stored Browse page: when it was fetched, from where, and its digests.",
     (
         Column("page", pa.int32(), "Number of the Browse page, from 0.", source="page.number"),
-        Column("fetched_at", _TIME_FETCHED, "When the response arrived.", "UTC"),
+        Column(
+            "fetched_at",
+            _TIME_FETCHED,
+            "When the response arrived; later than all pages before, even if the clock was set back.",
+            "UTC",
+        ),
         Column("source", pa.string(), "Source of the page: `nasa` or `simulator`."),
         Column("sha256", pa.string(), "SHA-256 of the stored body, hexadecimal."),
         Column("bytes", pa.int64(), "Length of the stored body, uncompressed.", "bytes"),
@@ -87,6 +92,13 @@ RAW_PAGE_INDEX = Table(
             "MD5 of the stored object, hexadecimal; on S3, its ETag, which differs from the MD5 under KMS encryption.",
         ),
         Column("file", pa.string(), "Landed file that held the page; null if the page was fetched.", nullable=True),
+        Column(
+            "clock_at",
+            _TIME_FETCHED,
+            "The clock's time when the response arrived, if `fetched_at` is later; null otherwise.",
+            "UTC",
+            nullable=True,
+        ),
     ),
     asset="raw_pages",
 )

@@ -6,6 +6,7 @@ Totals are compared with a count of the same objects in plain Python.
 import gzip
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from neo_assets.lake import owner, raw_pages, tables
 from neo_assets.lake.storage import Storage
 from neo_assets.pipeline import land as landing_module
 from neo_assets.schema.page_sets import LANDED
+from neo_assets.schema.pages import Page
 from neo_assets.schema.tables import NEAR_MISS_COUNT, NEO_RECORDS, QUARANTINE, TABLES, TOTAL_NEAR_MISSES
 from neo_assets_tests.cli.landing import COMPRESSIONS, KEY, Zone, counted, lines, neos, totals
 from neo_assets_tests.conftest import disk_and_s3
@@ -183,6 +185,24 @@ class TestObjects:
             zone.drop("a.ndjson", lines(one))
             zone.land()
             assert zone.total().approaches == approaches
+
+    def test_a_copy_landed_after_the_clock_was_set_back_is_the_latest(self, zone: Zone) -> None:
+        early, late = neo("3000001", approach(body="Mars")), neo("3000001", approach(), approach(day="2002-03-04"))
+        zone.drop("a.ndjson", lines(early))
+        zone.land()
+        [number] = raw_pages.stored_numbers(zone.lake)
+        stored = raw_pages.read_page(zone.lake, number)
+        ahead = datetime.now(UTC) + timedelta(hours=2)
+        page = Page(number, bytes(stored.body), ahead, stored.facts.source, 1, 1)
+        raw_pages.write_page(zone.lake, page, "a.ndjson")
+        zone.land()
+        zone.drop("b.ndjson", lines(late))
+        zone.land()
+        assert totals(zone) == counted([late])
+        zone.drop("0.json", body(early, *neos(0, 19), number=0))
+        zone.drop("1.json", body(*neos(20), number=1))
+        zone.land()
+        assert totals(zone) == counted([early, *neos(0, 19), *neos(20)])
 
     def test_pages_whose_numbers_collide_are_stored_apart(self, zone: Zone, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(landing_module, "_NUMBER_RANGE", 1)

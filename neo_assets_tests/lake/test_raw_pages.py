@@ -53,6 +53,7 @@ pages = st.builds(
     number=st.integers(0, 99_999),
     body=st.binary(max_size=2_000),
     fetched_at=st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=-4))])),
+    clock_at=st.one_of(st.none(), st.datetimes(timezones=st.just(UTC))),
     source=st.sampled_from(["nasa", "simulator"]),
     neos=st.integers(0, 20),
     total_elements=st.integers(0, 2**40),

@@ -62,6 +62,14 @@ def test_a_set_is_done_while_its_pages_are_young_enough(lake: Storage, max_age_h
     assert len(reusable_pages(lake, [PAGE_SET], max_age_hours)[PAGE_SET]) == (2 if expected else 0)
 
 
+@pytest.mark.parametrize("max_age_hours", [0, DAY_H])
+def test_a_page_from_the_future_has_no_age_and_is_not_reused(lake: Storage, max_age_hours: float) -> None:
+    """Its clock was ahead, so nobody knows how old it is."""
+    gather(lake, PAGE_SET, pages(hours_old=-2))
+    assert reusable_pages(lake, [PAGE_SET], max_age_hours) == {PAGE_SET: []}
+    assert not done(lake, max_age_hours)
+
+
 @EACH_TABLE
 def test_every_table_must_exist_and_be_whole(lake: Storage, table: str) -> None:
     gather(lake, PAGE_SET, pages())

@@ -16,6 +16,7 @@ COLUMNS = {
         total_elements int64
         md5 string
         file string?
+        clock_at timestamp[us, tz=UTC]?
     """,
     "catalogue_stats": """
         fetched_at timestamp[us, tz=UTC]

@@ -1,16 +1,19 @@
 """Raw pages: young ones are reused, others are fetched, and a page that cannot be fetched fails alone."""
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from starlette.responses import Response
 
 from neo_assets.lake import layout, owner, raw_pages, tables
 from neo_assets.lake.storage import Storage
+from neo_assets.pipeline.gather import store
 from neo_assets.schema.tables import CATALOGUE_STATS, RAW_PAGE_INDEX
 from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.conftest import Served, disk_and_s3
 from neo_assets_tests.orchestration.assets.graph import FIRST, KEY, SECOND, Graph, at, failure, metadata
+from neo_assets_tests.pipeline.by_hand import pages_from
 
 
 @pytest.fixture
@@ -80,6 +83,31 @@ def test_only_a_damaged_page_is_fetched_again(graph: Graph, served: Served) -> N
     graph.lake.write(file, graph.lake.read(file)[:-1])
     assert graph.run("raw_pages", FIRST).success
     assert served.pages == [1]
+
+
+@disk_and_s3
+def test_pages_fetched_after_the_clock_was_set_back_are_the_latest(graph: Graph, served: Served) -> None:
+    ahead = datetime.now(UTC) + timedelta(hours=2)
+    catalogue = Catalogue(neos=90)
+    store(graph.lake, SECOND, (replace(page, fetched_at=ahead) for page in pages_from(catalogue, SECOND)))
+    before = datetime.now(UTC)
+    assert graph.run("raw_pages", FIRST).success
+    for facts in raw_pages.known_facts(graph.lake, [FIRST])[FIRST]:
+        assert facts.clock_at is not None
+        assert before < facts.clock_at == facts.arrived_at < datetime.now(UTC)
+        assert facts.fetched_at > ahead
+    served.pages.clear()
+    assert graph.run("raw_pages", FIRST).success
+    assert served.pages == [], "their age is known, so they are reused"
+    assert graph.run("raw_pages", SECOND).success
+    assert sorted(served.pages) == [2, 3]
+
+
+def test_the_times_of_pages_are_those_of_the_clock(graph: Graph) -> None:
+    graph.run("raw_pages", FIRST)
+    graph.run("raw_pages", SECOND)
+    for key in (FIRST, SECOND):
+        assert tables.read_table(graph.lake, RAW_PAGE_INDEX, key)["clock_at"].to_pylist() == [None, None]
 
 
 def test_a_page_that_cannot_be_fetched_fails_alone(graph: Graph, served: Served) -> None:
