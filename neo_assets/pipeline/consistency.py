@@ -23,7 +23,7 @@ from neo_assets.pipeline.metrics.engine import Engine
 from neo_assets.pipeline.origins import state
 from neo_assets.pipeline.staleness import stale
 from neo_assets.pipeline.text import first_few
-from neo_assets.schema.page_sets import pages_of, with_landed
+from neo_assets.schema.page_sets import LANDED, pages_of, with_landed
 from neo_assets.schema.pages import PageFacts
 from neo_assets.schema.tables import (
     CATALOGUE_STATS,
@@ -99,7 +99,7 @@ class Snapshot:
         self._index = _of(page_sets, index).to_pylist()
         self._quarantined = _of(page_sets, self._all_quarantined).num_rows
         self._sightings = _of(page_sets, self._all_sightings)
-        self._older = _older_copies(engine, self._sightings)
+        self._older = _older_copies(engine, self._sightings) if LANDED in readable else self._all_older
         try:
             self._stats = tables.read_table(lake, CATALOGUE_STATS).to_pylist()[0]
         except (LakeLacks, LakeDamaged):  # never fetched, or damaged

@@ -27,6 +27,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from neo_assets.lake.storage import Storage
 from neo_assets.sources.simulator.app import PREFIX, create_app
 from neo_assets.sources.simulator.catalogue import Catalogue
+from neo_assets_tests.integration import forked
 
 CHECKOUT = Path(__file__).parents[2]
 SIX_PAGES = Catalogue(neos=120)
@@ -113,11 +114,9 @@ class Place:
     settings: dict[str, Any] = field(default_factory=dict)
 
     def start(self, command: str, *arguments: object, prefix: tuple[str, ...] = (), **settings: Any) -> Started:
-        """Start a command from the virtual environment of the tests."""
-        logs = self.path.parent / f"{self.path.name}.logs"
-        logs.mkdir(exist_ok=True)
-        number = len(list(logs.iterdir())) // 2
-        with open(logs / f"{number}.out", "w") as out, open(logs / f"{number}.err", "w") as err:
+        """Start a command from the virtual environment of the tests, as a shell does."""
+        out_path, err_path = self._logs()
+        with out_path.open("w") as out, err_path.open("w") as err:
             process = subprocess.Popen(
                 [*_HEEDING_CTRL_C, *prefix, str(Path(sys.executable).with_name(command)), *map(str, arguments)],
                 cwd=self.path,
@@ -131,8 +130,11 @@ class Place:
         return Started(process, out, err)
 
     def run(self, command: str, *arguments: object, timeout_s: float = PATIENCE_S, **settings: Any) -> Ended:
-        """Run a command to its end."""
-        return self.start(command, *arguments, **settings).wait(timeout_s)
+        """Run a command to its end, in a fork that has loaded the libraries."""
+        out, err = self._logs()
+        env = environment(self.path.parent, **self.settings | settings)
+        code = forked.run([command, *map(str, arguments)], self.path, env, out, err, timeout_s)
+        return Ended(code, out.read_text(), err.read_text())
 
     def neo(self, *arguments: object, **settings: Any) -> Ended:
         """Run `neo`."""
@@ -144,6 +146,13 @@ class Place:
         return self.run(
             "dagster", "asset", "materialize", "-m", "neo_assets.definitions", "--select", select, *of_set, **settings
         )
+
+    def _logs(self) -> tuple[Path, Path]:
+        """Files for the output of the next command."""
+        logs = self.path.parent / f"{self.path.name}.logs"
+        logs.mkdir(exist_ok=True)
+        number = len(list(logs.iterdir())) // 2
+        return logs / f"{number}.out", logs / f"{number}.err"
 
     @property
     def lake(self) -> Path:
