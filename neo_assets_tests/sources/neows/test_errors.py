@@ -9,6 +9,7 @@ VERDICTS = {
     errors.Refused: (False, True, False),
     errors.NotFound: (False, False, False),
     errors.BadRequest: (False, False, False),
+    errors.Misconfigured: (False, True, False),
     errors.CertificateRejected: (False, True, False),
     errors.RateLimited: (True, True, False),
     errors.Unavailable: (True, False, True),
