@@ -10,6 +10,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from weakref import WeakKeyDictionary
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,8 +27,10 @@ _SKIPPABLE_MAGIC = 0x184D2A5E
 _TIMES = ("fetched_at", "clock_at")
 _FACTS_BYTES = 504  # a fixed length, so that the frame can be found from the object's end
 
-_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _TICK = timedelta(microseconds=1)
+
+_latest: WeakKeyDictionary[Storage, datetime] = WeakKeyDictionary()
+"""The time of the latest page that this process knows of, by lake."""
 
 
 def write_page(storage: Storage, page: Page, file: str | None = None) -> PageFacts:
@@ -51,6 +54,8 @@ def write_page(storage: Storage, page: Page, file: str | None = None) -> PageFac
     path = layout.raw_page(page.number)
     facts = replace(facts, md5=storage.write(path, data))
     storage.remember(path, facts.md5, facts)
+    if storage in _latest:
+        _latest[storage] = max(_latest[storage], facts.fetched_at)
     return facts
 
 
@@ -156,9 +161,11 @@ def lead(storage: Storage) -> timedelta:
 
     A page that arrives after this call is dated later by this much, so that it is later than all pages before.
     """
-    indices = tables.read_found(storage, RAW_PAGE_INDEX, tables.every_page_set(storage, RAW_PAGE_INDEX)).values()
-    latest = [pc.max(index["fetched_at"]).as_py() for index in indices if index.num_rows]
-    ahead = max(latest, default=_LONG_AGO) - datetime.now(UTC)
+    if storage not in _latest:
+        indices = tables.read_found(storage, RAW_PAGE_INDEX, tables.every_page_set(storage, RAW_PAGE_INDEX)).values()
+        times = [pc.max(index["fetched_at"]).as_py() for index in indices if index.num_rows]
+        _latest[storage] = max(times, default=datetime.min.replace(tzinfo=UTC))
+    ahead = _latest[storage] - datetime.now(UTC)
     return ahead + _TICK if ahead >= timedelta(0) else timedelta(0)
 
 
