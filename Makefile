@@ -42,11 +42,14 @@ $(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
 	@$(PIP) --require-hashes -r requirements-dev.lock
 	@touch $@
 
+# Without it, make would report an error on Ctrl-C.
+STOPPABLE := trap 'exit 0' INT;
+
 run: setup  ## gather the first 200 NEOs and print the totals
-	@$(BIN)/neo run
+	@$(STOPPABLE) $(BIN)/neo run
 
 dev: setup  ## open Dagster's UI (PORT=3000)
-	@$(BIN)/dagster dev $(if $(PORT),--port $(PORT))
+	@$(STOPPABLE) $(BIN)/dagster dev $(if $(PORT),--port $(PORT))
 
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8
 

@@ -224,15 +224,11 @@ def neo(capfd: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
 
     def neo(*arguments: str, **settings: object) -> Ended:
         capfd.readouterr()
-        code = 0
         with pytest.MonkeyPatch.context() as patch:
             for name, value in settings.items():
                 patch.setenv(name, str(value))
             patch.setattr(sys, "argv", ["neo", *arguments])
-            try:
-                cli.main()
-            except SystemExit as end:
-                code = int(end.code or 0)
+            code = cli.run_plainly()
         return Ended(code, *capfd.readouterr())
 
     return neo

@@ -1,23 +1,31 @@
 """The entry point of `neo`: its list of commands, and errors in one line. Each command is a module of its own."""
 
-import os
-import signal
 import sys
-import threading
-from collections.abc import Callable
-from typing import Any
 
-import click
+from neo_assets.cli import stopping
 
-from neo_assets.cli.land import land
-from neo_assets.cli.plan import plan
-from neo_assets.cli.prune import prune
-from neo_assets.cli.quarantine import quarantine
-from neo_assets.cli.recompute import recompute
-from neo_assets.cli.run import run
-from neo_assets.cli.simulate import simulate
-from neo_assets.cli.totals import totals
-from neo_assets.settings import ALLOWED, SettingsError
+try:
+    import logging
+    import os
+    import signal
+    import threading
+    import warnings
+    from typing import Any
+
+    import click
+
+    from neo_assets.cli.land import land
+    from neo_assets.cli.plan import plan
+    from neo_assets.cli.prune import prune
+    from neo_assets.cli.quarantine import quarantine
+    from neo_assets.cli.recompute import recompute
+    from neo_assets.cli.run import run
+    from neo_assets.cli.simulate import simulate
+    from neo_assets.cli.totals import totals
+    from neo_assets.settings import ALLOWED, SettingsError
+except KeyboardInterrupt:
+    stopping.say()
+    sys.exit(stopping.EXIT_CODE)
 
 # Commands import Dagster and pyarrow when they run, so `neo --help` answers at once.
 
@@ -30,7 +38,20 @@ _INTERRUPTS = {"KeyboardInterrupt", "DagsterExecutionInterruptedError"}
 """Exceptions that Ctrl-C raises, outside and inside Dagster's steps."""
 
 
-@click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+class _Commands(click.Group):
+    """The commands of `neo`."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run a command. Ctrl-C ends it in the way that Click prints nothing about."""
+        try:
+            return super().invoke(context)
+        except KeyboardInterrupt:
+            raise click.Abort from None
+
+
+@click.group(
+    cls=_Commands, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}
+)
 @click.version_option(package_name="neo_assets")
 def neo() -> None:
     """Gather NASA's near-Earth objects (NEOs) into a data lake, and count their close approaches and near misses.
@@ -45,9 +66,60 @@ for command in (run, plan, totals, recompute, land, quarantine, prune, simulate)
 
 
 def main() -> None:
-    """Entry point: run a command, and report expected errors in one line."""
+    """Entry point: run a command, and end the process."""
+    try:
+        stopping.note()
+        _hush_libraries()
+        code = run_plainly()
+        stopping.ignore()
+    except KeyboardInterrupt:
+        stopping.ignore()
+        stopping.say()
+        code = stopping.EXIT_CODE
+    if code == stopping.EXIT_CODE:
+        stopping.leave()
+    sys.exit(code)
+
+
+def run_plainly() -> int:
+    """Run the command that the arguments name, and report expected errors in one line.
+
+    Returns:
+        The exit code.
+    """
     _replace_closed_streams()
-    _run_plainly(lambda: neo(standalone_mode=False))
+    before, sys.unraisablehook = sys.unraisablehook, _interrupt_again
+    try:
+        neo(standalone_mode=False)
+        return 0
+    except BaseException as error:
+        if isinstance(error, (click.Abort, KeyboardInterrupt)) or stopping.was_pressed():
+            stopping.say()
+            return stopping.EXIT_CODE
+        if isinstance(error, click.ClickException):
+            error.show()
+            return error.exit_code
+        if isinstance(error, SettingsError):
+            click.echo(f"Error: {error}", err=True)
+            return 2
+        if not isinstance(error, Exception):
+            raise
+        from neo_assets.orchestration.failures import EXPECTED
+
+        if not isinstance(error, EXPECTED):
+            raise
+        click.echo(f"Error: {error}", err=True)
+        return 1
+    finally:
+        sys.unraisablehook = before
+
+
+def _hush_libraries() -> None:
+    """Print nothing of what libraries log or warn of after Ctrl-C, such as a connection that is lost."""
+    show = warnings.showwarning
+    warnings.showwarning = lambda *what, **more: None if stopping.was_pressed() else show(*what, **more)
+    if logging.lastResort:  # prints what no other handler takes
+        logging.lastResort.addFilter(lambda _: not stopping.was_pressed())
 
 
 def _replace_closed_streams() -> None:
@@ -59,34 +131,10 @@ def _replace_closed_streams() -> None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
 
 
-def _run_plainly(command: Callable[[], Any]) -> None:
-    before, sys.unraisablehook = sys.unraisablehook, _interrupt_again
-    try:
-        command()
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("Stopped. Everything stored so far is kept; run the same command again to continue.", err=True)
-        sys.exit(130)
-    except SettingsError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(2)
-    except Exception as error:
-        from neo_assets.orchestration.failures import EXPECTED
-
-        if not isinstance(error, EXPECTED):
-            raise
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(1)
-    finally:
-        sys.unraisablehook = before
-
-
 def _interrupt_again(lost: "sys.UnraisableHookArgs") -> None:
     """Repeat a Ctrl-C that Python dropped because it arrived in a callback, such as that of a weak reference."""
     if lost.exc_type.__name__ in _INTERRUPTS:
         # Python raises it in the main thread only, so this is that thread; the signal wakes it from any wait.
         threading.Timer(0.01, signal.pthread_kill, [threading.get_ident(), signal.SIGINT]).start()
-    else:
+    elif not stopping.was_pressed():
         sys.__unraisablehook__(lost)

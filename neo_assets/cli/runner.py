@@ -19,6 +19,7 @@ import dagster as dg
 from sqlalchemy.exc import DBAPIError
 from tqdm import tqdm
 
+from neo_assets.cli import stopping
 from neo_assets.definitions import build_defs
 from neo_assets.lake import owner, raw_pages, tables
 from neo_assets.lake.storage import LakeDamaged, LakeLacks, Storage
@@ -332,6 +333,8 @@ class Runner:
             raise KeyboardInterrupt from None
         except DBAPIError as error:
             raise unusable(directory_of(self._instance, self._lake), error.orig) from error
+        if stopping.was_pressed():  # Dagster forgets a Ctrl-C between a run's last step and its end
+            raise KeyboardInterrupt
         for check in result.get_asset_check_evaluations():
             if not check.passed:
                 figures = ", ".join(f"{name}: {figure.value}" for name, figure in check.metadata.items())

@@ -2,11 +2,9 @@
 
 import json
 import re
-import signal
 import subprocess
 import sys
 import time
-import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +14,7 @@ import pytest
 
 from neo_assets.cli import main as cli
 from neo_assets.lake.storage import Storage
-from neo_assets.settings import ALLOWED, Settings
+from neo_assets.settings import ALLOWED
 from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.integration.harness import (
@@ -318,22 +316,3 @@ class TestSimulate:
             f"Error: cannot listen on 127.0.0.1 port {port}: Address already in use; give another --port or --host"
         )
         assert one_line(ended) == message
-
-
-def test_ctrl_c_is_not_lost_where_python_drops_exceptions(
-    neo: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Thing:
-        pass
-
-    def lose() -> None:
-        thing = Thing()
-        _ = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGINT))
-        del thing
-        time.sleep(30)
-        raise AssertionError("it was not interrupted")
-
-    monkeypatch.setattr(Settings, "load", lose)
-    ended = neo("totals")
-    assert ended.code == 130
-    assert ended.err.strip() == "Stopped. Everything stored so far is kept; run the same command again to continue."
