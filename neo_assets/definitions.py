@@ -14,6 +14,7 @@ from neo_assets.orchestration.checks.page_set import page_set_checks
 from neo_assets.orchestration.checks.totals import total_checks
 from neo_assets.orchestration.instance import lake_resource
 from neo_assets.orchestration.io_managers import ParquetIOManager, RawPagesIOManager
+from neo_assets.orchestration.metadata import with_page_sets
 from neo_assets.pipeline.metrics.engine import ENGINES
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.source import NeoWs
@@ -36,7 +37,7 @@ def build_defs(settings: Settings, *, lake: Storage | None = None, neows: NeoWs 
     automated = automation(sets, settings)
     assets = [*bronze_assets(sets, settings), *silver_assets(sets), *landed_assets(), *gold_assets(sets)]
     return dg.Definitions(
-        assets=dg.map_asset_specs(lambda spec: spec.merge_attributes(metadata=place), assets),
+        assets=dg.map_asset_specs(lambda spec: with_page_sets(spec).merge_attributes(metadata=place), assets),
         asset_checks=[*page_set_checks(sets), *total_checks(sets)],
         jobs=automated.jobs,
         schedules=automated.schedules,

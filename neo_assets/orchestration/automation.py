@@ -102,7 +102,11 @@ def automation(page_sets: dg.StaticPartitionsDefinition, settings: Settings) -> 
     - Sensors `landed_pages` and `landed_objects`: request `recompute` and `landed` after `land` has stored pages.
     """
     follow = dg.AutomationConditionSensorDefinition(
-        "totals_follow_page_sets", target=_TOTALS, default_status=dg.DefaultSensorStatus.RUNNING
+        "totals_follow_page_sets",
+        target=_TOTALS,
+        description="Computes the totals when page sets have new counts and none is missing, when landed objects have "
+        "new ones, and daily at 12:00 UTC; the verdict on the snapshot also when NeoWs's own counts are new.",
+        default_status=dg.DefaultSensorStatus.RUNNING,
     )
     return Automation(
         jobs=[_PAGE_SET_JOB, _RECOMPUTE_JOB, _TOTALS_JOB, _STATS_JOB, _land_job(settings), _LANDED_JOB],
@@ -117,9 +121,13 @@ def automation(page_sets: dg.StaticPartitionsDefinition, settings: Settings) -> 
 
 
 def _daily_refresh(page_sets: dg.StaticPartitionsDefinition) -> dg.ScheduleDefinition:
-    @dg.schedule(cron_schedule="0 6 * * *", job=_PAGE_SET_JOB, execution_timezone="UTC")
+    @dg.schedule(
+        cron_schedule="0 6 * * *",
+        job=_PAGE_SET_JOB,
+        execution_timezone="UTC",
+        description="Fetches every page again once a day and computes all tables, in one run for each page set.",
+    )
     def daily_refresh(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
-        """Refresh every page set once a day, one run each."""
         day = context.scheduled_execution_time.date().isoformat()
         for key in page_sets.get_partition_keys():
             # By their age alone, yesterday's pages would be reused: they are just under a day old. Pages that an
@@ -140,7 +148,7 @@ def _daily_stats() -> dg.ScheduleDefinition:
         job=_STATS_JOB,
         cron_schedule="30 11 * * *",
         execution_timezone="UTC",
-        description="Fetch NeoWs's own counts of its catalogue, half an hour before the totals are compared with them.",
+        description="Fetches NeoWs's own counts of its catalogue, half an hour before the verdict compares with them.",
     )
 
 
@@ -178,9 +186,15 @@ def _observation(page_set: str, file: str) -> dg.AssetObservation:
     return dg.AssetObservation(how.asset, partition=how.partition_key, metadata={"landed file": file})
 
 
-@dg.sensor("land", name="landing", minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(
+    "land",
+    name="landing",
+    description="Requests `land` when files wait in the landing zone: at most once an hour for the same files, and "
+    "never while it is running.",
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
 def _landing(context: dg.SensorEvaluationContext, lake: dg.ResourceParam[Storage]) -> dg.RunRequest | dg.SkipReason:
-    """Requests `land` when files wait: at most once an hour for the same files, and never while it is running."""
     files = waiting(lake, _SETTLED_S)
     if not files:
         return dg.SkipReason("no files are waiting")

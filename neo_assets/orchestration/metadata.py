@@ -1,29 +1,41 @@
-"""Metadata that Dagster's UI shows for every asset: owners and columns. The columns are defined in `schema.tables`."""
+"""What Dagster's UI shows of every asset: owners, columns, page sets. The columns are defined in `schema.tables`."""
 
 from typing import Any
 
 import dagster as dg
 
-from neo_assets.schema.tables import Table
+from neo_assets.schema.page_sets import pages_of
+from neo_assets.schema.tables import Column, Table
 
 OWNERS = ["team:neo-data"]
 
 
 def table_metadata(table: Table) -> dict[str, Any]:
-    """Definition metadata of a table's asset: its columns with type, description, unit and source."""
+    """Definition metadata of a table's asset: its columns with type, unit, description and source."""
     columns = [
         dg.TableColumn(
             column.name,
             type=str(column.type),
-            description=" ".join(
-                filter(
-                    None,
-                    [column.description, column.unit and f"[{column.unit}]", column.source and f"({column.source})"],
-                )
-            ),
+            description=f"{column.description} (From {_path(column)}.)" if column.source else column.description,
             constraints=dg.TableColumnConstraints(nullable=column.nullable),
             tags={"unit": column.unit} if column.unit else None,
         )
         for column in table.columns
     ]
     return {"dagster/column_schema": dg.TableSchema(columns)}
+
+
+def _path(column: Column) -> str:
+    """A column's path in the JSON of a NEO, in words short enough for the UI to break the line between them."""
+    return column.source.removeprefix("near_earth_objects[].").replace(".", " › ")
+
+
+def with_page_sets(spec: dg.AssetSpec) -> dg.AssetSpec:
+    """Add to a partitioned asset's description what its partition keys mean."""
+    if not spec.partitions_def:
+        return spec
+    key = spec.partitions_def.get_first_partition_key()
+    pages = pages_of(str(key))
+    meaning = "Partitions are page sets, named after their first and last Browse page: "
+    example = f"`{key}` holds pages {pages[0]} to {pages[-1]}."
+    return spec.replace_attributes(description=f"{spec.description}\n\n{meaning}{example}")

@@ -3,7 +3,7 @@
 import dagster as dg
 import pytest
 
-from neo_assets.orchestration.metadata import table_metadata
+from neo_assets.orchestration.metadata import table_metadata, with_page_sets
 from neo_assets.schema.tables import CLOSE_APPROACHES, TABLES, Table
 
 
@@ -19,11 +19,29 @@ def test_every_column_is_shown_in_order_with_its_type_and_nullability(table: Tab
     ]
 
 
-def test_a_unit_is_part_of_the_description_and_a_tag() -> None:
+def test_a_unit_is_a_tag_and_the_description_does_not_repeat_it() -> None:
     by_name = {column.name: column for column in shown(CLOSE_APPROACHES)}
-    distance = by_name["miss_distance_au"]
-    assert distance.description is not None
-    assert "[au]" in distance.description
-    assert "miss_distance.astronomical" in distance.description
-    assert distance.tags == {"unit": "au"}
+    velocity = by_name["relative_velocity_km_s"]
+    assert velocity.tags == {"unit": "km/s"}
+    assert velocity.description == (
+        "Velocity relative to the orbiting body. "
+        "(From close_approach_data[] › relative_velocity › kilometers_per_second.)"
+    )
     assert "unit" not in by_name["neo_id"].tags
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES.keys())
+def test_no_word_of_a_description_is_too_long_for_its_column(table: Table) -> None:
+    """Dagster's UI breaks lines at spaces only, so a whole JSON path would run out of the column."""
+    for column in shown(table):
+        assert max(map(len, (column.description or "").split())) <= 40, column.name
+
+
+@pytest.mark.parametrize(("key", "pages"), [("00000-00049", "0 to 49"), ("00000-00000", "0 to 0")])
+def test_a_partitioned_asset_says_what_its_keys_mean(key: str, pages: str) -> None:
+    spec = dg.AssetSpec("a", description="Rows.", partitions_def=dg.StaticPartitionsDefinition([key, "00050-00099"]))
+    assert with_page_sets(spec).description == (
+        f"Rows.\n\nPartitions are page sets, named after their first and last Browse page: `{key}` holds pages {pages}."
+    )
+    whole = dg.AssetSpec("a", description="Rows.")
+    assert with_page_sets(whole).description == "Rows."

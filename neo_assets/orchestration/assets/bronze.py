@@ -25,10 +25,10 @@ _FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=7), warn_
 
 
 class RawPagesConfig(dg.Config):
-    """Config of a run of `raw_pages`."""
+    """Which young pages to fetch all the same. Leave it out to fetch only missing and older pages."""
 
     take_again: list[int] = Field(
-        [], description="Numbers of pages to fetch even if they are young enough to be reused."
+        [], description="Numbers of pages, of the run's page sets, to fetch even if they are young enough to be reused."
     )
     not_before: str = Field(
         "",

@@ -28,10 +28,12 @@ def landed_assets() -> list[dg.AssetsDefinition]:
         """
         with failing_in_one_line():
             rows = compute(lake, engine)
+        file = lake.location(layout.table_file(NEO_RECORDS, LANDED))
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": rows[NEO_RECORDS.name],
-                "dagster/uri": lake.location(layout.table_file(NEO_RECORDS, LANDED)),
+                "dagster/uri": file,
+                "file": dg.MetadataValue.path(file),
                 **{f"rows of {name}": number for name, number in rows.items()},
             }
         )
