@@ -152,7 +152,7 @@ def test_ctrl_c_once_the_work_is_done_is_ignored() -> None:
 @pytest.mark.slow
 def test_ctrl_c_at_many_moments_of_a_run(tmp_path: Path) -> None:
     began = time.monotonic()
-    whole = place(tmp_path / "whole").neo("run", NEO_PAGES=4)
+    whole = place(tmp_path / "whole").start("neo", "run", NEO_PAGES=4).wait()
     takes_s = time.monotonic() - began
     assert whole.code == 0
     parts = 9
