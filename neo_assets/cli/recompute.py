@@ -22,8 +22,8 @@ def recompute(page_sets: tuple[str, ...]) -> None:
     allowed = with_landed(settings.page_sets)
     if unknown := [key for key in page_sets if key not in allowed]:
         raise click.UsageError(
-            f"no page set {first_few(unknown)} with NEO_PAGES={settings.pages} and "
-            f"NEO_PAGES_PER_SET={settings.pages_per_set}: give some of {first_few(allowed[:-1])}, or {allowed[-1]}"
+            f"no such page set with NEO_PAGES={settings.pages} and NEO_PAGES_PER_SET={settings.pages_per_set}: "
+            f"{first_few(unknown)}; give some of {first_few(allowed[:-1])}, or {allowed[-1]}"
         )
     from neo_assets.cli.runner import Runner
     from neo_assets.lake.raw_pages import stored_numbers

@@ -31,7 +31,7 @@ from neo_assets.pipeline.consistency import Snapshot
 from neo_assets.pipeline.land import TakenIn, affected_page_sets, take_in
 from neo_assets.pipeline.metrics.engine import ENGINES
 from neo_assets.pipeline.staleness import complete, current, reusable_pages, stale
-from neo_assets.pipeline.text import first_few, quantity
+from neo_assets.pipeline.text import named, quantity
 from neo_assets.pipeline.totals import Totals, are_stale, read_totals
 from neo_assets.schema.page_sets import name_of, pages_of
 from neo_assets.schema.pages import Page
@@ -187,7 +187,7 @@ class Runner:
         for key in affected:
             if unreadable := sorted(set(damaged).intersection(pages_of(key))):
                 landing.failed[key] = LakeDamaged(
-                    f"page {first_few(unreadable)} is damaged: `neo run` fetches it again"
+                    f"{named('page', unreadable)} cannot be read: `neo run` fetches damaged pages again"
                 )
             elif key in facts and key not in whole:
                 landing.incomplete[key] = len(pages_of(key)) - len(facts[key])

@@ -6,6 +6,11 @@ def quantity(number: int, thing: str) -> str:
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
+def named(thing: str, names: list[int] | list[str]) -> str:
+    """The first of some things by name, after their noun: `page 3`, `pages 1, 3`."""
+    return f"{thing} {first_few(names)}" if len(names) == 1 else f"{thing}s {first_few(names)}"
+
+
 def first_few(things: list[int] | list[str], at_most: int = 10) -> str:
     """The first items of a list, with three dots if there are more."""
     return ", ".join(map(str, things[:at_most])) + (", ..." if len(things) > at_most else "")

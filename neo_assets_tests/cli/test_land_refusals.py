@@ -143,7 +143,9 @@ class TestUnreadableFiles:
         zone.drop("0.json", body(*neos(0), number=0))
         zone.drop("3.json", body(*neos(60), number=3))
         report = zone.land()
-        assert "page set 00000-00001: FAILED: page 1 is damaged: `neo run` fetches it again" in report.lines
+        assert (
+            "page set 00000-00001: FAILED: page 1 cannot be read: `neo run` fetches damaged pages again" in report.lines
+        )
         assert totals(zone) == counted(neos(40, 40))
         assert set(zone.below("archive")) == {"0.json", "3.json"}
 

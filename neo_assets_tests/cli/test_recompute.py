@@ -75,8 +75,8 @@ def test_an_unknown_page_set_is_refused_with_the_allowed_ones(lake: Storage, neo
     ended = neo("recompute", FIRST, "nope")
     assert ended.code == 2
     assert ended.err.splitlines()[-1] == (
-        f"Error: no page set nope with NEO_PAGES=6 and NEO_PAGES_PER_SET=2: give some of {FIRST}, {SECOND}, {THIRD}, "
-        "or landed"
+        f"Error: no such page set with NEO_PAGES=6 and NEO_PAGES_PER_SET=2: nope; give some of {FIRST}, {SECOND}, "
+        f"{THIRD}, or landed"
     )
     assert computed(lake) == set()
 

@@ -25,11 +25,11 @@ MISSING = NotFound("host answered 404")
     ("failed", "asked", "message"),
     [
         ({3: MISSING}, 50, "1 of 50 pages could not be fetched, the others were stored (page 3): host answered 404"),
-        ({3: MISSING, 9: NotAPage("empty")}, 2, "2 of 2 pages could not be fetched (page 3, 9): host answered 404"),
+        ({3: MISSING, 9: NotAPage("empty")}, 2, "2 of 2 pages could not be fetched (pages 3, 9): host answered 404"),
         (
             dict.fromkeys(range(7), MISSING),
             8,
-            "7 of 8 pages could not be fetched, the others were stored (page 0, 1, 2, 3, 4, ...): host answered 404",
+            "7 of 8 pages could not be fetched, the others were stored (pages 0, 1, 2, 3, 4, ...): host answered 404",
         ),
     ],
 )

@@ -12,7 +12,7 @@ from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.failures import WrongConfig, failing_in_one_line
 from neo_assets.orchestration.metadata import OWNERS, table_metadata
 from neo_assets.pipeline.gather import Pages, gather, stored
-from neo_assets.pipeline.text import first_few
+from neo_assets.pipeline.text import first_few, named
 from neo_assets.schema.page_sets import pages_of
 from neo_assets.schema.tables import CATALOGUE_STATS
 from neo_assets.settings import Settings
@@ -52,9 +52,8 @@ class RawPagesConfig(dg.Config):
             WrongConfig: one does not.
         """
         if others := sorted(set(self.take_again) - {page for key in page_sets for page in pages_of(key)}):
-            raise WrongConfig(
-                f"take_again: page {first_few(others)} is in none of the page sets {first_few(list(page_sets))}"
-            )
+            keys = named("page set", list(page_sets))
+            raise WrongConfig(f"take_again: {named('page', others)} cannot be fetched in a run of {keys}")
 
     @property
     def since(self) -> datetime:

@@ -127,7 +127,7 @@ class PagesMissing(Exception):
         kept = ", the others were stored" if asked > len(failed) else ""
         self.summary = f"{len(failed)} of {asked:,} page{'s' if asked > 1 else ''} could not be fetched{kept}"
         pages = ", ".join(map(str, list(failed)[:_NAMED])) + (", ..." if len(failed) > _NAMED else "")
-        super().__init__(f"{self.summary} (page {pages}): {self.errors[0]}")
+        super().__init__(f"{self.summary} (page{'s' if len(failed) > 1 else ''} {pages}): {self.errors[0]}")
 
     @classmethod
     def of_all(cls, failures: Sequence["PagesMissing"]) -> "PagesMissing":

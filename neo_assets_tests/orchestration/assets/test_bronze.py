@@ -184,7 +184,8 @@ def test_pages_to_take_again_are_fetched_once_however_often_the_run_is_repeated(
             {"not_before": "yesterday"},
             "not_before: 'yesterday' is not a time; give one such as 2026-03-01T06:00:00+00:00",
         ),
-        ({"take_again": [1, 2]}, "take_again: page 2 is in none of the page sets 00000-00001"),
+        ({"take_again": [1, 2]}, "take_again: page 2 cannot be fetched in a run of page set 00000-00001"),
+        ({"take_again": [1, 2, 3]}, "take_again: pages 2, 3 cannot be fetched in a run of page set 00000-00001"),
     ],
 )
 def test_wrong_run_config_is_reported_in_one_line(

@@ -334,7 +334,7 @@ def test_a_file_without_certificates_is_told_by_its_variable(name: str, files: P
     with pytest.raises(errors.PagesMissing) as caught:
         list(neows.pages([3, 4]))
     assert str(caught.value) == (
-        f"2 of 2 pages could not be fetched (page 3, 4): the file that SSL_CERT_FILE names {BROKEN[name]}"
+        f"2 of 2 pages could not be fetched (pages 3, 4): the file that SSL_CERT_FILE names {BROKEN[name]}"
     )
     assert caught.value.concerns_all
     assert not caught.value.retryable
@@ -381,6 +381,6 @@ def test_a_run_reports_the_environment_in_one_line(
     ended = neo("run", NASA_API_KEYS=KEY, NEO_PAGES=2, NEO_LAKE=files / "lake", SSL_CERT_FILE=files / "empty")
     assert ended.code == 1
     assert ended.err.splitlines()[-1] == (
-        "Error: 2 of 2 pages could not be fetched (page 0, 1): the file that SSL_CERT_FILE names holds no "
+        "Error: 2 of 2 pages could not be fetched (pages 0, 1): the file that SSL_CERT_FILE names holds no "
         "certificates: name a PEM file of them, or unset it"
     )

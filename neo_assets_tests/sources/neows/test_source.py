@@ -98,7 +98,9 @@ def test_pages_that_cannot_be_fetched_are_reported_after_the_others(
         for page in open_neows(at(served)).pages(range(4)):
             came.add(page.number)
 
-    with pytest.raises(PagesMissing, match=r"^2 of 4 pages could not be fetched, the others were stored \(page 1, 3\)"):
+    with pytest.raises(
+        PagesMissing, match=r"^2 of 4 pages could not be fetched, the others were stored \(pages 1, 3\)"
+    ):
         consume()
     assert came == {0, 2}
 
