@@ -217,7 +217,7 @@ def test_the_paths_in_the_lake_are_those_of_the_layout() -> None:
 
     files = {layout.table_file(table, "…" if table.partitioned else None) for table in TABLES.values()}
     assert named(README) == {layout.raw_page(0), *files}
-    assert named(ALL) == {layout.raw_page(0), layout.set_aside(""), *files}
+    assert named(ALL) == {layout.raw_page(0), layout.set_aside(""), f"{layout.DISCARDED}/", *files}
 
 
 def test_the_totals_in_the_readme_are_those_that_a_run_prints() -> None:

@@ -1,6 +1,6 @@
 """Every path in the lake, relative to its root. Only this module builds paths; it reads and writes nothing."""
 
-from datetime import date
+from datetime import date, datetime
 
 from neo_assets.schema.tables import Table
 
@@ -9,6 +9,9 @@ RAW_PAGES = "bronze/raw_pages"
 
 SOURCE_MARK = "lake.json"
 """File that names the source of the lake's pages."""
+
+DISCARDED = "quarantine/discarded"
+"""Directory of the records that were given up."""
 
 _DIRECTORIES = {
     "raw_page_index": "bronze",
@@ -66,6 +69,11 @@ def archived(name: str, day: date) -> str:
 def set_aside(name: str) -> str:
     """Path of a landed file that could not be read."""
     return f"quarantine/landing/{name}"
+
+
+def discarded(at: datetime, digest: str) -> str:
+    """Path of the records that were given up together: when, and the digest of the file's content."""
+    return f"{DISCARDED}/{at:%Y-%m-%dT%H-%M-%S.%f}-{digest[:8]}.ndjson"
 
 
 def reason_of(path: str) -> str:

@@ -21,6 +21,7 @@ from neo_assets.lake.storage import LakeDamaged, LakeLacks, Storage
 from neo_assets.pipeline.count import superseded
 from neo_assets.pipeline.metrics.engine import Engine
 from neo_assets.pipeline.origins import state
+from neo_assets.pipeline.quarantine import without_discarded
 from neo_assets.pipeline.staleness import stale
 from neo_assets.pipeline.text import first_few
 from neo_assets.schema.page_sets import LANDED, pages_of, with_landed
@@ -86,7 +87,7 @@ class Snapshot:
         stored = tables.stored_page_sets(lake, NEO_SIGHTINGS, with_landed(page_sets))
         found = {table.name: tables.read_found(lake, table, stored) for table in _READ}
         readable = [key for key in stored if all(key in parts for parts in found.values())]
-        index, self._all_sightings, self._all_quarantined = (
+        index, self._all_sightings, quarantined = (
             tables.combined(table, {key: found[table.name][key] for key in readable}) for table in _READ
         )
         stale = _stale_by_index(lake, readable, index.to_pylist())
@@ -97,7 +98,8 @@ class Snapshot:
         # Only Browse pages show the catalogue's state; landed objects are not part of it.
         self.page_sets = len(set(page_sets).intersection(readable))
         self._index = _of(page_sets, index).to_pylist()
-        self._quarantined = _of(page_sets, self._all_quarantined).num_rows
+        self._quarantined = _of(page_sets, quarantined).num_rows
+        self._not_discarded = without_discarded(lake, quarantined).num_rows
         self._sightings = _of(page_sets, self._all_sightings)
         self._older = _older_copies(engine, self._sightings) if LANDED in readable else self._all_older
         try:
@@ -208,8 +210,8 @@ class Snapshot:
         if self._not_computed:
             keys = self._not_computed
             yield Finding("incomplete", "page sets not computed", len(keys), first_few(keys))
-        if quarantined := self._all_quarantined.num_rows:
-            yield Finding("incomplete", "records in quarantine", quarantined, "see `neo quarantine list`")
+        if self._not_discarded:
+            yield Finding("incomplete", "records in quarantine", self._not_discarded, "see `neo quarantine list`")
         if not self._index:
             return
         sizes = [row["total_elements"] for row in self._index]

@@ -1,24 +1,105 @@
-"""The quarantine of all page sets together. Which records go there is decided in `sources.neows.parse`."""
+"""The quarantine of all page sets together, and the records in it that were given up. Which records go there is decided
+in `sources.neows.parse`.
+
+A discard is kept by the record's content, in a file of its own, and leaves the tables as they are. So computing a page
+set again does not bring the record back, and two processes that discard at once do not overwrite each other.
+"""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from neo_assets.lake import tables
+from neo_assets.lake import layout, tables
 from neo_assets.lake.storage import Storage
 from neo_assets.schema.page_sets import with_landed
 from neo_assets.schema.tables import QUARANTINE, RAW_PAGE_INDEX
-from neo_assets.settings import Settings
 
 
-def quarantined(settings: Settings) -> pa.Table:
-    """Records in quarantine, of the current page sets and the landed objects.
+@dataclass(frozen=True)
+class Quarantined:
+    """A record that could not be read."""
 
-    Returns:
-        The columns of the table `quarantine`, `page_set`, and `file`: the landed file that the record came from, null
-        if its page was fetched.
-    """
-    lake = Storage(settings.lake)
-    keys = settings.page_sets
-    rows = tables.read_page_sets(lake, QUARANTINE, tables.stored_page_sets(lake, QUARANTINE, with_landed(keys)))
+    id: str
+    """SHA-256 of the record, hexadecimal."""
+    page_set: str
+    page: int
+    index: int
+    """Its position on the page, from 0."""
+    reason: str
+    """Why it could not be read."""
+    path: str
+    """Path of its stored page in the lake."""
+    file: str | None
+    """The landed file that it came from; None if its page was fetched."""
+    record: str
+
+    @property
+    def place(self) -> str:
+        """Where it stands, for people."""
+        of_file = f"{self.file}, " if self.file else ""
+        return f"{of_file}page set {self.page_set}, page {self.page}, near_earth_objects[{self.index}]"
+
+
+@dataclass(frozen=True)
+class Discard:
+    """A record that was given up, and why."""
+
+    why: str
+    at: datetime
+    was: Quarantined
+
+
+def quarantined(lake: Storage, page_sets: Sequence[str]) -> list[Quarantined]:
+    """Records in quarantine, of these page sets and the landed objects, without those that were discarded."""
+    keys = tables.stored_page_sets(lake, QUARANTINE, with_landed(page_sets))
+    rows = without_discarded(lake, tables.read_page_sets(lake, QUARANTINE, keys))
     index = tables.read_page_sets(lake, RAW_PAGE_INDEX, pc.unique(rows["page_set"]).to_pylist())
-    return rows.append_column("file", index["file"].take(pc.index_in(rows["page"], index["page"].combine_chunks())))
+    files = dict(zip(index["page"].to_pylist(), index["file"].to_pylist(), strict=True))
+    return [
+        Quarantined(
+            id=_id(row["record"]),
+            path=layout.raw_page(row["page"]),
+            file=files.get(row["page"]),
+            **row,
+        )
+        for row in rows.to_pylist()
+    ]
+
+
+def discard(lake: Storage, records: Sequence[Quarantined], why: str) -> None:
+    """Give up records: they are left out of the quarantine from now on, and kept with the reason.
+
+    Raises:
+        LakeError: the lake cannot be written.
+    """
+    at = datetime.now(UTC)
+    lines = [json.dumps(asdict(Discard(why, at, record)), default=datetime.isoformat) for record in records]
+    content = "\n".join(lines).encode()
+    lake.write(layout.discarded(at, hashlib.sha256(content).hexdigest()), content)
+
+
+def discards(lake: Storage) -> Iterator[Discard]:
+    """All records that were discarded, oldest first. What is damaged of them counts as not discarded."""
+    for info in lake.files(layout.DISCARDED):
+        for line in lake.read(info.path).to_pybytes().splitlines():
+            with contextlib.suppress(ValueError, TypeError, KeyError):
+                found = json.loads(line)
+                yield Discard(found["why"], datetime.fromisoformat(found["at"]), Quarantined(**found["was"]))
+
+
+def without_discarded(lake: Storage, rows: pa.Table) -> pa.Table:
+    """Rows of `quarantine` whose records were not discarded."""
+    if not rows.num_rows:
+        return rows
+    given_up = {one.was.id for one in discards(lake)}
+    return rows.filter(pa.array([_id(record) not in given_up for record in rows["record"].to_pylist()], pa.bool_()))
+
+
+def _id(record: str) -> str:
+    return hashlib.sha256(record.encode()).hexdigest()

@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from neo_assets.lake import owner, raw_pages, tables
+from neo_assets.lake import layout, owner, raw_pages, tables
 from neo_assets.lake.storage import Storage
 from neo_assets.pipeline import land as landing_module
 from neo_assets.schema.page_sets import LANDED
@@ -381,6 +381,8 @@ class TestCommand:
         (number,) = raw_pages.stored_numbers(zone.lake)
         ended = neo("quarantine", "list")
         assert ended.code == 0
-        assert ended.out == f"a.ndjson, page set landed, page {number}, near_earth_objects[3]: not an object\n"
+        page = zone.lake.location(layout.raw_page(number))
+        _, listed = ended.out.split(" ", 1)
+        assert listed == f"a.ndjson, page set landed, page {number}, near_earth_objects[3]: not an object ({page})\n"
         assert neo("quarantine", "replay").code == 0
         assert totals(zone) == counted(neos(0, 3))

@@ -1,8 +1,10 @@
 """Records that cannot be read: listed with reasons, and read again once the page or the program is fixed."""
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,10 +12,18 @@ from click import ClickException
 
 from neo_assets.cli import main as cli
 from neo_assets.lake import owner
-from neo_assets.lake.raw_pages import read_page, write_page
+from neo_assets.lake.layout import raw_page
+from neo_assets.lake.raw_pages import read_page, stored_numbers, write_page
 from neo_assets.lake.storage import Storage
+from neo_assets.pipeline.consistency import Snapshot
+from neo_assets.pipeline.quarantine import discard, quarantined
 from neo_assets.schema.pages import Page, PageFacts
 from neo_assets.sources.simulator.catalogue import Catalogue, to_json
+from neo_assets_tests.cli.landing import Zone, counted, lines, neos, totals
+from neo_assets_tests.conftest import disk_and_s3
+from neo_assets_tests.pipeline.by_hand import ENGINE, gather
+from neo_assets_tests.sources.neows.examples import NOON, body
+from neo_assets_tests.sources.neows.examples import neo as neo_of
 
 
 @dataclass
@@ -71,9 +81,10 @@ def test_an_empty_quarantine_is_reported(
 
 def test_each_record_is_listed_with_place_and_reason(damaged: Storage, capsys: pytest.CaptureFixture[str]) -> None:
     neo("quarantine", "list")
-    assert "page set 00000-00000, page 0, near_earth_objects[" in (listed := capsys.readouterr().out)
-    assert "close_approach_data.miss_distance.kilometers" in listed
-    assert "about a million" in listed
+    assert "page set 00000-00000, page 0, near_earth_objects[" in (printed := capsys.readouterr().out)
+    assert "close_approach_data.miss_distance.kilometers" in printed
+    assert "about a million" in printed
+    assert printed.endswith(f"({damaged.root}/bronze/raw_pages/page-00000.json.zst)\n")
 
 
 def test_the_json_list_has_the_record_itself(damaged: Storage, capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,7 +92,8 @@ def test_the_json_list_has_the_record_itself(damaged: Storage, capsys: pytest.Ca
     row = json.loads(capsys.readouterr().out)
     record = json.loads(row.pop("record"))
     assert record["close_approach_data"][0]["miss_distance"]["kilometers"] == "about a million"
-    assert row.keys() == {"page", "index", "reason", "page_set", "file"}
+    assert row.keys() == {"id", "page", "index", "reason", "page_set", "path", "file"}
+    assert row["path"] == "bronze/raw_pages/page-00000.json.zst"
 
 
 def test_a_record_in_quarantine_makes_the_snapshot_incomplete(
@@ -102,7 +114,12 @@ def test_replay_reads_a_fixed_record_without_the_network(
     fixed = stored.body.to_pybytes().replace(b"about a million", b"1000000")
     rewrite(damaged, stored.facts, json.loads(fixed))
     neo("quarantine", "replay")
-    assert capsys.readouterr().out == "1 record in quarantine before, 0 now.\n"
+    printed = capsys.readouterr().out
+    assert re.fullmatch(
+        r"1 record in quarantine before, 0 now\.\n"
+        r"no longer in quarantine: [0-9a-f]{12} page set 00000-00000, page 0, near_earth_objects\[\d+\]\n",
+        printed,
+    )
     neo("totals", "--json")
     assert json.loads(capsys.readouterr().out)["neos"] == 20
 
@@ -120,3 +137,111 @@ def test_replay_reports_a_page_set_with_a_damaged_page(
     with pytest.raises(ClickException, match=r"1 page set could not be read again; first error: .* is damaged"):
         neo("quarantine", "replay")
     assert "in quarantine before" in capsys.readouterr().out
+
+
+# --- records that are given up
+
+
+@pytest.fixture
+def zone(lake: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Zone:
+    """A lake with three landed objects, and two landed lines that cannot be read."""
+    for name, value in {"NEO_LAKE": lake.root, "NEO_PAGES": "4", "NEO_PAGES_PER_SET": "2"}.items():
+        monkeypatch.setenv(name, value)
+    zone = Zone(lake, tmp_path)
+    zone.drop("a.ndjson", lines(*neos(0, 3), {"id": "x"}) + b"no JSON")
+    zone.land()
+    capsys.readouterr()
+    return zone
+
+
+def listed(capsys: pytest.CaptureFixture[str], *options: str) -> list[str]:
+    capsys.readouterr()
+    neo("quarantine", "list", *options)
+    return capsys.readouterr().out.splitlines()
+
+
+@disk_and_s3
+def test_a_discarded_record_leaves_the_list_and_the_verdict_for_good(
+    zone: Zone, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = (line.split()[0] for line in listed(capsys))
+    neo("quarantine", "discard", first, "--reason", "our own test")
+    assert capsys.readouterr().out == "1 record discarded, 1 left in quarantine.\n"
+    assert [line.split()[0] for line in listed(capsys)] == [second]
+    assert "records in quarantine: 1" in zone.total().reasons
+    neo("quarantine", "discard", second[:6], "--reason", "cut off")
+    zone.drop("b.ndjson", lines(*neos(3, 1)) + b"no JSON")
+    neo("land")
+    neo("recompute", "landed")
+    neo("quarantine", "replay")
+    assert listed(capsys) == []
+    assert totals(zone) == counted(neos(0, 4))
+    assert not [reason for reason in zone.total().reasons if "quarantine" in reason]
+    neo("quarantine", "list")
+    assert capsys.readouterr().err == (
+        "The quarantine is empty.\n2 records were discarded: `neo quarantine list --discarded` shows them.\n"
+    )
+
+
+def test_discarded_records_are_listed_with_the_reason_and_kept_whole(
+    zone: Zone, capsys: pytest.CaptureFixture[str]
+) -> None:
+    neo("quarantine", "discard", "--all", "--reason", "our own test")
+    assert capsys.readouterr().out == "2 records discarded, 0 left in quarantine.\n"
+    today = f"discarded {datetime.now(UTC):%Y-%m-%d} "
+    for line in listed(capsys, "--discarded"):
+        assert " a.ndjson, page set landed, page " in line
+        assert today in line
+        assert line.endswith(": our own test")
+    kept = [json.loads(line) for line in listed(capsys, "--discarded", "--json")]
+    assert {one["was"]["record"] for one in kept} == {'{"id":"x"}', '"no JSON"'}
+    for number in stored_numbers(zone.lake):
+        zone.lake.delete(raw_page(number))
+    zone.land()
+    assert len(listed(capsys, "--discarded")) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "give the ids of the records, or --all"),
+        (("0", "--all"), "give the ids of the records, or --all"),
+        (("xyz",), "no record starts with xyz (`neo quarantine list` shows all)"),
+        (("",), "several records start with : give more of the id (`neo quarantine list` shows all)"),
+    ],
+)
+def test_nothing_is_discarded_if_it_is_not_clear_what(
+    zone: Zone, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(ClickException) as caught:
+        neo("quarantine", "discard", *arguments, "--reason", "our own test")
+    assert caught.value.message == message
+    assert len(listed(capsys)) == 2
+
+
+def test_a_discard_needs_a_reason(zone: Zone, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ClickException) as caught:
+        neo("quarantine", "discard", "--all")
+    assert caught.value.format_message() == "Missing option '--reason'."
+    assert len(listed(capsys)) == 2
+
+
+def test_discards_that_are_damaged_count_as_none(zone: Zone, capsys: pytest.CaptureFixture[str]) -> None:
+    neo("quarantine", "discard", "--all", "--reason", "our own test")
+    [file] = zone.lake.files("quarantine/discarded")
+    whole = zone.lake.read(file.path).to_pybytes()
+    zone.lake.write(file.path, whole[10:])
+    capsys.readouterr()
+    assert len(listed(capsys)) == 1
+    assert zone.total().verdict == "incomplete"
+
+
+def test_a_record_given_up_on_a_page_makes_no_neo_missing(lake: Storage) -> None:
+    bad = neo_of("1", name=None)
+    others = [neo_of(str(number)) for number in range(2, 21)]
+    content = body(bad, *others, total=20)
+    gather(lake, "00000-00000", [Page(0, content, NOON, "simulator", 20, 20)])
+    keys = ["00000-00000"]
+    assert Snapshot(lake, ENGINE, keys).verdict == "incomplete"
+    discard(lake, quarantined(lake, keys), "our own test")
+    assert Snapshot(lake, ENGINE, keys).verdict == "consistent"

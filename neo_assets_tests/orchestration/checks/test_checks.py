@@ -12,6 +12,7 @@ import pytest
 from neo_assets.definitions import build_defs
 from neo_assets.lake import layout, raw_pages, tables
 from neo_assets.lake.storage import Storage
+from neo_assets.pipeline.quarantine import discard, quarantined
 from neo_assets.schema.page_sets import FIRST_LANDED_PAGE, LANDED
 from neo_assets.schema.tables import (
     CLOSE_APPROACHES,
@@ -185,6 +186,8 @@ def test_a_record_in_quarantine_is_noticed(graph: Graph) -> None:
     wanted = {name: record.get(name) for name in QUARANTINE.schema.names}
     graph.change(QUARANTINE, lambda rows: pa.Table.from_pylist([wanted], schema=QUARANTINE.schema))
     assert graph.check({"nothing_is_in_quarantine"}, FIRST) == {"nothing_is_in_quarantine": False}
+    discard(graph.lake, quarantined(graph.lake, [FIRST]), "a test")
+    assert graph.check({"nothing_is_in_quarantine"}, FIRST) == {"nothing_is_in_quarantine": True}
 
 
 def test_a_page_set_without_counts_is_noticed(graph: Graph) -> None:
