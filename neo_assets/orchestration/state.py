@@ -14,12 +14,13 @@ from typing import Self
 
 import dagster as dg
 from alembic.util import CommandError
-from dagster._core.storage.sqlite_storage import DagsterSqliteStorage, SqliteStorageConfig
+from dagster._core.storage.sqlite_storage import SqliteStorageConfig
 from dagster._serdes import ConfigurableClassData
 from filelock import FileLock
 from sqlalchemy.exc import DBAPIError
 
 from neo_assets.lake.storage import Storage
+from neo_assets.orchestration.databases import OpenStorage
 from neo_assets.orchestration.failures import StateUnusable
 from neo_assets.settings import DEFAULT_LAKE, Settings
 
@@ -30,7 +31,7 @@ _SPOILT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
 """What SQLite reports for a damaged file, and for tables that are missing or exist twice."""
 
 
-class StateOfLake(DagsterSqliteStorage):
+class StateOfLake(OpenStorage):
     """Dagster's SQLite storage, in a directory of the lake's own. `dagster.yaml` names this class.
 
     The default lake has `base_dir` itself; any other has a directory beside it, named after the lake.

@@ -130,7 +130,9 @@ class Place:
         return Started(process, out, err)
 
     def run(self, command: str, *arguments: object, timeout_s: float = PATIENCE_S, **settings: Any) -> Ended:
-        """Run a command to its end, in a fork that has loaded the libraries."""
+        """Run a command to its end: a console script in a fork that has loaded the libraries, `python` as it is."""
+        if command == "python":
+            return self.start(command, *arguments, **settings).wait(timeout_s)
         out, err = self._logs()
         env = environment(self.path.parent, **self.settings | settings)
         code = forked.run([command, *map(str, arguments)], self.path, env, out, err, timeout_s)

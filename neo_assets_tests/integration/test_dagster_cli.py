@@ -61,7 +61,8 @@ def test_one_asset_of_one_page_set_and_then_its_downstream_assets(anywhere: Plac
     assert before.keys() == {*raw, "lake.json", f"bronze/raw_page_index/page_set={FIRST}/data.parquet"}
     assert {path.name for path in anywhere.path.iterdir()} == {"dagster.yaml", "data"}
     on_disk = {"lake"} if anywhere.storage.is_local else set()
-    assert {path.name for path in (anywhere.path / "data").iterdir()} == {"dagster", *on_disk}
+    kept = {path.name for path in (anywhere.path / "data").iterdir()} - on_disk
+    assert all(name.startswith("dagster") for name in kept)
 
     ended = anywhere.materialize("+near_miss_count", FIRST)
     assert ended.code == 0, ended.err
@@ -95,8 +96,9 @@ def test_the_whole_graph_for_one_page_set_and_then_for_another(anywhere: Place) 
     ended = anywhere.materialize("total_near_misses,total_yearly_approaches")
     assert ended.code == 0, ended.err
     assert changed(after, fingerprints(anywhere.storage)) == TOTALS
-    totals = vars(read_totals(anywhere.storage, DuckDB(), [FIRST, SECOND, "00004-00005"]))
-    assert totals.items() >= (counted(Catalogue(), 80) | {"page_sets": 2, "page_sets_expected": 3}).items()
+    totals = vars(read_totals(anywhere.storage, DuckDB(), [FIRST, SECOND]))
+    expected = counted(Catalogue(), 80) | {"page_sets": 2, "page_sets_expected": 5}
+    assert {name: totals[name] for name in expected} == expected
 
 
 REFUSED = {
