@@ -30,6 +30,7 @@ from neo_assets.pipeline import landed_objects
 from neo_assets.pipeline.consistency import Snapshot
 from neo_assets.pipeline.land import TakenIn, affected_page_sets, take_in
 from neo_assets.pipeline.metrics.engine import ENGINES
+from neo_assets.pipeline.quarantine import without_discarded
 from neo_assets.pipeline.staleness import complete, current, reusable_pages, stale
 from neo_assets.pipeline.text import named, quantity
 from neo_assets.pipeline.totals import Totals, are_stale, read_totals
@@ -205,7 +206,7 @@ class Runner:
         landing.totalled = self.total()
         if landing.computed:
             quarantine = tables.read_page_sets(self._lake, QUARANTINE, landing.computed)
-            landing.quarantined = quarantine["page"].to_pylist()
+            landing.quarantined = without_discarded(self._lake, quarantine)["page"].to_pylist()
         return landing
 
     def total(self) -> bool:

@@ -171,7 +171,9 @@ def test_a_discarded_record_leaves_the_list_and_the_verdict_for_good(
     assert "records in quarantine: 1" in zone.total().reasons
     neo("quarantine", "discard", second[:6], "--reason", "cut off")
     zone.drop("b.ndjson", lines(*neos(3, 1)) + b"no JSON")
+    capsys.readouterr()
     neo("land")
+    assert capsys.readouterr().out.startswith("b.ndjson: 2 objects\n")
     neo("recompute", "landed")
     neo("quarantine", "replay")
     assert listed(capsys) == []
