@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --quiet --quiet
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 	--no-emit-index-url --custom-compile-command "make lock" --quiet --upgrade
 
-export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/pycache
+export PYTHONPYCACHEPREFIX := $(abspath $(VENV))/pycache
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export DAGSTER_DISABLE_TELEMETRY := yes
 
@@ -24,15 +24,23 @@ setup: $(VENV)/.installed  ## install what `neo` and Dagster need to run
 
 setup-dev: $(VENV)/.installed-dev  ## also install what tests and linters need
 
-$(VENV)/.installed: requirements.lock pyproject.toml
+$(VENV)/.created:
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 to 3.13 found; name one: make PYTHON=/path/to/python3.12 setup"; exit 1; }
 	@$(PYTHON) -c "import ensurepip" 2>/dev/null || { \
 		echo "$(PYTHON) cannot create virtual environments; on Debian: apt-get install python3-venv"; exit 1; }
-	@echo "Installing into $(VENV) (once, about a minute) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@# Compiled modules always go to .venv, however this Python is started, so the checkout stays clean.
 	@$(BIN)/python -c "import pathlib, sysconfig; pathlib.Path(sysconfig.get_path('purelib'), 'pycache_prefix.pth').write_text( \
 		'import sys; sys.pycache_prefix = sys.pycache_prefix or sys.prefix + \"/pycache\"\n')"
+	@# dg writes telemetry to the home directory unless its configuration forbids that; yours, if you have one, wins.
+	@printf '[cli.telemetry]\nenabled = false\n' > $(VENV)/dg.toml
+	@$(BIN)/python -c "import pathlib, sysconfig; pathlib.Path(sysconfig.get_path('purelib'), 'dg_config.pth').write_text( \
+		'import os, sys; config = os.environ.get(\"XDG_CONFIG_HOME\") or os.path.expanduser(\"~/.config\"); ' \
+		'os.path.exists(config + \"/dg.toml\") or os.environ.setdefault(\"DG_CLI_CONFIG\", sys.prefix + \"/dg.toml\")\n')"
+	@touch $@
+
+$(VENV)/.installed: requirements.lock pyproject.toml | $(VENV)/.created
+	@echo "Installing into $(VENV) (once, about a minute) ..."
 	@$(PIP) --require-hashes -r requirements.lock
 	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
@@ -48,8 +56,14 @@ STOPPABLE := trap 'exit 0' INT;
 run: setup  ## gather the first 200 NEOs and print the totals
 	@$(STOPPABLE) $(BIN)/neo run
 
+PORT := 3000
+
 dev: setup  ## open Dagster's UI (PORT=3000)
-	@$(STOPPABLE) $(BIN)/dagster dev $(if $(PORT),--port $(PORT))
+	@$(BIN)/python -c "import socket; socket.create_server(('127.0.0.1', $(PORT)))" 2>/dev/null || { \
+		echo "Port $(PORT) is not free; name another one, such as: make dev PORT=3001"; exit 1; }
+	@# Without DAGSTER_HOME, Dagster announces a temporary directory, although dagster.yaml names another one.
+	@grep -qs '^[^#]*DAGSTER_HOME=' .env || export DAGSTER_HOME="$${DAGSTER_HOME:-$(CURDIR)}"; \
+		$(STOPPABLE) $(BIN)/dg dev --port $(PORT)
 
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8
 

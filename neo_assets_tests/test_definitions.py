@@ -5,6 +5,9 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.workspace.load import location_origins_from_yaml_paths
+from dagster._core.workspace.load_target import get_origins_from_toml
+from dagster_dg_core.context import DgContext
 
 from neo_assets.definitions import build_defs
 from neo_assets.lake.storage import Storage
@@ -228,3 +231,13 @@ def test_every_asset_shows_the_lake_and_the_source(defs: dg.Definitions, elsewhe
     for spec in defs.resolve_all_asset_specs():
         assert spec.metadata["lake"] == dg.MetadataValue.path(str(elsewhere))
         assert spec.metadata["source of pages"] == dg.MetadataValue.text("the embedded simulator")
+
+
+def test_the_code_location_has_one_name_however_dagster_is_started() -> None:
+    """Switches of schedules and sensors belong to it: `dg dev`, `dagster dev` and workspace.yaml share them."""
+    checkout = Path(__file__).parents[1]
+    [workspace] = location_origins_from_yaml_paths([str(checkout / "workspace.yaml")])
+    [pyproject] = get_origins_from_toml(str(checkout / "pyproject.toml"))
+    project = DgContext.for_project_environment(checkout, {})
+    names = {workspace.location_name, pyproject.location_name, project.code_location_name}
+    assert names == {"neo_assets"}

@@ -3,11 +3,13 @@
 import os
 import signal
 import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from neo_assets_tests.integration.harness import PATIENCE_S
+from neo_assets_tests.integration.harness import HEEDING_CTRL_C, PATIENCE_S, free_port, listening
 
 CHECKOUT = Path(__file__).parents[1]
 
@@ -19,6 +21,7 @@ WAITING = "#!/bin/sh\ntrap 'exit 130' INT\necho started\nwhile :; do sleep 0.05;
 def venv(tmp_path: Path) -> Path:
     """A virtual environment that is set up, as far as make can see."""
     (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python").symlink_to(sys.executable)
     return tmp_path
 
 
@@ -28,11 +31,11 @@ def stub(venv: Path, name: str, script: str) -> None:
     program.chmod(0o755)
 
 
-def make(venv: Path, *arguments: str) -> subprocess.Popen[str]:
+def make(venv: Path, *arguments: str, at: Path = CHECKOUT) -> subprocess.Popen[str]:
     """Start make in a process group of its own, as a shell does."""
     return subprocess.Popen(
-        ["env", "--default-signal=INT", "make", "-o", f"{venv}/.installed", f"VENV={venv}", *arguments],
-        cwd=CHECKOUT,
+        [*HEEDING_CTRL_C, "make", "-f", f"{CHECKOUT}/Makefile", "-o", f"{venv}/.installed", f"VENV={venv}", *arguments],
+        cwd=at,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -40,13 +43,60 @@ def make(venv: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.parametrize(("target", "program"), [("run", "neo"), ("dev", "dagster")])
+@pytest.mark.parametrize(("target", "program"), [("run", "neo"), ("dev", "dg")])
 def test_ctrl_c_is_no_error(venv: Path, target: str, program: str) -> None:
     stub(venv, program, WAITING)
-    with make(venv, target) as started:
+    with make(venv, target, f"PORT={free_port()}") as started:
         assert started.stdout
         assert started.stdout.readline() == "started\n"
         os.killpg(started.pid, signal.SIGINT)
         _, printed = started.communicate(timeout=PATIENCE_S)
     assert "Error" not in printed
     assert started.returncode == -signal.SIGINT
+
+
+def test_a_taken_port_is_an_error_that_says_so(venv: Path) -> None:
+    """Dagster would take another one, and say so among many lines."""
+    stub(venv, "dg", "#!/bin/sh\necho started\n")
+    with listening() as taken:
+        port = taken.getsockname()[1]
+        out, err = make(venv, "dev", f"PORT={port}").communicate(timeout=PATIENCE_S)
+    assert out == f"Port {port} is not free; name another one, such as: make dev PORT=3001\n"
+    assert "Error 1" in err
+
+
+def test_dagsters_home_is_the_checkout_unless_a_setting_names_another(
+    venv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub(venv, "dg", '#!/bin/sh\necho "$DAGSTER_HOME" "$@"\n')
+    here = tmp_path / "here"
+    here.mkdir()
+    port = free_port()
+
+    def home() -> str:
+        out, _ = make(venv, "dev", f"PORT={port}", at=here).communicate(timeout=PATIENCE_S)
+        return out.removesuffix(f" dev --port {port}\n")
+
+    assert home() == str(here)
+    (here / ".env").write_text("DAGSTER_HOME=/mine\n")
+    assert home() == ""
+    monkeypatch.setenv("DAGSTER_HOME", "/ours")
+    assert home() == "/ours"
+
+
+@pytest.mark.slow
+def test_dg_in_the_virtual_environment_keeps_no_telemetry(tmp_path: Path) -> None:
+    """Its only switch is its configuration; that of the user wins."""
+    venv, own = tmp_path / "venv", tmp_path / "own"
+    make(venv, f"{venv}/.created", f"PYTHON={sys.executable}").communicate(timeout=PATIENCE_S)
+
+    def config(**variables: str) -> str:
+        environment = {"HOME": str(tmp_path), **variables}
+        code = "import os; print(os.environ.get('DG_CLI_CONFIG'))"
+        return subprocess.check_output([f"{venv}/bin/python", "-c", code], env=environment, text=True).strip()
+
+    assert tomllib.loads(Path(config()).read_text()) == {"cli": {"telemetry": {"enabled": False}}}
+    assert config(DG_CLI_CONFIG="/mine") == "/mine"
+    own.mkdir()
+    (own / "dg.toml").touch()
+    assert config(XDG_CONFIG_HOME=str(own)) == "None"

@@ -178,9 +178,9 @@ def test_every_asset_selected_in_a_command_exists() -> None:
 
 
 def test_an_upstream_selection_starts_from_the_pages() -> None:
-    """In `dagster asset materialize --select`, `+` goes up one layer only."""
+    """In Dagster's selections, `+` goes up one layer only."""
     [line] = re.findall(r"and everything upstream of it \|(.*)\|", README)
-    selected = re.findall(r'--select "?([^"\s]+)"?', line)[0]
+    selected = re.findall(r'--assets "?([^"\s]+)"?', line)[0]
     found = dg.AssetSelection.from_coercible(selected.split(",")).resolve(defs.resolve_asset_graph())
     assert "raw_pages" in {key.to_user_string() for key in found}
 

@@ -29,7 +29,7 @@ def print_totals(totals: "Totals", as_json: bool = False) -> None:
                 "Snapshot": ", ".join([totals.verdict, *totals.reasons]),
                 "Years": f"{totals.years}" + (f"  ({totals.first_year} to {totals.last_year})" if totals.years else ""),
                 "Files": totals.lake,
-                "Dagster's UI": "make dev, or: dagster dev",
+                "Dagster's UI": "make dev, or: dg dev",
             }
         )
     if not totals.up_to_date:

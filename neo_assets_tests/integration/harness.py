@@ -34,7 +34,7 @@ SIX_PAGES = Catalogue(neos=120)
 KEY = "Planted-Key_0123456789-abcdefghijklmnopqrstuvwxyz"
 
 # A shell that runs the tests in the background has SIGINT ignored, and children inherit that.
-_HEEDING_CTRL_C = ("env", "--default-signal=INT")
+HEEDING_CTRL_C = ("env", "--default-signal=INT")
 _SETTINGS = ("NEO_", "NASA_", "NEOWS_", "DAGSTER_", "AWS_")
 _OTHERS = (
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
@@ -118,7 +118,7 @@ class Place:
         out_path, err_path = self._logs()
         with out_path.open("w") as out, err_path.open("w") as err:
             process = subprocess.Popen(
-                [*_HEEDING_CTRL_C, *prefix, str(Path(sys.executable).with_name(command)), *map(str, arguments)],
+                [*HEEDING_CTRL_C, *prefix, str(Path(sys.executable).with_name(command)), *map(str, arguments)],
                 cwd=self.path,
                 env=environment(self.path.parent, **self.settings | settings),
                 stdin=subprocess.DEVNULL,

@@ -141,10 +141,13 @@ def test_the_readme_quotes_what_dagster_says_of_a_wrong_page_set() -> None:
 
 def test_dagster_and_dg_accept_the_definitions(here: Place, project: Place) -> None:
     old = here.start("dagster", "definitions", "validate", "-m", "neo_assets.definitions")
-    new = project.start("dg", "check", "defs")
+    silent = project.path.parent / "dg.toml"
+    silent.write_text("[cli.telemetry]\nenabled = false\n")  # as `make setup` has it
+    new = project.start("dg", "check", "defs", DG_CLI_CONFIG=silent)
     for command in (old, new):
         ended = command.wait()
         assert ended.code == 0, ended.err
+    assert not (project.path.parent / "home").exists()
 
 
 def test_a_job_launched_without_a_page_set_says_which_there_are(project: Place) -> None:
