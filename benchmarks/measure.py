@@ -7,6 +7,7 @@
     .venv/bin/python benchmarks/measure.py s3         `neo run` on S3 relative to disk, and its S3 requests
     .venv/bin/python benchmarks/measure.py first      `neo run` of 200 NEOs on the embedded simulator
     .venv/bin/python benchmarks/measure.py import     `import neo_assets.definitions` relative to `import dagster`
+    .venv/bin/python benchmarks/measure.py s3 first   several parts, in this order
 
 The simulator renders its pages before the clock starts. Files go to a temporary directory, which is removed.
 """
@@ -21,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -225,32 +226,28 @@ def imports(directory: Path, runs: int) -> None:
 
 
 def main() -> None:
-    """Run the parts that the command line names."""
+    """Run the parts that the command line names, in that order."""
+    parts: dict[str, Callable[[Path], None]] = {
+        "import": lambda directory: imports(directory, max(given.runs, 5)),
+        "first": lambda directory: first(directory, given.runs),
+        "compute": lambda directory: compute(directory, given.pages, given.pages_per_set),
+        "pace": lambda directory: pace(directory),
+        "s3": lambda directory: s3(directory, given.runs),
+        "gather": lambda directory: gather(directory, given.pages, given.pages_per_set, given.runs),
+    }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parts = ("compute", "gather", "pace", "s3", "first", "import")
-    parser.add_argument("part", nargs="?", choices=(*parts, "all", "compute-only"), default="all", metavar="PART")
+    parser.add_argument("parts", nargs="*", choices=(*parts, "all", "compute-only"), default="all", metavar="PART")
     parser.add_argument("--pages", type=int, default=1180, help="pages to compute or gather (default: %(default)s)")
     parser.add_argument("--pages-per-set", type=int, default=50, help="(default: %(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="runs of each command (default: %(default)s)")
     parser.add_argument("--directory", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.part == "compute-only":
+    if "compute-only" in given.parts:
         compute_only(given.directory, given.pages, given.pages_per_set)
         return
-    with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
-        if given.part in ("all", "import"):
-            imports(directory, max(given.runs, 5))
-        if given.part in ("all", "first"):
-            first(directory, given.runs)
-        if given.part in ("all", "compute"):
-            compute(directory, given.pages, given.pages_per_set)
-        if given.part in ("all", "pace"):
-            pace(directory)
-        if given.part in ("all", "s3"):
-            s3(directory, given.runs)
-        if given.part in ("all", "gather"):
-            gather(directory, given.pages, given.pages_per_set, given.runs)
+    for part in parts if "all" in given.parts else given.parts:
+        with tempfile.TemporaryDirectory() as name:
+            parts[part](Path(name))
 
 
 if __name__ == "__main__":
