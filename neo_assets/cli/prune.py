@@ -13,7 +13,7 @@ from neo_assets.settings import Settings
 @click.command()
 @click.option("--yes", is_flag=True, help="Delete without asking.")
 def prune(yes: bool) -> None:
-    """Show and delete files of page sets that the settings no longer ask for.
+    """Show and delete files of page sets no longer asked for.
 
     They remain after a change of NEO_PAGES or NEO_PAGES_PER_SET, and hold pages that are in other files too. `neo run`
     deletes them by itself as soon as the page sets in use are complete; until then they are kept. Raw pages are never

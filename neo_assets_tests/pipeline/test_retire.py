@@ -87,6 +87,7 @@ def test_directories_that_are_no_page_sets_stay(changed: Storage) -> None:
     assert changed.info(mine).is_file
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [(2, 3, 2), (1, 5)])
 def test_a_query_over_all_files_sees_each_neo_once(neo: Callable[..., Ended], sizes: tuple[int, ...]) -> None:
     """As the README's queries do, whatever page sets the runs before used."""
