@@ -17,7 +17,8 @@ def test_a_damaged_table_is_reported_in_one_line(lake: Storage, served: Served, 
     lake.write(file, whole[:50] + bytes(400) + whole[450:])
     message = failure(graph.run(count, page_set))
     assert message.startswith(f"{lake.location(file)} is damaged (")
-    assert message.endswith(f": run `neo run`, which makes it again, or materialize close_approaches for page set {page_set}")
+    way_out = f": run `neo run`, which makes it again, or materialize close_approaches for page set {page_set}"
+    assert message.endswith(way_out)
 
 
 def test_a_total_shows_how_many_page_sets_it_covers(lake: Storage, served: Served) -> None:
