@@ -30,8 +30,8 @@ def land() -> None:
         landing = runner.land()
     for line in report(landing, settings) or [f"Nothing to do: no files in {settings.lake}/landing."]:
         click.echo(line)
-    set_aside = [file.file for file in landing.files if file.is_set_aside]
-    if wrong := [*set_aside, *map(name_of, landing.failed)]:
+    refused = [file.file for file in landing.files if file.is_set_aside or file.stays]
+    if wrong := [*refused, *map(name_of, landing.failed)]:
         raise click.ClickException(f"could not take in or compute: {', '.join(wrong)}")
 
 

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,9 @@ from neo_assets.lake import layout
 from neo_assets.lake.storage import Storage
 
 _CODECS = {"gz": "gzip", "zst": "zstd"}
+_MAGIC = re.compile(rb"(?P<gzip>\x1f\x8b)|(?P<zstd>\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18)", re.DOTALL)
+"""How compressed files begin (RFC 1952, section 2.3.1; RFC 8878, section 3.1)."""
+
 _PIECE = 1 << 20
 
 Clean = Callable[[bytes], bytes]
@@ -50,11 +54,17 @@ class Content:
         return iter(io.BufferedReader(pa.CompressedInputStream(stream, self.codec) if self.codec else stream, _PIECE))
 
     def is_changed_by(self, clean: Clean) -> bool:
-        """Whether cleaning changes any line; False for damaged data, which cannot be cleaned."""
-        try:
-            return sum(clean(line) != line for line in self.lines()) > 0  # reads to the end, to find any damage
-        except OSError:
-            return False
+        """Whether cleaning changes any line.
+
+        Raises:
+            OSError: the compressed data is damaged or truncated, so that what it holds is not known.
+        """
+        return sum(clean(line) != line for line in self.as_found().lines()) > 0  # reads to the end, to find any damage
+
+    def as_found(self) -> "Content":
+        """The same file, compressed as its first bytes show, whatever its name says."""
+        found = _MAGIC.match(self.file.read_at(min(4, self.file.size()), 0))
+        return Content(self.file, found.lastgroup if found else None)
 
     def compressed(self, lines: Iterable[bytes]) -> Iterator[bytes]:
         """Other lines, compressed in the same way, piece by piece."""
@@ -136,7 +146,7 @@ def _move_away(
         raise FileNotFoundError(file.path)
     if (found.mtime, found.size) != (file.modified, file.size):
         return None
-    content = read(storage, file) if to_clean else None
+    content = read(storage, file).as_found() if to_clean else None
     target = _unused(storage, clean(file.name.encode()).decode(), place)
     if content:
         storage.write_pieces(target, content.compressed(map(clean, content.lines())))

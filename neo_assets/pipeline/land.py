@@ -50,6 +50,8 @@ class TakenIn:
     """The pages stored from it."""
     refused: str = ""
     """Why nothing was stored from it; empty if it was readable."""
+    stays: bool = False
+    """Whether it was left in the landing zone because it may hold an API key that cannot be redacted."""
     claimed: str = ""
     """A notice for the user if this file decided which source the lake belongs to, else empty."""
     notes: list[str] = field(default_factory=list)
@@ -58,7 +60,7 @@ class TakenIn:
     @property
     def is_set_aside(self) -> bool:
         """Whether it was moved to quarantine."""
-        return bool(self.refused) and not self.notes
+        return bool(self.refused) and not self.notes and not self.stays
 
     def outcome(self, settings: Settings, in_quarantine: int = 0) -> str:
         """What was done with it, in words.
@@ -68,7 +70,8 @@ class TakenIn:
             in_quarantine: number of its records that could not be read.
         """
         if self.refused:
-            return f"{'SET ASIDE: ' if self.is_set_aside else ''}{', '.join([self.refused, *self.notes])}"
+            where = "SET ASIDE: " if self.is_set_aside else "LEFT IN PLACE: " if self.stays else ""
+            return where + ", ".join([self.refused, *self.notes])
         unreadable = [f"{in_quarantine:,} of them in quarantine"] if in_quarantine else []
         return ", ".join([*self._content(settings), *unreadable, *self.notes])
 
@@ -122,7 +125,15 @@ class _Landing:
             taken.notes.append("another process moved it before it could be read")
             yield taken
             return
-        to_clean = content.is_changed_by(self._clean)
+        try:
+            to_clean = content.is_changed_by(self._clean)
+        except OSError as error:
+            taken.refused = (
+                f"it cannot be decompressed ({error}), and so not searched for API keys: replace or delete it"
+            )
+            taken.stays = True
+            yield taken
+            return
         try:
             taken.pages, taken.claimed = self._store(taken.file, content)
         except Unreadable as error:

@@ -367,6 +367,9 @@ class TestCommand:
         ended = neo("land")
         assert (ended.code, ended.out) == (1, "b.json: SET ASIDE: it is empty\n")
         assert ended.err == "Error: could not take in or compute: b.json\n"
+        zone.drop("c.json.gz", b"\x1f\x8b cut")
+        ended = neo("land")
+        assert (ended.code, ended.err) == (1, "Error: could not take in or compute: c.json.gz\n")
 
     def test_a_file_set_aside_under_a_tables_name_is_not_read_as_one(self, zone: Zone, neo: Neo) -> None:
         zone.drop("page_set=00000-00001/data.parquet", b"")

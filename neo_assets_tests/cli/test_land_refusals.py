@@ -33,17 +33,6 @@ BAD_FILES = {
     "empty.ndjson": (b"\n \n", "it is empty"),
     "page.html.json": (b"<html><body>Service Unavailable</body></html>", "it is not JSON: <html>"),
     "cut.json": (body(*neos(0))[:-20], "it is truncated"),
-    "cut.json.gz": (gzip.compress(body(*neos(0)))[:-9], "it cannot be decompressed: "),
-    "cut.ndjson.gz": (gzip.compress(lines(*neos(0, 900)))[:-9], "it cannot be decompressed: "),
-    "cut.ndjson.zst": (pa.compress(lines(*neos(0, 900)), "zstd", asbytes=True)[:-9], "it cannot be decompressed: "),
-    "keys-cut.ndjson.gz": (
-        gzip.compress(
-            b"".join(
-                b'{"see": "?api_key=%d", "noise": "%s"}\n' % (n, os.urandom(50).hex().encode()) for n in range(900)
-            )
-        )[:-9],
-        "it cannot be decompressed: ",
-    ),
     "plain.json.zst": (body(*neos(0)), "it cannot be decompressed: "),
     "packed.json": (gzip.compress(body(*neos(0))), "it is not JSON: binary data"),
     "feed.json": (
@@ -148,6 +137,50 @@ class TestUnreadableFiles:
         )
         assert totals(zone) == counted(neos(40, 40))
         assert set(zone.below("archive")) == {"0.json", "3.json"}
+
+
+def noisy(key: str) -> bytes:
+    """Lines that hardly shrink when compressed, each with a key."""
+    return b"".join(
+        b'{"see": "?api_key=%s", "noise": "%s"}\n' % (key.encode(), os.urandom(50).hex().encode()) for _ in range(900)
+    )
+
+
+DAMAGED = {
+    "cut.json.gz": gzip.compress(body(*neos(0)))[:-9],
+    "cut.ndjson.gz": gzip.compress(lines(*neos(0, 900)))[:-9],
+    "cut.ndjson.zst": pa.compress(lines(*neos(0, 900)), "zstd", asbytes=True)[:-9],
+    "keys.ndjson.gz": gzip.compress(noisy(KEY))[:-9],
+    "keys.ndjson.zst": pa.compress(noisy(KEY), "zstd", asbytes=True)[:-9],
+    "flipped.ndjson.gz": (data := gzip.compress(noisy(KEY)))[:5_000] + bytes([data[5_000] ^ 1]) + data[5_001:],
+    "named as if plain.json": gzip.compress(noisy(KEY))[:-9],
+    "not ours.tar.gz": gzip.compress(noisy(KEY))[:-9],
+}
+
+
+class TestDamagedFiles:
+    """What cannot be decompressed cannot be searched for keys, so it is copied nowhere."""
+
+    @pytest.mark.parametrize("name", DAMAGED)
+    def test_it_stays_in_the_landing_zone(self, lake: Storage, tmp_path: Path, name: str) -> None:
+        zone = Zone(lake, tmp_path, nasa_api_keys=KEY)
+        zone.drop(name, DAMAGED[name])
+        zone.drop("b.ndjson", lines(*neos(0, 3)))
+        report = zone.land()
+        assert report.files[name].startswith("LEFT IN PLACE: it cannot be decompressed (")
+        assert report.files[name].endswith("), and so not searched for API keys: replace or delete it")
+        assert zone.below("landing") == {name: DAMAGED[name]}
+        assert zone.below("quarantine/landing") == {}
+        assert list(zone.below("archive")) == ["b.ndjson"]
+        assert totals(zone) == counted(neos(0, 3))
+
+    def test_a_whole_file_of_the_same_name_is_taken_in(self, zone: Zone) -> None:
+        whole = gzip.compress(lines(*neos(0, 3)))
+        for content in (whole[:-9], whole):
+            zone.drop("a.ndjson.gz", content)
+            zone.land()
+        assert zone.below("landing") == {}
+        assert totals(zone) == counted(neos(0, 3))
 
 
 class TestKeys:

@@ -167,12 +167,33 @@ def test_a_clean_file_is_moved_byte_for_byte(lake: Storage) -> None:
     assert lake.read(target).to_pybytes() == content
 
 
-def test_a_damaged_file_is_moved_unchanged(lake: Storage) -> None:
-    drop(lake, "a.json.gz", b"not compressed, secret")
-    assert not landing_zone.read(lake, only(lake)).is_changed_by(without_secret)
-    target = landing_zone.set_aside(lake, only(lake), "damaged", without_secret, False)
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("a.json.gz", None), ("a.json.zst", "gzip"), ("a.json", "zstd"), ("a", "gzip"), ("a.txt", "zstd")],
+)
+def test_a_file_is_cleaned_as_it_is_compressed_whatever_its_name_says(
+    lake: Storage, name: str, codec: str | None
+) -> None:
+    drop(lake, name, packed(codec, b"a secret\n", b"no more"))
+    assert landing_zone.read(lake, only(lake)).is_changed_by(without_secret)
+    target = landing_zone.set_aside(lake, only(lake), "damaged", without_secret, True)
     assert target
-    assert lake.read(target).to_pybytes() == b"not compressed, secret"
+    assert list(landing_zone.Content(lake.open(target), codec).lines()) == [b"a ...\n", b"no more"]
+
+
+def test_a_file_that_begins_with_a_skippable_frame_is_cleaned(lake: Storage) -> None:
+    """As written by pzstd."""
+    frame = b"\x50\x2a\x4d\x18" + (4).to_bytes(4, "little") + b"size"
+    drop(lake, "a.json.zst", frame + packed("zstd", b"a secret"))
+    assert landing_zone.read(lake, only(lake)).is_changed_by(without_secret)
+
+
+@pytest.mark.parametrize("codec", ["gzip", "zstd"])
+@pytest.mark.parametrize("name", ["a.json.gz", "a.json", "a.txt"])
+def test_a_damaged_file_cannot_be_searched(lake: Storage, name: str, codec: str) -> None:
+    drop(lake, name, packed(codec, b"a secret\n", os.urandom(1_000))[:-9])
+    with pytest.raises(OSError, match="Truncated"):
+        landing_zone.read(lake, only(lake)).is_changed_by(without_secret)
 
 
 def test_a_file_changed_since_it_was_listed_is_left_in_place(lake: Storage) -> None:
