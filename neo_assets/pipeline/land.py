@@ -128,9 +128,7 @@ class _Landing:
         try:
             to_clean = content.is_changed_by(self._clean)
         except OSError as error:
-            taken.refused = (
-                f"it cannot be decompressed ({error}), and so not searched for API keys: replace or delete it"
-            )
+            taken.refused = f"it cannot be decompressed ({error}), nor searched for API keys: replace or delete it"
             taken.stays = True
             yield taken
             return

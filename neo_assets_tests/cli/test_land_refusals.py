@@ -168,7 +168,7 @@ class TestDamagedFiles:
         zone.drop("b.ndjson", lines(*neos(0, 3)))
         report = zone.land()
         assert report.files[name].startswith("LEFT IN PLACE: it cannot be decompressed (")
-        assert report.files[name].endswith("), and so not searched for API keys: replace or delete it")
+        assert report.files[name].endswith("), nor searched for API keys: replace or delete it")
         assert zone.below("landing") == {name: DAMAGED[name]}
         assert zone.below("quarantine/landing") == {}
         assert list(zone.below("archive")) == ["b.ndjson"]
