@@ -29,7 +29,8 @@ class LandedFile:
 
     name: str
     modified: datetime
-    size: int
+    version: str
+    """What tells it from another file of the same name."""
 
     @property
     def path(self) -> str:
@@ -89,9 +90,10 @@ def waiting(storage: Storage, settled_s: float = 0) -> list[LandedFile]:
     files changed in the last `settled_s` seconds, which may still be incomplete.
     """
     now = datetime.now(UTC)
+    listed = {info.path: info.mtime for info in storage.files(layout.landed("").rstrip("/"))}
     files = (
-        LandedFile(info.path.removeprefix(layout.landed("")), info.mtime, info.size)
-        for info in storage.files(layout.landed("").rstrip("/"))
+        LandedFile(path.removeprefix(layout.landed("")), listed[path], version)
+        for path, version in storage.versions(listed).items()
     )
     return sorted(
         (
@@ -141,10 +143,10 @@ def _move_away(
     storage: Storage, file: LandedFile, place: Callable[[str], str], clean: Clean, to_clean: bool
 ) -> str | None:
     """Move a file to an unused path; if `to_clean`, write its cleaned content there and delete the file."""
-    found = storage.info(file.path)
-    if found.type != fs.FileType.File:
+    version = storage.versions([file.path]).get(file.path)
+    if version is None:
         raise FileNotFoundError(file.path)
-    if (found.mtime, found.size) != (file.modified, file.size):
+    if version != file.version:
         return None
     content = read(storage, file).as_found() if to_clean else None
     target = _unused(storage, clean(file.name.encode()).decode(), place)

@@ -191,6 +191,10 @@ class Bucket:
                 found[item["Key"].removeprefix(self._prefix)] = _etag(item)
         return found
 
+    def versions(self, paths: Iterable[str]) -> dict[str, str]:
+        """The ETags of the objects that exist."""
+        return self.digests(paths)
+
     def info(self, path: str) -> fs.FileInfo:
         """Type, size and modification time of an object, with one HEAD."""
         try:
@@ -266,8 +270,7 @@ class Bucket:
 
     @staticmethod
     def _info(path: str, modified: datetime, size: int) -> fs.FileInfo:
-        # HEAD returns whole seconds, so listings are truncated to compare equal.
-        return fs.FileInfo(path, fs.FileType.File, mtime=modified.replace(microsecond=0), size=size)
+        return fs.FileInfo(path, fs.FileType.File, mtime=modified, size=size)
 
     @property
     def _client(self) -> Any:

@@ -200,7 +200,7 @@ def _landing(context: dg.SensorEvaluationContext, lake: dg.ResourceParam[Storage
         return dg.SkipReason("no files are waiting")
     if context.instance.get_runs_count(dg.RunsFilter(job_name="land", statuses=_UNDER_WAY)):
         return dg.SkipReason("job land is already running")
-    listing = "\n".join(f"{file.name} {file.modified} {file.size}" for file in files)
+    listing = "\n".join(f"{file.name} {file.version}" for file in files)
     return dg.RunRequest(run_key=f"{_this_hour()} {sha256(listing.encode()).hexdigest()}")
 
 
