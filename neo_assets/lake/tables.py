@@ -28,6 +28,10 @@ from neo_assets.schema.tables import (
 
 _MADE_FROM = "made_from"
 _SOURCE = "source"
+_FOR_SPARK = {"org.apache.spark.version": "3.5.0"}
+"""Tells Spark 3 that times are in the calendar of today. Without it, Spark refuses files with a time before 1900, which
+Spark 2 would have written in another calendar (`DataSourceUtils.getRebaseSpec` in the source of Spark 3.5).
+"""
 _FOOTER_BYTES = 64 << 10  # the footers of these tables have 3 to 6 KB
 
 _REMEMBERED = {table.name for table in (RAW_PAGE_INDEX, NEO_SIGHTINGS, QUARANTINE, NEAR_MISS_COUNT, YEARLY_APPROACHES)}
@@ -75,7 +79,8 @@ def write_table(storage: Storage, table: Table, rows: pa.Table, page_set: str | 
     """
     if not rows.schema.remove_metadata().equals(table.schema, check_metadata=True):
         raise ValueError(f"{table.name} has the schema\n{table.schema}\nbut the rows have\n{rows.schema}")
-    marked = rows.replace_schema_metadata((rows.schema.metadata or {}) | {_SOURCE: mark.read(storage) or "unknown"})
+    facts = {_SOURCE: mark.read(storage) or "unknown", **_FOR_SPARK}
+    marked = rows.replace_schema_metadata((rows.schema.metadata or {}) | facts)
     sink = pa.BufferOutputStream()
     pq.write_table(marked, sink, compression="zstd", write_page_checksum=True)
     data = sink.getvalue()

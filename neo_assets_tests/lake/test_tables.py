@@ -206,3 +206,13 @@ def test_files_describe_their_columns_to_other_programs(lake: Storage) -> None:
     written = tables.write_table(lake, QUARANTINE, example(QUARANTINE), FIRST)
     field = pq.read_schema(written.location).field("reason")
     assert field.metadata[b"description"] == b"Field that could not be read, and why."
+
+
+def test_spark_3_reads_approaches_before_1900_as_they_are(lake: Storage) -> None:
+    """Without this version, it raises READ_ANCIENT_DATETIME for the whole file (tried with Spark 3.5.6)."""
+    for table in TABLES.values():
+        key = FIRST if table.partitioned else None
+        tables.write_table(lake, table, table.schema.empty_table(), key)
+        file = pq.ParquetFile(pa.BufferReader(lake.read(layout.table_file(table, key))))
+        assert file.metadata.metadata[b"org.apache.spark.version"] >= b"3.1.0", table.name
+        assert b"org.apache.spark.legacyDateTime" not in file.metadata.metadata
