@@ -21,7 +21,7 @@ def land() -> None:
     .ndjson; plain or compressed (.gz, .zst). Their data is stored, then tables and totals are updated.
 
     Files move to archive/ afterwards. Files that cannot be read move to quarantine/landing/, with the reason in a text
-    file beside them. Hidden files are ignored.
+    file beside them; damaged compressed files stay. Hidden files are ignored.
     """
     settings = Settings.load()
     from neo_assets.cli.runner import Runner

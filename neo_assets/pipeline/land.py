@@ -117,7 +117,7 @@ class _Landing:
         self._owner: str | None = None
 
     def take(self, file: LandedFile) -> Iterator[TakenIn]:
-        """Store a file's pages and archive it, or set it aside."""
+        """Store a file's pages and archive it, set it aside, or leave it in place if it is damaged."""
         taken = TakenIn(self._clean(file.name.encode()).decode())
         try:
             content = landing_zone.read(self._lake, file)
