@@ -83,7 +83,7 @@ class Settings(BaseSettings):
             raise SettingsError("\n".join([*wrong, *map(_line, error.errors())])) from None
         if wrong:
             raise SettingsError("\n".join(wrong))
-        _lend_to_others(file.values)
+        _export_for_others(file.values)
         return settings
 
     @field_validator("nasa_api_keys", mode="before")
@@ -263,7 +263,7 @@ def _read_env_file() -> _EnvFile:
     return _EnvFile({name.upper() if _OURS.match(name) else name: value for name, value in values.items()}, wrong)
 
 
-def _lend_to_others(variables: dict[str, str]) -> None:
+def _export_for_others(variables: dict[str, str]) -> None:
     """Export what `.env` sets for others: the AWS SDK, and `env:` in `dagster.yaml`, as `dagster` commands do.
 
     AWS_REGION is exported as AWS_DEFAULT_REGION too, which is the name that boto3 reads.

@@ -15,12 +15,12 @@ from neo_assets.settings import Settings
 def prune(yes: bool) -> None:
     """Show and delete files of page sets no longer asked for.
 
-    They remain after a change of NEO_PAGES or NEO_PAGES_PER_SET, and hold pages that are in other files too. `neo run`
-    deletes them by itself as soon as the page sets in use are complete; until then they are kept. Raw pages are never
-    deleted.
+    They remain after a change of NEO_PAGES or NEO_PAGES_PER_SET. Files with the same pages as those in use are kept
+    until the page sets in use are complete; then `neo run` deletes them by itself. Files of other pages
+    are deleted by this command only. Raw pages are never deleted.
     """
     from neo_assets.lake.storage import Storage
-    from neo_assets.pipeline.retire import are_complete, left_over, retire
+    from neo_assets.pipeline.retire import are_complete, delete, left_over
 
     settings = Settings.load()
     lake = Storage(settings.lake)
@@ -32,13 +32,12 @@ def prune(yes: bool) -> None:
         click.echo(f"page set {one.page_set}: {quantity(len(one.files), 'file')}, {one.bytes:,} bytes")
     if not are_complete(lake, settings.page_sets):
         raise click.ClickException(
-            "these files are kept until the page sets that the settings ask for are complete: run `neo run`, "
-            "which then deletes them"
+            "these files are kept until the page sets that the settings ask for are complete: run `neo run` first"
         )
     if not yes and not sys.stdin.isatty():
         click.echo("Nothing was deleted; `neo prune --yes` deletes these files.")
         return
     if not yes and not click.confirm("Delete these files?"):
         return
-    retire(lake, settings.page_sets)
+    delete(lake, found)
     click.echo(f"Deleted {quantity(len(found), 'page set')}.")

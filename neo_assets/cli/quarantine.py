@@ -98,7 +98,8 @@ def discard(ids: tuple[str, ...], every: bool, reason: str) -> None:
     settings = Settings.load()
     lake = Storage(settings.lake)
     found = quarantine.quarantined(lake, settings.page_sets)
-    chosen = found if every else [record for start in ids for record in _starting_with(start, found)]
+    named = [record for start in ids for record in _starting_with(start, found)]
+    chosen = found if every else list(dict.fromkeys(named))  # an id may be given twice
     if chosen:
         quarantine.discard(lake, chosen, reason)
     failed = _compute(settings, chosen)

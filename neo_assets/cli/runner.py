@@ -31,6 +31,7 @@ from neo_assets.pipeline.consistency import Snapshot
 from neo_assets.pipeline.land import TakenIn, affected_page_sets, take_in
 from neo_assets.pipeline.metrics.engine import ENGINES
 from neo_assets.pipeline.quarantine import without_discarded
+from neo_assets.pipeline.retire import retire
 from neo_assets.pipeline.staleness import complete, current, reusable_pages, stale
 from neo_assets.pipeline.text import named, quantity
 from neo_assets.pipeline.totals import Totals, are_stale, read_totals
@@ -212,9 +213,13 @@ class Runner:
     def total(self) -> bool:
         """Compute the totals and the verdict on the snapshot, unless they are up to date.
 
+        Files of former page sets that hold the same pages as those in use are deleted, if these are complete.
+
         Returns:
-            Whether they were computed.
+            Whether the totals were computed.
         """
+        if retired := retire(self._lake, self._keys):
+            _print(f"Deleted the tables of {named('page set', [one.page_set for one in retired])}, now in others")
         if not are_stale(self._lake, self._engine, self._keys):
             return False
         self._execute("totals")

@@ -1,7 +1,7 @@
 """How `neo` ends on Ctrl-C: with one line and exit code 130, whenever it is pressed.
 
-What is tidied up before that is up to the commands. It imports next to nothing, as Ctrl-C
-before that ends in a traceback.
+Commands do their own cleanup. This module imports almost nothing, because Ctrl-C before it
+is loaded still ends in a traceback.
 """
 
 import os

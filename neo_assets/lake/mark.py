@@ -6,22 +6,25 @@ from weakref import WeakKeyDictionary
 from neo_assets.lake import layout
 from neo_assets.lake.storage import Storage
 
-_known: "WeakKeyDictionary[Storage, str]" = WeakKeyDictionary()
-"""The source of each lake that this process uses: it never changes, and every table that is written names it."""
+_last_read: "WeakKeyDictionary[Storage, str]" = WeakKeyDictionary()
 
 
 def read(storage: Storage) -> str | None:
     """The source that the lake's mark names; None if there is no mark, or if it is damaged."""
-    if known := _known.get(storage):
-        return known
+    _last_read.pop(storage, None)
     try:
         source = json.loads(storage.read(layout.SOURCE_MARK).to_pybytes())["source"]
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
     if not isinstance(source, str):
         return None
-    _known[storage] = source
+    _last_read[storage] = source
     return source
+
+
+def last_read(storage: Storage) -> str | None:
+    """Like `read`, but on S3 only the first time: every table that is written names the source."""
+    return read(storage) if storage.is_local else _last_read.get(storage) or read(storage)
 
 
 def write(storage: Storage, source: str) -> bool:
@@ -36,4 +39,4 @@ def write(storage: Storage, source: str) -> bool:
     if read(storage):
         return False
     storage.write(layout.SOURCE_MARK, mark)
-    return True
+    return read(storage) == source

@@ -79,7 +79,7 @@ def write_table(storage: Storage, table: Table, rows: pa.Table, page_set: str | 
     """
     if not rows.schema.remove_metadata().equals(table.schema, check_metadata=True):
         raise ValueError(f"{table.name} has the schema\n{table.schema}\nbut the rows have\n{rows.schema}")
-    facts = {_SOURCE: mark.read(storage) or "unknown", **_FOR_SPARK}
+    facts = {_SOURCE: mark.last_read(storage) or "unknown", **_FOR_SPARK}
     marked = rows.replace_schema_metadata((rows.schema.metadata or {}) | facts)
     sink = pa.BufferOutputStream()
     pq.write_table(marked, sink, compression="zstd", write_page_checksum=True)

@@ -54,32 +54,28 @@ class OpenDatabases:
             self._engines.clear()
 
 
-class Runs(SqliteRunStorage):
+class _OneDatabase:
+    """A storage in a single database."""
+
+    _conn_string: str
+
+    def __init__(self, name: str, databases: OpenDatabases) -> None:
+        super().__init__(name)  # type: ignore[call-arg]  # Dagster's storage
+        self._databases = databases
+
+    @contextlib.contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """A connection in a transaction."""
+        with self._databases.engine(self._conn_string).begin() as connection:
+            yield connection
+
+
+class Runs(_OneDatabase, SqliteRunStorage):
     """The database of runs."""
 
-    def __init__(self, name: str, databases: OpenDatabases) -> None:
-        super().__init__(name)
-        self._databases = databases
 
-    @contextlib.contextmanager
-    def connect(self) -> Iterator[Connection]:
-        """A connection in a transaction."""
-        with self._databases.engine(self._conn_string).begin() as connection:
-            yield connection
-
-
-class Schedules(SqliteScheduleStorage):
+class Schedules(_OneDatabase, SqliteScheduleStorage):
     """The database of schedules and sensors."""
-
-    def __init__(self, name: str, databases: OpenDatabases) -> None:
-        super().__init__(name)
-        self._databases = databases
-
-    @contextlib.contextmanager
-    def connect(self) -> Iterator[Connection]:
-        """A connection in a transaction."""
-        with self._databases.engine(self._conn_string).begin() as connection:
-            yield connection
 
 
 class Events(SqliteEventLogStorage):

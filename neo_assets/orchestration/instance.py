@@ -15,7 +15,7 @@ from dagster._core.instance import InstanceRef  # the public DagsterInstance.fro
 
 from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.failures import StateUnusable
-from neo_assets.orchestration.state import StateOfLake, check_lake, explained, in_one_line, one_at_a_time
+from neo_assets.orchestration.state import StateOfLake, check_lake, explained, in_one_line, is_of_lake, one_at_a_time
 
 _DEFAULT_HOME = Path("data/dagster")
 _OVERRIDES: Any = {
@@ -54,12 +54,12 @@ def open_instance(dagster_home: Path | None, lake: Storage) -> dg.DagsterInstanc
     with explained(home):
         home.mkdir(parents=True, exist_ok=True)
         try:
-            ref = InstanceRef.from_dir(str(home), overrides=overrides)
+            ref = _of_lake(InstanceRef.from_dir(str(home), overrides=overrides), lake)
             with one_at_a_time(home) if dagster_home else contextlib.nullcontext():
                 instance = dg.DagsterInstance.from_ref(ref)
+                check_lake(instance, lake)
         except (dg.DagsterError, yaml.YAMLError, CheckError, ImportError) as error:
-            raise StateUnusable(f"{home / 'dagster.yaml'} is not valid: {in_one_line(error)}") from error
-        check_lake(instance, lake)
+            raise StateUnusable(f"{home / 'dagster.yaml'} cannot be used: {in_one_line(error)}") from error
         _end_lost_runs(instance)
     return instance
 
@@ -90,7 +90,10 @@ def _end_lost_runs(instance: dg.DagsterInstance) -> None:
     """
     here = {_MACHINE: socket.gethostname()}
     for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED, tags=here)):
-        if run.tags.get(_RUN) == run.run_id and not _is_running(run.tags[_PROCESS]):
+        if run.tags.get(_RUN) != run.run_id or _is_running(run.tags[_PROCESS]):
+            continue
+        now = instance.get_run_by_id(run.run_id)  # it may have ended well in the meantime, and its process with it
+        if now and now.status in _UNFINISHED:
             instance.report_run_failed(run, "The process that executed this run no longer exists.")
 
 
@@ -107,6 +110,15 @@ def _is_running(identity: str) -> bool:
         return False
     except psutil.AccessDenied:  # another user's process
         return True
+
+
+def _of_lake(ref: InstanceRef, lake: Storage) -> InstanceRef:
+    """The same reference; if the state belongs to a lake, to this one, whatever NEO_LAKE is."""
+    storage = ref.storage_data
+    if not is_of_lake(storage):
+        return ref
+    config = yaml.safe_dump({**storage.config_dict, "lake": lake.root})
+    return ref._replace(storage_data=storage._replace(config_yaml=config))
 
 
 def _state_of_lake(base_dir: Path) -> Any:

@@ -10,11 +10,11 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
+from typing import Any, Self, TypeGuard
 
 import dagster as dg
 from alembic.util import CommandError
-from dagster._core.storage.sqlite_storage import SqliteStorageConfig
+from dagster._config.config_schema import UserConfigSchema
 from dagster._serdes import ConfigurableClassData
 from filelock import FileLock
 from sqlalchemy.exc import DBAPIError
@@ -38,16 +38,20 @@ class StateOfLake(OpenStorage):
     """
 
     @classmethod
-    def from_config_value(  # type: ignore[override]  # it returns its own class, not the base class
-        cls, inst_data: ConfigurableClassData, config_value: SqliteStorageConfig
-    ) -> Self:
+    def config_type(cls) -> UserConfigSchema:
+        """`base_dir`, and `lake` where a program knows it; otherwise NEO_LAKE decides."""
+        return {"base_dir": dg.StringSource, "lake": dg.Field(dg.StringSource, is_required=False)}
+
+    @classmethod
+    def from_config_value(cls, inst_data: ConfigurableClassData, config_value: Any) -> Self:
         """Open the storage that `dagster.yaml` describes.
 
         Raises:
             SettingsError: the settings are invalid, so the lake is unknown.
             StateUnusable: the databases cannot be opened.
         """
-        base_dir = state_directory(config_value["base_dir"], Storage(Settings.load().lake))
+        lake = Storage(config_value.get("lake") or Settings.load().lake)
+        base_dir = state_directory(config_value["base_dir"], lake)
         with explained(Path(base_dir)), one_at_a_time(Path(base_dir)):
             return cls.from_local(base_dir, inst_data=inst_data)
 
@@ -75,7 +79,7 @@ def check_lake(instance: dg.DagsterInstance, lake: Storage) -> None:
     Raises:
         StateUnusable: it keeps the history of another lake.
     """
-    if instance.is_ephemeral or _storage_of_lakes(instance):
+    if instance.is_ephemeral or is_of_lake(instance.get_ref().storage_data):
         return
     noted = instance.daemon_cursor_storage.get_cursor_values({_LAKE}).get(_LAKE)
     if noted is None:
@@ -113,20 +117,20 @@ def in_one_line(error: BaseException | None) -> str:
 
 def directory_of(instance: dg.DagsterInstance, lake: Storage) -> Path:
     """Directory of an instance's databases."""
-    if storage := _storage_of_lakes(instance):
+    storage = None if instance.is_ephemeral else instance.get_ref().storage_data
+    if is_of_lake(storage):
         return Path(state_directory(storage.config_dict["base_dir"], lake))
     return Path(instance.root_directory)
 
 
-def _storage_of_lakes(instance: dg.DagsterInstance) -> ConfigurableClassData | None:
-    """The configuration of an instance's storage, if that is `StateOfLake`."""
-    storage = None if instance.is_ephemeral else instance.get_ref().storage_data
-    return storage if storage and storage.class_name == StateOfLake.__name__ else None
+def is_of_lake(storage: ConfigurableClassData | None) -> TypeGuard[ConfigurableClassData]:
+    """Whether this is the configuration of a `StateOfLake`."""
+    return storage is not None and storage.class_name == StateOfLake.__name__
 
 
 def unusable(directory: Path, error: BaseException | None) -> StateUnusable:
     """The error to raise when the state in a directory fails; what SQLite or the system reports decides the way out."""
-    code = getattr(error, "sqlite_errorcode", None)
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest of it is a detail
     if code in _SPOILT:
         return _spoilt(directory, error)
     if code == sqlite3.SQLITE_BUSY:

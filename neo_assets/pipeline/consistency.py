@@ -18,9 +18,8 @@ import pyarrow.compute as pc
 
 from neo_assets.lake import tables
 from neo_assets.lake.storage import LakeDamaged, LakeLacks, Storage
-from neo_assets.pipeline.count import superseded
+from neo_assets.pipeline.count import state_of_lake, superseded
 from neo_assets.pipeline.metrics.engine import Engine
-from neo_assets.pipeline.origins import state
 from neo_assets.pipeline.quarantine import without_discarded
 from neo_assets.pipeline.staleness import stale
 from neo_assets.pipeline.text import first_few
@@ -93,7 +92,7 @@ class Snapshot:
         stale = _stale_by_index(lake, readable, index.to_pylist())
         self._not_computed = [key for key in stored if key not in readable or key in stale]
         self._missing = sorted(set(page_sets) - set(stored))
-        self._state = state(readable, tables.made_from(self._all_sightings))
+        _, self._state = state_of_lake(lake, page_sets)
         self._all_older = _older_copies(engine, self._all_sightings)
         # Only Browse pages show the catalogue's state; landed objects are not part of it.
         self.page_sets = len(set(page_sets).intersection(readable))
@@ -231,7 +230,7 @@ class Snapshot:
             yield Finding("drifted", "pages with too few or too many NEOs", len(short), first_few(short))
         if self._missing_neos and not missing and not self._not_computed:
             yield Finding("drifted", "NEOs missing", self._missing_neos)
-        newest = max(row["fetched_at"] for row in self._index)
+        newest = max(row["clock_at"] or row["fetched_at"] for row in self._index)
         stats_are_newer = self._stats is not None and self._stats["fetched_at"] >= newest
         if self._stats and stats_are_newer and self._stats["near_earth_object_count"] != self._size:
             reported = self._stats["near_earth_object_count"]

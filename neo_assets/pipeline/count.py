@@ -8,7 +8,7 @@ from neo_assets.lake import tables
 from neo_assets.lake.storage import LakeError, Storage
 from neo_assets.pipeline.metrics import registry
 from neo_assets.pipeline.metrics.engine import Engine
-from neo_assets.pipeline.origins import origin_of_count, origin_of_total, state
+from neo_assets.pipeline.origins import origin_of_count, origin_of_total
 from neo_assets.schema.page_sets import with_landed
 from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_SIGHTINGS, Table
 
@@ -28,35 +28,44 @@ def superseded(engine: Engine, neo_sightings: pa.Table) -> pa.Table:
 
 
 def counted_page_sets(lake: Storage, partial: Table, page_sets: Sequence[str]) -> list[str]:
-    """The page sets for which `partial` is stored, including the landed objects.
+    """Those of the page sets, and of the landed objects, that a total of `partial` covers: those that have it."""
+    seen = tables.stored_page_sets(lake, NEO_SIGHTINGS, with_landed(page_sets))
+    return tables.stored_page_sets(lake, partial, seen)
+
+
+def state_of_lake(lake: Storage, page_sets: Sequence[str]) -> tuple[list[str], str]:
+    """Those of the page sets that were read, landed objects included, and a digest of what was read.
+
+    The totals and the snapshot carry the digest, so that figures of two states are never shown as one.
+    """
+    seen = tables.stored_page_sets(lake, NEO_SIGHTINGS, with_landed(page_sets))
+    return seen, tables.digest([*seen, tables.combined_origin(lake, NEO_SIGHTINGS, seen)])
+
+
+def sum_up(engine: Engine, lake: Storage, total: Table, partial: Table, page_sets: Sequence[str]) -> pa.Table:
+    """Compute a total over those of the page sets that have counts, counting each NEO once, by the copy fetched last.
+
+    Reads the counts of every set, but close approaches only of the sets that hold superseded copies.
 
     Raises:
-        LakeError: it is stored for none of them.
+        LakeError: none of them has counts, or a table cannot be read.
     """
-    counted = tables.stored_page_sets(lake, partial, with_landed(page_sets))
+    counted = counted_page_sets(lake, partial, page_sets)
     if not counted:
         raise LakeError(
             f"no totals to compute: {lake.root} has no {partial.name} for any page set yet; "
             "run `neo run`, or materialize the page sets first"
         )
-    return counted
-
-
-def sum_up(engine: Engine, lake: Storage, total: Table, partial: Table, page_sets: Sequence[str]) -> pa.Table:
-    """Compute a total over these page sets, counting each NEO once, by the copy fetched last.
-
-    Reads the counts of every set, but close approaches only of the sets that hold superseded copies.
-    """
-    sightings = tables.read_page_sets(lake, NEO_SIGHTINGS, page_sets)
+    sightings = tables.read_page_sets(lake, NEO_SIGHTINGS, counted)
     left_out = superseded(engine, sightings)
     affected = sorted(set(left_out["page_set"].to_pylist()))
-    counts = tables.read_page_sets(lake, partial, page_sets)
+    counts = tables.read_page_sets(lake, partial, counted)
     relations = {
         partial.name: counts,
         CLOSE_APPROACHES.name: tables.read_page_sets(lake, CLOSE_APPROACHES, affected, _COLUMNS_TO_COUNT),
         registry.SUPERSEDED: left_out,
     }
     rows = engine.run(registry.sql(total.name), relations, registry.parameters(total.name)).cast(total.schema)
-    seen = tables.made_from(sightings)
-    made_from = origin_of_total(total, page_sets, tables.made_from(counts), seen)
-    return tables.with_origin(rows, made_from, state=state(page_sets, seen))
+    made_from = origin_of_total(total, counted, tables.made_from(counts), tables.made_from(sightings))
+    seen, state = state_of_lake(lake, page_sets)
+    return tables.with_origin(rows, made_from, state=state, page_sets_missing=str(len(set(seen).difference(counted))))

@@ -65,14 +65,6 @@ def origin_of_total(total: Table, page_sets: Iterable[str], counts: str, sightin
     return digest([_recipe(total), *page_sets, counts, sightings])
 
 
-def state(page_sets: Iterable[str], sightings: str) -> str:
-    """Digest of a state of the lake: the page sets that are stored, and the combined origin of their `neo_sightings`.
-
-    The totals and the snapshot carry it, so that figures of two states are never shown as one.
-    """
-    return digest([*page_sets, sightings])
-
-
 def _recipe(table: Table) -> str:
     """Digest of everything that determines a table except its input."""
     columns = map(str, table.columns)

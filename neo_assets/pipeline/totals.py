@@ -11,9 +11,9 @@ from neo_assets.lake import tables
 from neo_assets.lake.owner import source_of
 from neo_assets.lake.storage import LakeDamaged, LakeError, LakeLacks, Storage
 from neo_assets.pipeline.consistency import Extent, Finding, Snapshot, gravest
+from neo_assets.pipeline.count import counted_page_sets
 from neo_assets.pipeline.metrics.engine import Engine
 from neo_assets.pipeline.origins import origin_of_total
-from neo_assets.schema.page_sets import with_landed
 from neo_assets.schema.tables import (
     NEO_SIGHTINGS,
     SNAPSHOT,
@@ -21,7 +21,6 @@ from neo_assets.schema.tables import (
     TOTAL_YEARLY_APPROACHES,
     TOTALS,
     YEARLY_APPROACHES,
-    Table,
 )
 
 EARTH = "Earth"
@@ -70,13 +69,16 @@ def read_totals(lake: Storage, engine: Engine, page_sets: Sequence[str]) -> Tota
     if not tables.fact(snapshot, "extent") or len({tables.fact(one, "state") for one in (near, yearly, snapshot)}) > 1:
         raise LakeError(
             f"the totals and the snapshot in {lake.root} are not of the same state of the lake: run `neo run`, "
-            "or Dagster's job `totals`, to compute them together"
+            "which computes them together"
         )
     extent = Extent(**json.loads(tables.fact(snapshot, "extent")))
     years = pc.min_max(yearly["year"])
-    counted = tables.stored_page_sets(lake, YEARLY_APPROACHES, with_landed(page_sets))
+    counted = counted_page_sets(lake, YEARLY_APPROACHES, page_sets)
     up_to_date = bool(counted) and not are_stale(lake, engine, page_sets)
     findings = [Finding(**row) for row in snapshot.to_pylist() if row["reason"]]
+    for total, rows in ((TOTAL_NEAR_MISSES, near), (TOTAL_YEARLY_APPROACHES, yearly)):
+        if missing := int(tables.fact(rows, "page_sets_missing")):
+            findings.append(Finding("incomplete", f"page sets missing from {total.name}", missing))
     return Totals(
         source=source_of(lake) or "unknown",
         lake=lake.root,
@@ -102,31 +104,24 @@ def are_stale(lake: Storage, engine: Engine, page_sets: Sequence[str]) -> bool:
 
     False while no page set has counts.
     """
-    counted = False
-    for total, partial in TOTALS.items():
-        keys = tables.stored_page_sets(lake, partial, with_landed(page_sets))
-        counts, sightings = (tables.combined_origin(lake, table, keys) for table in (partial, NEO_SIGHTINGS))
-        if keys and _stored_origin(lake, total) != origin_of_total(total, keys, counts, sightings):
-            return True
-        counted = counted or bool(keys)
-    if not counted:
+    counted = {total: counted_page_sets(lake, partial, page_sets) for total, partial in TOTALS.items()}
+    if not any(counted.values()):
         return False
     try:
-        stored = tables.read_table(lake, SNAPSHOT)
+        stored = {table: tables.read_table(lake, table) for table in (*TOTALS, SNAPSHOT)}
     except (LakeLacks, LakeDamaged):
         return True
-    found = Snapshot(lake, engine, page_sets).table()
-    return any(tables.fact(stored, name) != tables.fact(found, name) for name in ("state", "extent")) or (
-        stored.to_pylist() != found.to_pylist()
+    for total, keys in counted.items():
+        counts, sightings = (tables.combined_origin(lake, table, keys) for table in (TOTALS[total], NEO_SIGHTINGS))
+        if keys and tables.made_from(stored[total]) != origin_of_total(total, keys, counts, sightings):
+            return True
+    snapshot, found = stored[SNAPSHOT], Snapshot(lake, engine, page_sets).table()
+    states = {tables.fact(one, "state") for one in (*stored.values(), found)}
+    return (
+        len(states) > 1
+        or tables.fact(snapshot, "extent") != tables.fact(found, "extent")
+        or snapshot.to_pylist() != found.to_pylist()
     )
-
-
-def _stored_origin(lake: Storage, total: Table) -> str:
-    """The origin of a stored total; empty if it is missing or damaged."""
-    try:
-        return tables.made_from(tables.read_table(lake, total))
-    except (LakeLacks, LakeDamaged):
-        return ""
 
 
 def _earth(rows: pa.Table) -> pa.Table:

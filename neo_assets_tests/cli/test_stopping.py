@@ -155,7 +155,7 @@ def test_ctrl_c_at_many_moments_of_a_run(tmp_path: Path) -> None:
     whole = place(tmp_path / "whole").start("neo", "run", NEO_PAGES=4).wait()
     takes_s = time.monotonic() - began
     assert whole.code == 0
-    parts = 9
+    parts, stopped = 9, 0
     for number in range(parts):
         started = place(tmp_path / str(number)).start("neo", "run", NEO_PAGES=4)
         time.sleep(takes_s * (number + 0.5) / parts)
@@ -164,6 +164,8 @@ def test_ctrl_c_at_many_moments_of_a_run(tmp_path: Path) -> None:
             assert ended.out
             continue
         assert ended.code == 130
+        stopped += 1
         *progress, last = ended.err.splitlines()
         assert last == STOPPED
         assert all(line.startswith(("Gathering ", "[")) for line in progress)
+    assert stopped

@@ -17,6 +17,16 @@ def test_the_first_mark_stays(lake: Storage) -> None:
     assert mark.read(Storage(lake.root)) == "simulator"
 
 
+def test_a_lake_that_was_deleted_and_begun_again_is_not_taken_for_the_old_one(lake: Storage) -> None:
+    """As when the UI stays open meanwhile."""
+    mark.write(lake, "simulator")
+    assert mark.read(lake) == "simulator"
+    lake.delete(MARK)
+    assert mark.read(lake) is None
+    assert mark.write(Storage(lake.root), "nasa")
+    assert mark.read(lake) == mark.last_read(lake) == "nasa"
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"source": null}'])
 def test_a_damaged_mark_is_none_and_is_written_again(lake: Storage, content: bytes) -> None:
     lake.write(MARK, content)

@@ -17,8 +17,6 @@ from neo_assets.orchestration.databases import OpenStorage
 from neo_assets.orchestration.instance import open_instance
 from neo_assets_tests.integration.harness import PATIENCE_S
 
-LAKE = Storage("data/lake")
-
 
 @dg.asset
 def a_table() -> None:
@@ -31,7 +29,7 @@ def materialize(instance: dg.DagsterInstance) -> str:
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
-    with open_instance(None, LAKE) as instance:
+    with open_instance(None, Storage("data/lake")) as instance:
         yield instance
 
 

@@ -11,7 +11,6 @@ from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.instance import lake_resource, open_instance, tags_of_this_process
 
 STATUS = dg.DagsterRunStatus
-LAKE = Storage("data/lake")
 PROCESS = ".dagster/neo_assets/process"
 
 
@@ -38,17 +37,17 @@ def status_of(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
 @pytest.mark.parametrize("status", [STATUS.NOT_STARTED, STATUS.STARTING, STATUS.STARTED])
 @pytest.mark.parametrize("alive", [True, False])
 def test_a_run_ends_with_its_process(tmp_path: Path, another: str, status: dg.DagsterRunStatus, alive: bool) -> None:
-    with open_instance(tmp_path, LAKE) as instance:
+    with open_instance(tmp_path, Storage("data/lake")) as instance:
         run = add_run(instance, status, **({} if alive else {PROCESS: f"{another} 5"}))
-    with open_instance(tmp_path, LAKE) as instance:
+    with open_instance(tmp_path, Storage("data/lake")) as instance:
         assert status_of(instance, run) == (status if alive else STATUS.FAILURE)
 
 
 def test_a_run_ends_though_its_process_number_is_taken_again(tmp_path: Path) -> None:
-    with open_instance(tmp_path, LAKE) as instance:
+    with open_instance(tmp_path, Storage("data/lake")) as instance:
         number, started = tags_of_this_process("")[PROCESS].split()
         run = add_run(instance, STATUS.STARTED, **{PROCESS: f"{number} {int(started) - 60}"})
-    with open_instance(tmp_path, LAKE) as instance:
+    with open_instance(tmp_path, Storage("data/lake")) as instance:
         assert status_of(instance, run) == STATUS.FAILURE
 
 
@@ -56,5 +55,5 @@ def test_it_ends_where_only_the_daemon_runs_too(tmp_path: Path, another: str) ->
     """The sensors use the lake once a minute."""
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
         run = add_run(instance, STATUS.STARTED, **{PROCESS: f"{another} 5"})
-        with dg.build_resources({"lake": lake_resource(LAKE)}, instance):
+        with dg.build_resources({"lake": lake_resource(Storage("data/lake"))}, instance):
             assert status_of(instance, run) == STATUS.FAILURE

@@ -1,5 +1,6 @@
 """Dagster's state: one for each lake, opened by one process at a time, and refused in one line if it is unusable."""
 
+import contextlib
 import errno
 import shutil
 import sqlite3
@@ -77,6 +78,7 @@ def test_a_run_on_the_history_of_another_lake_fails(tmp_path: Path) -> None:
     assert isinstance(refused.value.__cause__, StateUnusable)
 
 
+ROUNDS = 8
 OPEN = "import sys; from neo_assets.orchestration.instance import *; from neo_assets.lake.storage import Storage\n"
 
 
@@ -85,10 +87,10 @@ OPEN = "import sys; from neo_assets.orchestration.instance import *; from neo_as
 def test_processes_that_open_a_new_state_at_once_do_not_spoil_it(tmp_path: Path, home: bool) -> None:
     """They wait for a signal, so that none is done before another starts."""
     script = OPEN + (
-        "for number in range(8):\n"
+        f"for number in range({ROUNDS}):\n"
         "    sys.stdin.readline()\n"
         f"    home = Path('home', str(number)).absolute() if {home} else None\n"
-        "    open_instance(home, Storage(f'lakes/{0 if home else number}')).dispose()\n"
+        f"    open_instance(home, Storage('lakes/0' if {home} else f'lakes/{{number}}')).dispose()\n"
         "    print('opened', flush=True)\n"
     )
     processes = [
@@ -97,7 +99,7 @@ def test_processes_that_open_a_new_state_at_once_do_not_spoil_it(tmp_path: Path,
         )
         for _ in range(3)
     ]
-    for _ in range(8):
+    for _ in range(ROUNDS):
         for process in processes:
             assert process.stdin
             process.stdin.write("\n")
@@ -108,6 +110,11 @@ def test_processes_that_open_a_new_state_at_once_do_not_spoil_it(tmp_path: Path,
     for process in processes:
         process.communicate()
         assert process.returncode == 0
+    databases = list(tmp_path.rglob("*.db"))
+    assert len(databases) == 3 * ROUNDS
+    for file in databases:
+        with contextlib.closing(sqlite3.connect(file)) as database:
+            assert database.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,), "one head"
 
 
 def spoil(home: Path, statement: str) -> None:
@@ -155,7 +162,7 @@ def test_only_a_full_disk_is_called_full(error: OSError, remedy: str) -> None:
 )
 def test_a_dagster_yaml_that_is_not_valid_is_named(text: str, message: str) -> None:
     Path("dagster.yaml").write_text(text)
-    with pytest.raises(StateUnusable, match=r"dagster\.yaml is not valid: ") as refused:
+    with pytest.raises(StateUnusable, match=r"dagster\.yaml cannot be used: ") as refused:
         open_instance(None, Storage("data/lake"))
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)

@@ -7,7 +7,7 @@ from functools import lru_cache
 from neo_assets.lake import raw_pages, tables
 from neo_assets.lake.storage import Storage
 from neo_assets.pipeline.consistency import Snapshot
-from neo_assets.pipeline.count import count, counted_page_sets, sum_up
+from neo_assets.pipeline.count import count, sum_up
 from neo_assets.pipeline.gather import store
 from neo_assets.pipeline.metrics.duckdb import DuckDB
 from neo_assets.pipeline.read import read_pages
@@ -69,6 +69,5 @@ def compute(lake: Storage, page_set: str) -> None:
 def total(lake: Storage, page_sets: list[str]) -> None:
     """Compute the totals over those of the page sets that are stored, and the snapshot."""
     for table, partial in TOTALS.items():
-        counted = counted_page_sets(lake, partial, page_sets)
-        tables.write_table(lake, table, sum_up(ENGINE, lake, table, partial, counted))
+        tables.write_table(lake, table, sum_up(ENGINE, lake, table, partial, page_sets))
     tables.write_table(lake, SNAPSHOT, Snapshot(lake, ENGINE, page_sets).table())

@@ -194,6 +194,6 @@ def test_missing_close_approaches_are_named_if_they_are_needed(lake: Storage) ->
 
 def test_page_sets_that_have_counts(lake: Storage) -> None:
     with pytest.raises(LakeError, match=r"no totals to compute: .* has no near_miss_count .*; run `neo run`"):
-        counted_page_sets(lake, NEAR_MISS_COUNT, [FIRST, SECOND])
+        sum_up(ENGINE, lake, TOTAL_NEAR_MISSES, NEAR_MISS_COUNT, [FIRST, SECOND])
     gather(lake, SECOND, [page(neo("1"), number=1)])
     assert counted_page_sets(lake, NEAR_MISS_COUNT, [FIRST, SECOND]) == [SECOND]

@@ -113,6 +113,9 @@ def test_a_lost_or_damaged_file_of_a_page_set_leaves_the_totals_readable(
     snapshot = Snapshot(filled, ENGINE, KEYS)
     assert snapshot.verdict == "incomplete"
     assert FIRST in " ".join(finding.detail for finding in snapshot.findings)
+    if layout.table_file(table, FIRST) not in {info.path for info in filled.files("")}:
+        total(filled, KEYS)  # as the daemon does every day
+        assert totals_of(filled, KEYS).verdict == "incomplete"
 
 
 def test_a_catalogue_without_approaches(lake: Storage) -> None:

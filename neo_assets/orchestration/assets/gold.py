@@ -55,7 +55,7 @@ def _total(total: Table, partial: Table, page_sets: dg.StaticPartitionsDefinitio
         with failing_in_one_line():
             counted = counted_page_sets(lake, partial, keys)
             context.add_output_metadata({"page sets": f"{len(set(counted).intersection(keys))} of {len(keys)}"})
-            return sum_up(engine, lake, total, partial, counted)
+            return sum_up(engine, lake, total, partial, keys)
 
     # Of page sets with superseded copies, which `neo_records` finds, the approaches are counted again.
     deps = [partial.name, NEO_RECORDS.name, CLOSE_APPROACHES.name, LANDED_OBJECTS]

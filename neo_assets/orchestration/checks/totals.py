@@ -10,8 +10,8 @@ from neo_assets.lake import tables
 from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.checks.check import Check, Counts, Verdict, count_again, counts_of
 from neo_assets.orchestration.failures import failing_in_one_line
+from neo_assets.pipeline.count import counted_page_sets
 from neo_assets.pipeline.origins import origin_of_total
-from neo_assets.schema.page_sets import with_landed
 from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_SIGHTINGS, SNAPSHOT, TABLES, TOTALS, Table
 
 
@@ -42,7 +42,7 @@ class _Stored:
         return tables.read_table(self.lake, table)
 
     def counted(self, part: Table) -> list[str]:
-        return tables.stored_page_sets(self.lake, part, with_landed(self.page_sets))
+        return counted_page_sets(self.lake, part, self.page_sets)
 
     def left_out(self, counted: list[str], sightings: pa.Table) -> dict[str, Counts]:
         """What superseded copies contribute to the counts of these page sets, by table, counted with pyarrow."""

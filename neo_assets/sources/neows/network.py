@@ -25,7 +25,7 @@ CONNECTION_ERRORS = (httpx.TransportError, SOCKSError, UnicodeError)
 _MAX_PORT = 65_535
 
 _MAY_PASS = re.compile(r"5\d\d |Proxy Server could not connect")
-"""A proxy's refusals that may pass: 5xx, and httpcore's words for a SOCKS proxy that cannot connect."""
+"""A proxy's refusals that may be temporary: 5xx, and httpcore's words for a SOCKS proxy that cannot connect."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def connection_error(base_url: str, proxy: Proxy | None, error: Exception, reaso
 
 
 def refused_by(proxy: Proxy | None, reason: str) -> Refused:
-    """The error for a request that a proxy does not let through; None if the proxy is not known."""
+    """The error for a request that a proxy does not let through. `proxy` is None if it is not known."""
     if proxy is None:
         return Refused(f"a proxy in between answered {reason}; check the network's proxy")
     return Refused(
