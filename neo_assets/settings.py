@@ -202,7 +202,7 @@ SECRET_SETTINGS = {"NASA_API_KEYS", "NASA_API_KEY"}
 """Variables whose values no message shows."""
 
 
-_OURS = re.compile(r"(NEO|NEOWS|NASA_API)_", re.IGNORECASE)
+_OURS = re.compile(r"(NEO|NEOWS|NASA_API)_|NASA_?(API_?)?KEY", re.IGNORECASE)
 _OF_OTHERS = re.compile(
     # What Kubernetes sets for a service whose name begins with "neo", and where scripts look for the command `neo`.
     r"\w+_(SERVICE_HOST=|SERVICE_PORT(_\w+)?=|PORT=\w+://|PORT_\d+_(TCP|UDP|SCTP))|NEO_BIN="

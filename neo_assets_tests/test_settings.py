@@ -149,6 +149,8 @@ class TestUnknownNames:
             ("NEOWS_URL", "NEOWS_BASE_URL"),
             ("NASA_API_KEY_S", "NASA_API_KEYS"),
             ("NEO_ASSETS__PAGES", "NEO_PAGES"),
+            ("NASA_APIKEYS", "NASA_API_KEYS"),
+            ("NASA_KEY", "NASA_API_KEY"),
         ],
     )
     def test_the_nearest_setting_is_named(self, load: Load, name: str, nearest: str) -> None:

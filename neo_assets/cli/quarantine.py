@@ -95,6 +95,8 @@ def discard(ids: tuple[str, ...], every: bool, reason: str) -> None:
 
     if bool(ids) is every:
         raise click.UsageError("give the ids of the records, or --all")
+    if not reason.strip():
+        raise click.UsageError("--reason is empty: say why the records are given up")
     settings = Settings.load()
     lake = Storage(settings.lake)
     found = quarantine.quarantined(lake, settings.page_sets)

@@ -37,7 +37,7 @@ from neo_assets.pipeline.text import named, quantity
 from neo_assets.pipeline.totals import Totals, are_stale, read_totals
 from neo_assets.schema.page_sets import name_of, pages_of
 from neo_assets.schema.pages import Page
-from neo_assets.schema.tables import QUARANTINE
+from neo_assets.schema.tables import CATALOGUE_STATS, QUARANTINE
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.budget import DEMO_KEY
 from neo_assets.sources.neows.errors import NeoWsError, PagesMissing
@@ -284,7 +284,7 @@ class Runner:
                     _print(f"{label}: FAILED: {error}")
                     failed[key] = error
             self._bar.update(len(pages) - (self._neows.fetched - before))
-        if len(failed) < len(keys) and self._neows.fetched > fetched_before:
+        if len(failed) < len(keys) and (self._neows.fetched > fetched_before or self._stats_are_lost()):
             self._gather_stats()
         self._recompute_stale([key for key in keys if key not in done and key not in failed])
         return failed
@@ -317,6 +317,13 @@ class Runner:
             self._execute("stats")
         except NeoWsError as error:
             _print(f"NeoWs's own counts could not be fetched, so they are not compared: {error}")
+
+    def _stats_are_lost(self) -> bool:
+        try:
+            tables.read_table(self._lake, CATALOGUE_STATS)
+        except (LakeLacks, LakeDamaged):
+            return True
+        return False
 
     def _execute(self, job: str, page_set: str | None = None, config: Mapping[str, Any] | None = None) -> None:
         """Run a job in this process, and report asset checks that failed.

@@ -5,6 +5,7 @@ from weakref import WeakKeyDictionary
 
 from neo_assets.lake import layout
 from neo_assets.lake.storage import Storage
+from neo_assets.schema.pages import NASA, SIMULATOR
 
 _last_read: "WeakKeyDictionary[Storage, str]" = WeakKeyDictionary()
 
@@ -16,10 +17,10 @@ def read(storage: Storage) -> str | None:
         source = json.loads(storage.read(layout.SOURCE_MARK).to_pybytes())["source"]
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
-    if not isinstance(source, str):
+    if source not in (NASA, SIMULATOR):
         return None
-    _last_read[storage] = source
-    return source
+    _last_read[storage] = str(source)
+    return str(source)
 
 
 def last_read(storage: Storage) -> str | None:

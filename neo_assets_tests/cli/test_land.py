@@ -24,6 +24,8 @@ from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.integration.harness import Ended
 from neo_assets_tests.sources.neows.examples import CAPTURES, NEEDS_CAPTURES, approach, body, neo
 
+pytestmark = pytest.mark.slow
+
 Neo = Callable[..., Ended]
 
 

@@ -16,6 +16,8 @@ from neo_assets_tests.cli.landing import COMPRESSIONS, KEY, Zone, counted, lines
 from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.sources.neows.examples import approach, body, neo
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def zone(lake: Storage, tmp_path: Path) -> Zone:

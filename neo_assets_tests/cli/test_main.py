@@ -147,6 +147,7 @@ class TestRun:
         assert "page set 00000-00001: up to date" in second.err
         assert fingerprints(anywhere.lake) == before
 
+    @pytest.mark.slow
     def test_a_lost_total_or_snapshot_is_computed_again(self, here: Here) -> None:
         first = here.neo("run", NEO_PAGES=1)
         for name in ("total_near_misses", "total_yearly_approaches", "snapshot"):

@@ -15,6 +15,8 @@ from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.integration.harness import Ended
 from neo_assets_tests.pipeline.by_hand import pages_from
 
+pytestmark = pytest.mark.slow
+
 FIRST, SECOND, THIRD = "00000-00001", "00002-00003", "00004-00005"
 
 Neo = Callable[..., Ended]

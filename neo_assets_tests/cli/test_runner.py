@@ -20,7 +20,7 @@ from neo_assets.pipeline.metrics.duckdb import DuckDB
 from neo_assets.pipeline.staleness import current
 from neo_assets.pipeline.totals import read_totals
 from neo_assets.schema.page_sets import page_set_keys
-from neo_assets.schema.tables import CLOSE_APPROACHES, RAW_PAGE_INDEX, TABLES, YEARLY_APPROACHES, Table
+from neo_assets.schema.tables import CATALOGUE_STATS, CLOSE_APPROACHES, RAW_PAGE_INDEX, TABLES, YEARLY_APPROACHES, Table
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.errors import PagesMissing
 from neo_assets.sources.simulator.catalogue import to_json
@@ -39,6 +39,8 @@ from neo_assets_tests.integration.harness import (
     serving,
 )
 from neo_assets_tests.settings import settings_of
+
+pytestmark = pytest.mark.slow
 
 SETS = ["00000-00001", "00002-00003"]
 STARTED = dg.DagsterRunStatus.STARTED
@@ -270,6 +272,14 @@ def test_no_run_waits_for_the_catalogue_stats(
     assert run(requests_per_hour=4) == {}
     assert totals(lake).items() >= counted(SIX_PAGES, 80).items()
     assert "NeoWs's own counts are not fetched or compared" in capsys.readouterr().err
+
+
+def test_lost_catalogue_stats_are_fetched_again(lake: Storage, run: Run) -> None:
+    assert run(pages=2) == {}
+    stats = layout.table_file(CATALOGUE_STATS)
+    lake.delete(stats)
+    assert run(pages=2) == {}
+    assert lake.info(stats).is_file
 
 
 def test_a_key_over_its_limit_is_not_reported_as_wrong(

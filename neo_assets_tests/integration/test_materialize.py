@@ -23,6 +23,8 @@ from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.integration.harness import changed, fingerprints
 from neo_assets_tests.settings import settings_of
 
+pytestmark = pytest.mark.slow
+
 PAGE_SET, OTHER = "00000-00001", "00002-00003"
 ABOVE_THE_TOTALS = ["raw_pages", "neo_records", "close_approaches", "near_miss_count", "yearly_approaches"]
 TOTALS = ["total_near_misses", "total_yearly_approaches"]

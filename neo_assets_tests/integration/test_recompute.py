@@ -14,6 +14,8 @@ from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.pipeline.by_hand import pages_from
 
+pytestmark = pytest.mark.slow
+
 SETS = page_set_keys(6, 2)
 
 

@@ -27,7 +27,7 @@ def test_a_lake_that_was_deleted_and_begun_again_is_not_taken_for_the_old_one(la
     assert mark.read(lake) == mark.last_read(lake) == "nasa"
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"source": null}'])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"source": null}', b'{"source": "mars"}'])
 def test_a_damaged_mark_is_none_and_is_written_again(lake: Storage, content: bytes) -> None:
     lake.write(MARK, content)
     assert mark.read(lake) is None

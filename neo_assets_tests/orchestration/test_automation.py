@@ -90,6 +90,7 @@ def test_the_totals_sensor_is_on_from_the_start(defs: dg.Definitions) -> None:
 
 
 # Dagster's `evaluate_automation_conditions` itself uses a beta parameter.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Parameter `include_sources`")
 def test_the_totals_follow_once_no_page_set_is_missing(defs: dg.Definitions, instance: dg.DagsterInstance) -> None:
     cursor = None
@@ -130,6 +131,7 @@ def test_the_totals_follow_landed_objects_even_if_page_sets_are_missing(
     assert requested == [set(), TOTALS | {"snapshot"}, set()]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Parameter `include_sources`")
 def test_new_catalogue_stats_change_the_verdict_but_not_the_totals(
     defs: dg.Definitions, instance: dg.DagsterInstance
@@ -197,6 +199,7 @@ def test_a_run_without_a_page_set_is_refused_with_the_allowed_ones(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Parameter `include_sources`")
 def test_the_totals_are_computed_at_noon_even_without_an_update(
     defs: dg.Definitions, instance: dg.DagsterInstance

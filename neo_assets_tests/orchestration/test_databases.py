@@ -48,6 +48,7 @@ def test_another_program_sees_every_event_while_the_databases_are_open(instance:
     assert other.event_log_storage.has_asset_key(dg.AssetKey("a_table"))
 
 
+@pytest.mark.slow
 def test_events_of_many_runs_are_kept(instance: dg.DagsterInstance) -> None:
     runs = [materialize(instance) for _ in range(12)]
     for log in (instance.event_log_storage, plain().event_log_storage):

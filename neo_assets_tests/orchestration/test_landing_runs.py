@@ -11,6 +11,8 @@ from neo_assets_tests.cli.landing import Zone, age, counted, lines, neos, totals
 from neo_assets_tests.integration.harness import Ended
 from neo_assets_tests.sources.neows.examples import body
 
+pytestmark = pytest.mark.slow
+
 Neo = Callable[..., Ended]
 
 

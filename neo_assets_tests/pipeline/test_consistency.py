@@ -172,6 +172,7 @@ _DRIFTS = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 def test_healing_until_no_page_is_left_gives_a_consistent_snapshot(lakes: Lakes) -> None:
     @settings(max_examples=lakes.examples(12))
     @given(moment=st.integers(1, 5), drift=_DRIFTS)

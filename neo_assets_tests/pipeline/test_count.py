@@ -71,6 +71,7 @@ drifts: st.SearchStrategy[Callable[[Catalogue], Catalogue]] = st.one_of(
 )
 
 
+@pytest.mark.slow
 def test_totals_count_every_neo_once_despite_any_drift(lakes: Lakes) -> None:
     @given(
         neos=st.integers(30, 60),

@@ -14,6 +14,8 @@ from neo_assets_tests.cli.landing import Zone, counted, lines, neos, totals
 from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.pipeline.by_hand import ENGINE
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def zone(lake: Storage, tmp_path: Path) -> Zone:

@@ -25,6 +25,8 @@ from neo_assets_tests.pipeline.by_hand import ENGINE, gather
 from neo_assets_tests.sources.neows.examples import NOON, body
 from neo_assets_tests.sources.neows.examples import neo as neo_of
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass
 class Damaged:

@@ -387,6 +387,7 @@ def some_pages(draw: st.DrawFn) -> list[Page]:
     return [page(*content, number=i, hours=hours[i]) for i, content in enumerate(contents)]
 
 
+@pytest.mark.slow
 @given(pages=some_pages())
 @settings(max_examples=150)
 def test_random_pages_are_read_like_the_slow_reader_does(pages: list[Page]) -> None:

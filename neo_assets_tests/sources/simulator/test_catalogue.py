@@ -181,6 +181,7 @@ def test_years_are_1900_to_2200() -> None:
     assert len(years) == about(301, 0.02)
 
 
+@pytest.mark.slow
 def test_whole_catalogue_has_the_classes_sizes_and_hazards_of_the_real_one() -> None:
     """Real, 23,600 objects: APO 56 %, AMO 36 %, ATE 8 %, IEO 0.1 %; median H 23.3; hazardous 8.8 %; no arc 0.7 %."""
     objects = whole_catalogue()
@@ -216,6 +217,7 @@ def test_stats_agree_with_the_pages() -> None:
     assert catalogue.close_approach_count == sum(len(neo["close_approach_data"]) for neo in neos)
 
 
+@pytest.mark.slow
 def test_the_default_catalogue_knows_its_approaches_without_drawing_its_objects() -> None:
     identities = Identities(DEFAULT_NEOS, Catalogue().seed)
     drawn = sum(sum(draw_traits(identities, number).approaches.values()) for number in range(DEFAULT_NEOS))

@@ -45,6 +45,7 @@ Kind = Callable[[dict[str, Any]], bool]
 """Decides whether an object is of some kind."""
 
 
+@pytest.mark.slow
 def test_simulated_objects_of_every_rare_kind_have_the_shape() -> None:
     catalogue = Catalogue()
     wanted: dict[str, Kind] = {
