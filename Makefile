@@ -65,12 +65,12 @@ dev: setup  ## open Dagster's UI (PORT=3000)
 	@grep -qs '^[^#]*DAGSTER_HOME=' .env || export DAGSTER_HOME="$${DAGSTER_HOME:-$(CURDIR)}"; \
 		$(STOPPABLE) $(BIN)/dg dev --port $(PORT)
 
-PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 $(TESTS)
 
 test: setup-dev  ## run all tests (COV=1 also measures coverage, which takes longer)
 	@$(PYTEST) $(if $(COV),--cov --cov-report=term)
 
-quick: setup-dev  ## run the quick tests: no slow ones, no S3 server
+quick: setup-dev  ## run the quick tests: no slow ones, no S3 server (TESTS=... for some files)
 	@$(PYTEST) -m "not slow and not s3"
 
 lint: setup-dev  ## check style, format and types

@@ -36,6 +36,7 @@ def make(venv: Path, *arguments: str, at: Path = CHECKOUT) -> subprocess.Popen[s
     return subprocess.Popen(
         [*HEEDING_CTRL_C, "make", "-f", f"{CHECKOUT}/Makefile", "-o", f"{venv}/.installed", f"VENV={venv}", *arguments],
         cwd=at,
+        env={name: value for name, value in os.environ.items() if not name.startswith("MAKE")},  # `make test` sets some
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -9,6 +9,7 @@ import atexit
 import contextlib
 import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
@@ -87,8 +88,11 @@ class LoopThread:
         self._thread.join()
 
     def _run(self) -> None:
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(self._serve())
+        # Not asyncio.Runner: it starts a thread to end the executor, which Python 3.12 refuses while a process ends.
+        with ThreadPoolExecutor() as executor, contextlib.closing(self._loop) as loop:
+            loop.set_default_executor(executor)
+            loop.run_until_complete(self._serve())
+            loop.run_until_complete(loop.shutdown_asyncgens())
         atexit.unregister(self.close)
 
     async def _serve(self) -> None:
