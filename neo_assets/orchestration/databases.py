@@ -69,6 +69,10 @@ class _OneDatabase:
         with self._databases.engine(self._conn_string).begin() as connection:
             yield connection
 
+    def dispose(self) -> None:
+        """Close the databases."""
+        self._databases.close()
+
 
 class Runs(_OneDatabase, SqliteRunStorage):
     """The database of runs."""
@@ -113,6 +117,11 @@ class Events(SqliteEventLogStorage):
         with contextlib.suppress(FileNotFoundError):  # deleted meanwhile, with its run
             os.utime(self.path_for_shard(event.run_id))  # the event itself is in the write-ahead log
 
+    def dispose(self) -> None:
+        """Stop watching, and close the databases."""
+        super().dispose()
+        self._databases.close()
+
     def wipe(self) -> None:
         """Delete the events of all runs."""
         self._databases.close()  # the files are deleted
@@ -128,11 +137,6 @@ class OpenStorage(DagsterSqliteStorage):
         self._run_storage = Runs(self._run_storage._conn_string, self._databases)
         self._event_log_storage = Events(self._event_log_storage._base_dir, self._databases)
         self._schedule_storage = Schedules(self._schedule_storage._conn_string, self._databases)
-
-    def dispose(self) -> None:
-        """Close the databases."""
-        super().dispose()
-        self._databases.close()
 
 
 def _create(file: Path, content: bytes) -> bool:

@@ -92,6 +92,12 @@ def test_wiping_the_history_leaves_the_databases_usable(instance: dg.DagsterInst
     assert instance.get_records_for_run(materialize(instance)).records != []
 
 
+def test_closing_the_instance_closes_every_database() -> None:
+    with open_instance(None, Storage("data/lake")) as instance:
+        materialize(instance)
+    assert not list(Path("data/dagster").rglob("*-wal")), "SQLite deletes the log when the last connection is closed"
+
+
 def test_disposing_closes_every_database(tmp_path: Path) -> None:
     storage = OpenStorage(str(tmp_path))
     storage.run_storage.get_runs()
