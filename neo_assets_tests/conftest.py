@@ -4,6 +4,7 @@ import contextlib
 import functools
 import gc
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -103,6 +104,12 @@ def pytest_collection() -> Iterator[None]:
     """Hide settings during collection too, as importing `definitions` reads them."""
     with tempfile.TemporaryDirectory() as place, nowhere(Path(place)):
         return (yield)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c_is_heeded() -> None:
+    """A shell that runs the tests in the background has them ignore Ctrl-C, which some tests press."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
