@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from neo_assets.pipeline.text import first_few, quantity
+
 if TYPE_CHECKING:
     from neo_assets.pipeline.totals import Totals  # imports pyarrow, which `neo --help` does without
 
@@ -37,6 +39,21 @@ def print_totals(totals: "Totals", as_json: bool = False) -> None:
             "These totals are out of date: they cover other page sets, or older data. Run `neo run` to update them.",
             err=True,
         )
+
+
+def page_sets_failed(failed: Mapping[str, Exception], how: str, then: str = "") -> click.ClickException:
+    """The error with which a command ends after page sets failed.
+
+    Args:
+        failed: the page sets, with their errors.
+        how: what happened to them, such as `failed`.
+        then: what else the user should know.
+    """
+    first = next(iter(failed.values()))
+    return click.ClickException(
+        f"{quantity(len(failed), 'page set')} {how} ({first_few(list(failed))}); "
+        f"the totals omit them or use their older data{then}. First error: {first}"
+    )
 
 
 def print_rows(rows: Mapping[str, str]) -> None:

@@ -2,8 +2,8 @@
 
 import click
 
-from neo_assets.cli.printing import print_totals
-from neo_assets.pipeline.text import first_few, quantity
+from neo_assets.cli.printing import page_sets_failed, print_totals
+from neo_assets.pipeline.text import first_few
 from neo_assets.schema.page_sets import name_of, page_sets_of, with_landed
 from neo_assets.settings import Settings
 
@@ -43,8 +43,4 @@ def recompute(page_sets: tuple[str, ...]) -> None:
         totals = runner.totals()
     print_totals(totals)
     if failed:
-        first = next(iter(failed.values()))
-        raise click.ClickException(
-            f"{quantity(len(failed), 'page set')} could not be computed ({first_few(list(failed))}); "
-            f"the totals omit them or use their older data. First error: {first}"
-        )
+        raise page_sets_failed(failed, "could not be computed")

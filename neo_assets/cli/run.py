@@ -2,8 +2,7 @@
 
 import click
 
-from neo_assets.cli.printing import print_totals
-from neo_assets.pipeline.text import first_few, quantity
+from neo_assets.cli.printing import page_sets_failed, print_totals
 from neo_assets.schema.page_sets import MAX_PAGES
 from neo_assets.settings import Settings
 
@@ -35,12 +34,7 @@ def run(heal: bool, as_json: bool, pages: int | None, strict: bool) -> None:
         totals = runner.totals()
     print_totals(totals, as_json)
     if failed:
-        first = next(iter(failed.values()))
-        raise click.ClickException(
-            f"{quantity(len(failed), 'page set')} failed ({first_few(list(failed))}); "
-            f"the totals omit them or use their older data"
-            f"{', and healing has stopped' if heal else ''}. First error: {first}"
-        )
+        raise page_sets_failed(failed, "failed", ", and healing has stopped" if heal else "")
     if strict and totals.verdict != "consistent":
         raise _NotConsistent(f"the snapshot is {totals.verdict}: {', '.join(totals.reasons)}")
 

@@ -45,7 +45,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def __init__(self, store: Store, *arguments: object) -> None:
         self.store = store
-        super().__init__(*arguments)  # type: ignore[arg-type]
+        super().__init__(*arguments)  # type: ignore[arg-type]  # passed on as given
 
     def do_PUT(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))

@@ -90,6 +90,11 @@ def test_the_totals_sensor_is_on_from_the_start(defs: dg.Definitions) -> None:
 
 
 # Dagster's `evaluate_automation_conditions` itself uses a beta parameter.
+def compute_page_sets(defs: dg.Definitions, instance: dg.DagsterInstance) -> None:
+    for page_set in PAGE_SETS:
+        defs.resolve_job_def("page_set").execute_in_process(instance=instance, partition_key=page_set)
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Parameter `include_sources`")
 def test_the_totals_follow_once_no_page_set_is_missing(defs: dg.Definitions, instance: dg.DagsterInstance) -> None:
@@ -136,8 +141,7 @@ def test_the_totals_follow_landed_objects_even_if_page_sets_are_missing(
 def test_new_catalogue_stats_change_the_verdict_but_not_the_totals(
     defs: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:
-    for page_set in PAGE_SETS:
-        defs.resolve_job_def("page_set").execute_in_process(instance=instance, partition_key=page_set)
+    compute_page_sets(defs, instance)
     cursor, requested = None, []
     for job in ("totals", "stats", "totals"):
         defs.resolve_job_def(job).execute_in_process(instance=instance)
@@ -204,8 +208,7 @@ def test_a_run_without_a_page_set_is_refused_with_the_allowed_ones(
 def test_the_totals_are_computed_at_noon_even_without_an_update(
     defs: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:
-    for page_set in PAGE_SETS:
-        defs.resolve_job_def("page_set").execute_in_process(instance=instance, partition_key=page_set)
+    compute_page_sets(defs, instance)
     defs.resolve_job_def("totals").execute_in_process(instance=instance)
     cursor, requested = None, []
     for hour in (10, 11, 13, 14):

@@ -79,7 +79,7 @@ def test_a_program_that_watches_a_run_learns_of_each_event_at_once(instance: dg.
 def test_a_killed_process_loses_no_event_and_a_power_cut_no_database(instance: dg.DagsterInstance) -> None:
     """https://www.sqlite.org/pragma.html#pragma_synchronous: NORMAL is safe with a write-ahead log."""
     pragmas: dict[str, Any] = {}
-    with instance.run_storage.connect() as connection:  # type: ignore[attr-defined]
+    with instance.run_storage.connect() as connection:  # type: ignore[attr-defined]  # of SQLite storages only
         for name in ("synchronous", "journal_mode"):
             pragmas[name] = connection.exec_driver_sql(f"PRAGMA {name}").scalar()
     assert pragmas == {"synchronous": 1, "journal_mode": "wal"}
