@@ -1,6 +1,7 @@
-"""The Makefile, run on a virtual environment of stubs, so that nothing is installed."""
+"""The Makefile and `.ci/run`, run with stubs of the programs that they start, so that nothing is installed."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,8 +26,9 @@ def venv(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def stub(venv: Path, name: str, script: str) -> None:
-    program = venv / "bin" / name
+def stub(place: Path, name: str, script: str) -> None:
+    program = place / "bin" / name
+    program.parent.mkdir(parents=True, exist_ok=True)
     program.write_text(script)
     program.chmod(0o755)
 
@@ -101,3 +103,31 @@ def test_dg_in_the_virtual_environment_keeps_no_telemetry(tmp_path: Path) -> Non
     own.mkdir()
     (own / "dg.toml").touch()
     assert config(XDG_CONFIG_HOME=str(own)) == "None"
+
+
+def test_ci_runs_some_tests_on_each_other_python_that_is_installed(venv: Path, tmp_path: Path) -> None:
+    """One of them is on PATH, the other is pyenv's: its shim is on PATH too, but fails."""
+    checkout, pyenv = tmp_path / "checkout", tmp_path / "pyenv"
+    shutil.copytree(CHECKOUT / ".ci", checkout / ".ci")
+    (checkout / ".venv").symlink_to(venv)
+    one, other = (version for version in ("3.11", "3.12", "3.13") if version != "{}.{}".format(*sys.version_info))
+    stub(tmp_path / "path", "make", '#!/bin/sh\necho make "$@"\n')
+    stub(tmp_path / "path", f"python{one}", "#!/bin/sh\n")
+    stub(tmp_path / "path", f"python{other}", "#!/bin/sh\nexit 127\n")
+    stub(pyenv / f"versions/{other}.7", "python", "#!/bin/sh\n")
+
+    def made(**variables: str) -> list[str]:
+        environment = {"PATH": f"{tmp_path}/path/bin:/usr/bin:/bin", "PYENV_ROOT": str(pyenv), **variables}
+        out = subprocess.check_output([checkout / ".ci/run"], env=environment, text=True)
+        return [line for line in out.splitlines() if line.startswith("make ")]
+
+    everything = ["make test COV=1", "make lint"]
+    assert made(GITHUB_ACTIONS="true") == everything
+    *first, on_one, on_other = made()
+    assert first == everything
+    assert on_one.startswith(f"make quick PYTHON=python{one} VENV=.venv/python{one} TESTS=")
+    assert on_other.startswith(
+        f"make quick PYTHON={pyenv}/versions/{other}.7/bin/python VENV=.venv/python{other} TESTS="
+    )
+    for path in on_one.partition("TESTS=")[2].split():
+        assert (CHECKOUT / path).exists()
