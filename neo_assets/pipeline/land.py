@@ -197,7 +197,8 @@ class _Landing:
                 "no meaning here: drop its objects as .ndjson instead"
             )
         for index, entry in enumerate(entries):
-            if isinstance(entry, dict) and (missing := [name for name in ALWAYS_LISTED if entry.get(name) is None]):
+            given = {name for name, value in entry.items() if value is not None} if isinstance(entry, dict) else set()
+            if missing := [name for name, beside in ALWAYS_LISTED.items() if beside in given and name not in given]:
                 raise Unreadable(
                     f"it is no Browse page: near_earth_objects[{index}] lacks {' and '.join(missing)}, like an object "
                     "from NeoWs's feed"

@@ -155,13 +155,12 @@ class TestObjects:
         zone.land()
         assert totals(zone) == counted(neos(0, 40))
 
-    def test_a_copy_from_the_feed_does_not_replace_a_fuller_one(self, zone: Zone) -> None:
+    @pytest.mark.parametrize("lacks", [("designation", "orbital_data"), ("designation",)], ids=["plain", "detailed"])
+    def test_a_copy_from_the_feed_does_not_replace_a_fuller_one(self, zone: Zone, lacks: tuple[str, ...]) -> None:
         whole = neo("3000001", *(approach(day=f"20{year}-01-01") for year in range(10, 60)))
         zone.drop("lookup.ndjson", lines(whole))
         zone.land()
-        feed = whole | {"close_approach_data": whole["close_approach_data"][:1]}
-        for name in ("orbital_data", "designation"):
-            del feed[name]
+        feed = neo("3000001", *whole["close_approach_data"][:1], **dict.fromkeys(lacks, ...))
         zone.drop("feed.ndjson", lines(feed))
         assert zone.land().files == {"feed.ndjson": "1 object, 1 of them in quarantine"}
         assert totals(zone) == counted([whole])

@@ -67,6 +67,10 @@ BAD_FILES = {
         body(neo("1", approach()), neo("2", approach(), orbital_data=...)),
         "it is no Browse page: near_earth_objects[1] lacks orbital_data, like an object from NeoWs's feed",
     ),
+    "detailed-feed-objects.json": (
+        body(neo("1", approach()), neo("2", approach(), designation=...)),
+        "it is no Browse page: near_earth_objects[1] lacks designation, like an object from NeoWs's feed",
+    ),
     "latin-1.json": (body(neo(name="\xe9")).decode().encode("latin-1"), "it is not UTF-8"),
     "deep.json": (
         body(*neos(0))[:-1] + b',"deep":' + b"[" * 100_000 + b"]" * 100_000 + b"}",

@@ -16,9 +16,12 @@ from pyarrow import json as arrow_json
 from neo_assets.schema.pages import CatalogueStats
 from neo_assets.sources.neows.errors import NotAPage, OtherJson, WrongPage
 
-ALWAYS_LISTED = ("close_approach_data", "orbital_data")
-"""What every object on a Browse page has, and every object looked up by its id. Objects of NeoWs's feed lack
-`orbital_data`, and have one approach of all.
+ALWAYS_LISTED = {"close_approach_data": "name", "orbital_data": "name", "designation": "id"}
+"""Fields that every object of Browse has, and every object looked up by its id, each with a field that it is listed
+beside: NeoWs added `id` and `designation` to its objects in about 2018.
+
+Objects of NeoWs's feed have only the approaches of a few days. They lack `orbital_data`, or, if the feed was asked for
+with `detailed=true`, `designation`.
 """
 
 _ENVELOPE = pa.schema(

@@ -19,7 +19,7 @@ from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS, NEO_SIGHTING
 from neo_assets.sources.neows.pages import ALWAYS_LISTED
 from neo_assets.sources.neows.values import Unreadable, cast, dates, finite, get, not_blank, refuse, required, times
 
-VERSION = 4
+VERSION = 5
 """Version of the output of `parse`. Tables made by another version are stale.
 
 A test over fixed pages fails if the output changes and the version does not.
@@ -179,8 +179,9 @@ def _read(bodies: list[tuple[Page | StoredPage, bytes | pa.Buffer]]) -> _Batch:
     approaches, neo = _approaches(neos, neo_id)
     records = _records(neos, neo_id, approaches, neo)
     landed = pa.array([page.number >= FIRST_LANDED_PAGE for page, _ in bodies]).take(page_of)
-    for name in ALWAYS_LISTED:
-        if pc.any(pc.and_(landed, pc.is_null(get(neos, name)))).as_py():
+    for name, beside in ALWAYS_LISTED.items():
+        is_lacking = pc.and_(pc.is_valid(get(neos, beside)), pc.is_null(get(neos, name)))
+        if pc.any(pc.and_(landed, is_lacking)).as_py():
             raise Unreadable(f"{name}: missing, so this is no object of Browse or lookup")
     return _Batch(records, approaches, neo, _sightings(neos, neo_id, page_of, bodies))
 

@@ -249,7 +249,7 @@ def test_rows_are_in_the_order_of_pages_and_positions() -> None:
 # --- the quarantine
 
 
-@pytest.mark.parametrize("missing", ["orbital_data", "close_approach_data"])
+@pytest.mark.parametrize("missing", ["orbital_data", "close_approach_data", "designation"])
 @pytest.mark.parametrize("value", [..., None], ids=["absent", "null"])
 def test_a_landed_object_that_is_not_as_browse_lists_it_is_quarantined(missing: str, value: Any) -> None:
     """As from NeoWs's feed, which lists one approach of an object: it must not replace a copy with all of them."""
@@ -258,6 +258,10 @@ def test_a_landed_object_that_is_not_as_browse_lists_it_is_quarantined(missing: 
     assert ids(parsed) == ["2"]
     assert parsed.quarantine["reason"].to_pylist() == [f"{missing}: missing, so this is no object of Browse or lookup"]
     assert ids(parse([page(poor)])) == ["1"], "on a Browse page, it is the only copy"
+
+
+def test_a_landed_object_of_the_years_before_id_and_designation_is_read() -> None:
+    assert ids(parse([page(neo("1", approach(), id=..., designation=...), number=FIRST_LANDED_PAGE)])) == ["1"]
 
 
 def test_several_objects_can_be_quarantined() -> None:
