@@ -84,7 +84,7 @@ def test_an_empty_quarantine_is_reported(
 def test_each_record_is_listed_with_place_and_reason(damaged: Storage, capsys: pytest.CaptureFixture[str]) -> None:
     neo("quarantine", "list")
     assert "page set 00000-00000, page 0, near_earth_objects[" in (printed := capsys.readouterr().out)
-    assert "close_approach_data.miss_distance.kilometers" in printed
+    assert "close_approach_data[0].miss_distance.kilometers" in printed
     assert "about a million" in printed
     assert printed.endswith(f"({damaged.root}/bronze/raw_pages/page-00000.json.zst)\n")
 

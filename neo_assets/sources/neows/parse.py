@@ -17,7 +17,18 @@ from neo_assets.schema.page_sets import FIRST_LANDED_PAGE
 from neo_assets.schema.pages import Page, StoredPage
 from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS, NEO_SIGHTINGS, QUARANTINE, YEARS
 from neo_assets.sources.neows.pages import ALWAYS_LISTED
-from neo_assets.sources.neows.values import Unreadable, cast, dates, finite, get, not_blank, refuse, required, times
+from neo_assets.sources.neows.values import (
+    Unreadable,
+    cast,
+    dates,
+    finite,
+    get,
+    in_terms_of_fields,
+    not_blank,
+    refuse,
+    required,
+    times,
+)
 
 VERSION = 5
 """Version of the output of `parse`. Tables made by another version are stale.
@@ -148,15 +159,53 @@ def _read_or_split(chunk: list[Page | StoredPage]) -> Iterator[tuple[list[_Batch
 def _read_each_object(page: Page | StoredPage) -> tuple[list[_Batch], list[dict[str, Any]]]:
     batches, rejected = [], []
     for index, record in enumerate(json.loads(bytes(page.body))["near_earth_objects"]):
-        text = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
-        text = text.encode(errors="backslashreplace").decode()  # half a surrogate pair stays an escape sequence
-        try:
-            if not isinstance(record, dict):
-                raise Unreadable("not an object")
-            batches.append(_read([(page, b'{"near_earth_objects":[' + text.encode() + b"]}")]))
-        except (Unreadable, pa.ArrowInvalid) as error:
-            rejected.append({"page": page.number, "index": index, "reason": str(error), "record": text})
+        read = _read_object(page, record)
+        if isinstance(read, _Batch):
+            batches.append(read)
+        else:
+            reason = _pinpointed(page, record, read)
+            rejected.append({"page": page.number, "index": index, "reason": reason, "record": _text(record)})
     return batches, rejected
+
+
+def _text(record: Any) -> str:
+    text = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+    return text.encode(errors="backslashreplace").decode()  # half a surrogate pair stays an escape sequence
+
+
+def _read_object(page: Page | StoredPage, record: Any) -> _Batch | str:
+    """Read one object, or return why it cannot be read."""
+    if not isinstance(record, dict):
+        return "not an object"
+    if "near_earth_objects" in record:
+        return "a whole response, not a single object"
+    try:
+        return _read([(page, b'{"near_earth_objects":[' + _text(record).encode() + b"]}")])
+    except Unreadable as error:
+        return str(error)
+    except pa.ArrowInvalid as error:
+        return in_terms_of_fields(str(error))
+
+
+def _pinpointed(page: Page | StoredPage, record: Any, reason: str) -> str:
+    """The reason why an object cannot be read, with the position of the approach that it is in, if it is in one."""
+    approaches = record.get("close_approach_data") if isinstance(record, dict) else None
+    if not approaches or not isinstance(approaches, list):
+        return reason
+
+    def reason_with(some: list[Any]) -> str | None:
+        read = _read_object(page, record | {"close_approach_data": some})
+        return read if isinstance(read, str) else None
+
+    if own := reason_with([]):
+        return own
+    first, end = 0, len(approaches)
+    while end - first > 1:
+        middle = (first + end) // 2
+        first, end = (first, middle) if reason_with(approaches[first:middle]) else (middle, end)
+    alone = reason_with(approaches[first:end]) or reason
+    within = alone.removeprefix("close_approach_data")
+    return f"close_approach_data[{first}]" + (within if within != alone else f": {alone}")
 
 
 def _read(bodies: list[tuple[Page | StoredPage, bytes | pa.Buffer]]) -> _Batch:

@@ -2,6 +2,7 @@
 up which table is defined in `parse`.
 """
 
+import re
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -11,6 +12,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _CALENDAR = (1, 9999)
 """The years that Python's dates, and so most programs, can hold."""
+
+_OTHER_TYPE = re.compile(
+    r"Column\(/near_earth_objects/\[\]/(?P<field>\S+)\) changed from (?P<right>\w+) to (?P<wrong>\w+)"
+)
+_OTHER_NUMBER = re.compile(r"Failed to convert JSON to int64, couldn't parse:(?P<value>.*)")
 
 
 class Unreadable(ValueError):
@@ -81,6 +87,16 @@ def refuse(name: str, values: pa.Array, wrong: pa.Array, why: str) -> pa.Array:
     if len(bad := values.filter(wrong)):
         raise Unreadable(f"{name}: {pc.cast(bad[:1], pa.string())[0]} {why}")
     return values
+
+
+def in_terms_of_fields(reason: str) -> str:
+    """The message of pyarrow's JSON reader about one object, without its own terms."""
+    if found := _OTHER_TYPE.search(reason):
+        field = found["field"].replace("/[]", "").replace("/", ".")
+        return f"{field}: {found['wrong']} instead of {found['right']}"
+    if found := _OTHER_NUMBER.search(reason):
+        return f"{found['value']} is not a whole number that fits into 64 bits"
+    return reason
 
 
 def _milliseconds(year: int) -> int:
