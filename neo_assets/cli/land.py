@@ -1,6 +1,5 @@
 """`neo land`: take in files from the landing zone. Reading and storing them lives in `pipeline.land`."""
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import click
@@ -37,10 +36,10 @@ def land() -> None:
 
 def report(landing: "Landing", settings: Settings) -> list[str]:
     """The lines to print: one for each file, and one for each page set that the files changed."""
-    bad = Counter(landing.quarantined)
-    lines = [
-        f"{file.file}: {file.outcome(settings, sum(bad[page.page] for page in file.pages))}" for file in landing.files
-    ]
+    lines = []
+    for file in landing.files:
+        bad = [sum(of[page.page] for page in file.pages) for of in (landing.quarantined, landing.discarded)]
+        lines.append(f"{file.file}: {file.outcome(settings, *bad)}")
     for key, lacking in landing.incomplete.items():
         lines.append(f"{name_of(key)}: not computed yet, {quantity(lacking, 'page')} missing")
     for key, error in landing.failed.items():

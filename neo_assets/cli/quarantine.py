@@ -69,7 +69,7 @@ def replay() -> None:
     failed = _compute(settings, before)
     after = quarantined(lake, settings.page_sets)
     click.echo(f"{quantity(len(before), 'record')} in quarantine before, {len(after)} now.")
-    old, new = ({(one.id, one.place): one for one in records} for records in (before, after))
+    old, new = ({(one.id, one.page, one.index): one for one in records} for records in (before, after))
     for key, record in old.items():
         if key not in new:
             click.echo(f"no longer in quarantine: {_named(record)}")

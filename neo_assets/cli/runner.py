@@ -9,6 +9,7 @@ import logging
 import sys
 import time
 import uuid
+from collections import Counter
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -69,8 +70,10 @@ class Landing:
     """Whether the totals were computed."""
     failed: dict[str, PageSetError] = field(default_factory=dict)
     """Page sets that could not be computed, with the error."""
-    quarantined: list[int] = field(default_factory=list)
-    """For each record in quarantine, the number of its page."""
+    quarantined: Counter[int] = field(default_factory=Counter)
+    """Number of records in quarantine, by page."""
+    discarded: Counter[int] = field(default_factory=Counter)
+    """Number of records that were discarded from it, by page."""
 
 
 class Runner:
@@ -207,7 +210,8 @@ class Runner:
         landing.totalled = self.total()
         if landing.computed:
             quarantine = tables.read_page_sets(self._lake, QUARANTINE, landing.computed)
-            landing.quarantined = without_discarded(self._lake, quarantine)["page"].to_pylist()
+            landing.quarantined = Counter(without_discarded(self._lake, quarantine)["page"].to_pylist())
+            landing.discarded = Counter(quarantine["page"].to_pylist()) - landing.quarantined
         return landing
 
     def total(self) -> bool:

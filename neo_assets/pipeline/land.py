@@ -9,14 +9,17 @@ import codecs
 import hashlib
 import itertools
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
+from typing import Literal, NamedTuple
 
 from neo_assets.lake import landing_zone, owner, raw_pages
 from neo_assets.lake.landing_zone import Content, LandedFile
 from neo_assets.lake.storage import Storage
+from neo_assets.pipeline.quarantine import LINES
 from neo_assets.pipeline.text import quantity
 from neo_assets.schema.page_sets import FIRST_LANDED_PAGE, MAX_PAGES, page_sets_of
 from neo_assets.schema.pages import NASA, SIMULATOR, Page, PageFacts
@@ -62,17 +65,19 @@ class TakenIn:
         """Whether it was moved to quarantine."""
         return bool(self.refused) and not self.notes and not self.stays
 
-    def outcome(self, settings: Settings, in_quarantine: int = 0) -> str:
+    def outcome(self, settings: Settings, in_quarantine: int = 0, discarded: int = 0) -> str:
         """What was done with it, in words.
 
         Args:
             settings: decide whether its page is among those that the totals cover.
             in_quarantine: number of its records that could not be read.
+            discarded: number of further ones that were discarded from the quarantine before.
         """
         if self.refused:
             where = "SET ASIDE: " if self.is_set_aside else "LEFT IN PLACE: " if self.stays else ""
             return where + ", ".join([self.refused, *self.notes])
-        unreadable = [f"{in_quarantine:,} of them in quarantine"] if in_quarantine else []
+        counts = {"in quarantine": in_quarantine, "discarded before": discarded}
+        unreadable = [f"{count:,} of them {where}" for where, count in counts.items() if count]
         return ", ".join([*self._content(settings), *unreadable, *self.notes])
 
     def _content(self, settings: Settings) -> list[str]:
@@ -106,6 +111,15 @@ def take_in(lake: Storage, settings: Settings, settled_s: float = 0) -> Iterator
     landing = _Landing(lake, settings)
     for file in landing_zone.waiting(lake, settled_s):
         yield from landing.take(file)
+
+
+class _Line(NamedTuple):
+    """A line of a file of objects."""
+
+    number: int
+    """Its position in the file, from 1."""
+    value: bytes
+    kind: Literal["object", "response", "other"]
 
 
 class _Landing:
@@ -210,28 +224,42 @@ class _Landing:
 
     def _pages_of_objects(self, content: Content, source: str) -> Iterator[Page]:
         """Pack a file's objects into pages like those of Browse, once the whole file was read."""
-        are_objects = [is_object for _, is_object in self._objects(content)]
-        if not any(are_objects):
-            none = f"none of its {len(are_objects)} lines is a JSON object: {_EXPECTED}"
-            raise Unreadable(none if are_objects else "it is empty")
-        return self._cut(self._objects(content), source, len(are_objects))
+        kinds = Counter(line.kind for line in self._lines(content))
+        if not kinds:
+            raise Unreadable("it is empty")
+        if not kinds["object"]:
+            none = f"none of its {kinds.total()} lines is a single NEO"
+            raise Unreadable(
+                f"{'it holds whole responses, not single NEOs' if kinds['response'] else none}: {_EXPECTED}"
+            )
+        return self._cut(self._lines(content), source, kinds.total())
 
-    def _cut(self, objects: Iterator[tuple[bytes, bool]], source: str, total: int) -> Iterator[Page]:
+    def _cut(self, lines: Iterator["_Line"], source: str, total: int) -> Iterator[Page]:
         lead, at = self._lead, datetime.now(UTC)
-        while values := [value for value, _ in itertools.islice(objects, _OBJECTS_PER_PAGE)]:
-            body = b'{"near_earth_objects":[' + b",".join(values) + b"]}"
-            yield Page(self._number(body), body, at, source, len(values), total).dated_later(lead)
+        while some := list(itertools.islice(lines, _OBJECTS_PER_PAGE)):
+            numbers = json.dumps([line.number for line in some], separators=(",", ":")).encode()
+            body = b'{"near_earth_objects":[%b],"%b":%b}' % (
+                b",".join(line.value for line in some),
+                LINES.encode(),
+                numbers,
+            )
+            yield Page(self._number(body), body, at, source, len(some), total).dated_later(lead)
             at += timedelta(microseconds=1)  # so that of two copies, the one on the later line supersedes the other
 
-    def _objects(self, content: Content) -> Iterator[tuple[bytes, bool]]:
-        """Each line as a JSON value, and whether it is an object. A line that is not JSON becomes a JSON string."""
-        for line in content.lines():
+    def _lines(self, content: Content) -> Iterator["_Line"]:
+        """Each line that is not blank as a JSON value; one that is not JSON becomes a JSON string."""
+        for number, line in enumerate(content.lines(), 1):
             if line := self._clean(line).removeprefix(codecs.BOM_UTF8).strip():
                 try:
-                    yield line, isinstance(json.loads(line.decode()), dict)
+                    value = json.loads(line.decode())
                 except (ValueError, RecursionError):
                     text = line.decode(errors="backslashreplace")
-                    yield json.dumps(text, ensure_ascii=False).encode(), False
+                    yield _Line(number, json.dumps(text, ensure_ascii=False).encode(), "other")
+                else:
+                    is_response = isinstance(value, dict) and "near_earth_objects" in value
+                    yield _Line(
+                        number, line, "response" if is_response else "object" if isinstance(value, dict) else "other"
+                    )
 
     def _number(self, body: bytes) -> int:
         """Page number for a page of objects, derived from its content: equal content gets the same number."""

@@ -15,10 +15,13 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from neo_assets.lake import layout, tables
-from neo_assets.lake.storage import Storage
-from neo_assets.schema.page_sets import with_landed
+from neo_assets.lake import layout, raw_pages, tables
+from neo_assets.lake.storage import LakeDamaged, LakeLacks, Storage
+from neo_assets.schema.page_sets import FIRST_LANDED_PAGE, with_landed
 from neo_assets.schema.tables import QUARANTINE, RAW_PAGE_INDEX
+
+LINES = "lines"
+"""Field of a stored page of landed objects: for each object, its line of the landed file, from 1."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +41,14 @@ class Quarantined:
     file: str | None
     """The landed file that it came from; None if its page was fetched."""
     record: str
+    line: int | None = None
+    """Its line of that file, from 1; None if its page was landed whole, or by an earlier version."""
 
     @property
     def place(self) -> str:
         """Where it stands, for people."""
+        if self.line:
+            return f"{self.file}, line {self.line}"
         of_file = f"{self.file}, " if self.file else ""
         return f"{of_file}page set {self.page_set}, page {self.page}, near_earth_objects[{self.index}]"
 
@@ -61,15 +68,27 @@ def quarantined(lake: Storage, page_sets: Sequence[str]) -> list[Quarantined]:
     rows = without_discarded(lake, tables.read_page_sets(lake, QUARANTINE, keys))
     index = tables.read_page_sets(lake, RAW_PAGE_INDEX, pc.unique(rows["page_set"]).to_pylist())
     files = dict(zip(index["page"].to_pylist(), index["file"].to_pylist(), strict=True))
+    lines = {page: _lines(lake, page) for page in pc.unique(rows["page"]).to_pylist()}
     return [
         Quarantined(
             id=_id(row["record"]),
             path=layout.raw_page(row["page"]),
             file=files.get(row["page"]),
+            line=lines[row["page"]].get(row["index"]),
             **row,
         )
         for row in rows.to_pylist()
     ]
+
+
+def _lines(lake: Storage, page: int) -> dict[int, int]:
+    """The lines of a landed file that hold the objects of a page, by position on the page, as far as they are known."""
+    if page < FIRST_LANDED_PAGE:
+        return {}
+    try:
+        return dict(enumerate(json.loads(raw_pages.read_page(lake, page).body.to_pybytes()).get(LINES, [])))
+    except (LakeDamaged, LakeLacks):
+        return {}
 
 
 def discard(lake: Storage, records: Sequence[Quarantined], why: str) -> None:

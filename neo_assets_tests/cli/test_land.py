@@ -387,6 +387,6 @@ class TestCommand:
         assert ended.code == 0
         page = zone.lake.location(layout.raw_page(number))
         _, listed = ended.out.split(" ", 1)
-        assert listed == f"a.ndjson, page set landed, page {number}, near_earth_objects[3]: not an object ({page})\n"
+        assert listed == f"a.ndjson, line 4: not an object ({page})\n"
         assert neo("quarantine", "replay").code == 0
         assert totals(zone) == counted(neos(0, 3))

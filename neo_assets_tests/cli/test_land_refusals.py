@@ -80,7 +80,12 @@ BAD_FILES = {
         body(*neos(0))[:-1] + b',"long":' + b"9" * 5_000 + b"}",
         "it is JSON with a number too long to read",
     ),
-    "array.ndjson": (b"[1,\n2,\n3]", f"none of its 3 lines is a JSON object: {EXPECTED}"),
+    "array.ndjson": (b"[1,\n2,\n3]", f"none of its 3 lines is a single NEO: {EXPECTED}"),
+    "page.ndjson": (body(*neos(0)), f"it holds whole responses, not single NEOs: {EXPECTED}"),
+    "pages.ndjson": (
+        body(*neos(0)) + b"\n\n" + body(*neos(20)),
+        f"it holds whole responses, not single NEOs: {EXPECTED}",
+    ),
     "sub/dir/a.csv": (b"a,b", "its name does not end in any of"),
 }
 

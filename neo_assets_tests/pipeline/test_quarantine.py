@@ -94,7 +94,7 @@ def test_the_json_list_has_the_record_itself(damaged: Storage, capsys: pytest.Ca
     row = json.loads(capsys.readouterr().out)
     record = json.loads(row.pop("record"))
     assert record["close_approach_data"][0]["miss_distance"]["kilometers"] == "about a million"
-    assert row.keys() == {"id", "page", "index", "reason", "page_set", "path", "file"}
+    assert row.keys() == {"id", "page", "index", "reason", "page_set", "path", "file", "line"}
     assert row["path"] == "bronze/raw_pages/page-00000.json.zst"
 
 
@@ -175,7 +175,7 @@ def test_a_discarded_record_leaves_the_list_and_the_verdict_for_good(
     zone.drop("b.ndjson", lines(*neos(3, 1)) + b"no JSON")
     capsys.readouterr()
     neo("land")
-    assert capsys.readouterr().out.startswith("b.ndjson: 2 objects\n")
+    assert capsys.readouterr().out.startswith("b.ndjson: 2 objects, 1 of them discarded before\n")
     neo("recompute", "landed")
     neo("quarantine", "replay")
     assert listed(capsys) == []
@@ -194,7 +194,7 @@ def test_discarded_records_are_listed_with_the_reason_and_kept_whole(
     assert capsys.readouterr().out == "2 records discarded, 0 left in quarantine.\n"
     today = f"discarded {datetime.now(UTC):%Y-%m-%d} "
     for line in listed(capsys, "--discarded"):
-        assert " a.ndjson, page set landed, page " in line
+        assert re.match(r"\w+ a\.ndjson, line [45]: ", line)
         assert today in line
         assert line.endswith(": our own test")
     kept = [json.loads(line) for line in listed(capsys, "--discarded", "--json")]
@@ -203,6 +203,20 @@ def test_discarded_records_are_listed_with_the_reason_and_kept_whole(
         zone.lake.delete(raw_page(number))
     zone.land()
     assert len(listed(capsys, "--discarded")) == 2
+
+
+def test_a_landed_record_is_named_by_its_line(zone: Zone, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also in a large file, which is stored as several pages, and beside blank lines."""
+    neo("quarantine", "discard", "--all", "--reason", "our own test")
+    zone.drop("big.ndjson", lines(*neos(10, 250)) + b"\n\nbad\n" + lines(*neos(300, 1)) + b"\nworse")
+    zone.land()
+    assert [line.split()[1:4] for line in sorted(listed(capsys), key=len)] == [
+        ["big.ndjson,", "line", "253:"],
+        ["big.ndjson,", "line", "256:"],
+    ]
+    for number in stored_numbers(zone.lake):
+        zone.lake.write(raw_page(number), b"damaged")
+    assert len(listed(capsys)) == 2, "the table tells what is known without the pages"
 
 
 @pytest.mark.parametrize(
