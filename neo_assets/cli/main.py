@@ -9,6 +9,7 @@ try:
     import os
     import signal
     import threading
+    import traceback
     import warnings
     from typing import Any
 
@@ -102,6 +103,10 @@ def run_plainly() -> int:
         if isinstance(error, SettingsError):
             click.echo(f"Error: {error}", err=True)
             return 2
+        if isinstance(error, OSError) and _is_of_output(error):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes what is left at exit
+            click.echo(f"Error: standard output cannot be written ({error.strerror})", err=True)
+            return 1
         if not isinstance(error, Exception):
             raise
         from neo_assets.orchestration.failures import EXPECTED
@@ -112,6 +117,12 @@ def run_plainly() -> int:
         return 1
     finally:
         sys.unraisablehook = before
+
+
+def _is_of_output(error: OSError) -> bool:
+    """Whether printing failed, and not what a command does."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return frame.f_code is click.echo.__code__
 
 
 def _hush_libraries() -> None:

@@ -1,5 +1,6 @@
 """The `neo` command from outside: its output, its exit codes, and its messages about wrong input."""
 
+import io
 import json
 import re
 import subprocess
@@ -194,6 +195,20 @@ class TestRun:
         getattr(sys, stream).close()
         assert ended.code == 0
         assert (ended.out == "", ended.err == "") == (stream == "stdout", stream == "stderr")
+
+    @pytest.mark.parametrize("arguments", [("run",), ("plan", "--json"), ("--help",)])
+    @pytest.mark.parametrize("buffered", [True, False])
+    def test_standard_output_on_a_full_disk_is_an_error(
+        self, here: Here, arguments: tuple[str, ...], buffered: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("NEO_PAGES", "1")
+        with open("/dev/full", "wb", buffering=0) as raw, io.TextIOWrapper(raw, write_through=not buffered) as full:
+            monkeypatch.setattr(sys, "stdout", full)
+            ended = here.neo(*arguments)
+            full.flush()  # as Python does at exit
+        assert ended.code == 1
+        assert ended.err.splitlines()[-1] == "Error: standard output cannot be written (No space left on device)"
+        assert "Traceback" not in ended.err
 
     def test_settings_are_read_from_a_dotenv_file(self, here: Here) -> None:
         (here.path / ".env").write_text("NEO_PAGES=1\nNEO_LAKE=from-file/lake\n")
