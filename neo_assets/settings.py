@@ -80,7 +80,8 @@ class Settings(BaseSettings):
         try:
             settings = cls(**from_file)
         except ValidationError as error:
-            raise SettingsError("\n".join([*wrong, *map(_line, error.errors())])) from None
+            places = {name: f"{file.places[name]}: " for name in from_file}
+            raise SettingsError("\n".join([*wrong, *(_line(one, places) for one in error.errors())])) from None
         if wrong:
             raise SettingsError("\n".join(wrong))
         _export_for_others(file.values)
@@ -208,6 +209,9 @@ _OF_OTHERS = re.compile(
     r"\w+_(SERVICE_HOST=|SERVICE_PORT(_\w+)?=|PORT=\w+://|PORT_\d+_(TCP|UDP|SCTP))|NEO_BIN="
 )
 
+_ASSIGNMENT = re.compile(r"\n\s*(export\s+)?[A-Za-z_]\w*\s*=[^\S\n]*[^\s=]")
+"""A line, other than the first, that looks like NAME=value: a quotation mark was left open before it."""
+
 
 def _may_be_misspelt(name: str, value: str | None) -> bool:
     """Whether a variable looks like a setting of ours but is none. An empty value means unset."""
@@ -225,6 +229,9 @@ def _unknown(name: str, verb: str = "set", get_rid: str = "unset {}") -> str:
 class _EnvFile(NamedTuple):
     values: dict[str, str]
     """The variables that have a value, those of ours in upper case."""
+
+    places: dict[str, str]
+    """For each variable, the file and the line."""
 
     wrong: list[str]
     """One line for each name that may be misspelt."""
@@ -250,17 +257,25 @@ def _read_env_file() -> _EnvFile:
         raise SettingsError(
             f"{path} cannot be read ({error.strerror}): make it a readable file, or rename it"
         ) from None
-    wrong = []
+    places, wrong = {}, []
     for one in parse_stream(io.StringIO(text)):
         statement = one.original.string
         line = one.original.line + statement.removesuffix(statement.lstrip()).count("\n")
         name = one.key or ""
-        if one.error or "\0" in statement or (_OURS.match(name) and one.value is None):
-            raise SettingsError(f"{path}, line {line}: cannot be read: write NAME=value, or delete it")
+        place = f"{path}, line {line}"
+        is_open = "\n" in statement.strip() and (_OURS.match(name) or _ASSIGNMENT.search(statement.strip()))
+        if one.error or "\0" in statement or is_open or (_OURS.match(name) and one.value is None):
+            raise SettingsError(f"{place}: cannot be read: write NAME=value, close any quotation mark, or delete it")
         if _may_be_misspelt(name, one.value):
-            wrong.append(f"{path}, line {line}: {_unknown(name, 'write', 'delete it')}")
-    values = {name: value for name, value in dotenv_values(stream=io.StringIO(text)).items() if value}
-    return _EnvFile({name.upper() if _OURS.match(name) else name: value for name, value in values.items()}, wrong)
+            wrong.append(f"{place}: {_unknown(name, 'write', 'delete it')}")
+        places[_spelt(name)] = place
+    values = {_spelt(name): value for name, value in dotenv_values(stream=io.StringIO(text)).items() if value}
+    return _EnvFile(values, places, wrong)
+
+
+def _spelt(name: str) -> str:
+    """A variable's name as the settings spell it, if it is one of ours."""
+    return name.upper() if _OURS.match(name) else name
 
 
 def _export_for_others(variables: dict[str, str]) -> None:
@@ -275,12 +290,15 @@ def _export_for_others(variables: dict[str, str]) -> None:
         os.environ["AWS_DEFAULT_REGION"] = region
 
 
-def _line(error: Any) -> str:
-    """One line for a pydantic error: the variable, its value unless it may hold a key, and what is allowed."""
+def _line(error: Any, places: dict[str, str]) -> str:
+    """One line for a pydantic error: the variable, its value unless it may hold a key, and what is allowed.
+
+    Before it is the variable's place, if it is in `places`.
+    """
     name = str(error["loc"][0]) if error["loc"] else ""
     if name not in ALLOWED:
         return str(error["msg"]).removeprefix("Value error, ")
     value = str(error["input"])
     if name in SECRET_SETTINGS or "@" in value or "?" in value:  # the parts of a URL that may hold a key
         value = "..."
-    return f"{name}={value} is not allowed: give {ALLOWED[name]}"
+    return f"{places.get(name, '')}{name}={value} is not allowed: give {ALLOWED[name]}"

@@ -124,8 +124,10 @@ def test_every_invalid_setting_has_its_own_line(load: Load) -> None:
 
 
 def test_an_invalid_value_in_the_env_file_is_named_too(load: Load) -> None:
-    Path(".env").write_text("NEO_PAGES=several\n")
-    assert "NEO_PAGES=several" in refusal(load)
+    Path(".env").write_text("NEO_PAGES=1\n\nexport neo_pages=several\nNEO_ENGINE=abacus\n")
+    [line] = refusal(load, NEO_ENGINE="duckdb").splitlines()
+    assert line.startswith(f"{Path.cwd()}/.env, line 3: NEO_PAGES=several is not allowed: give ")
+    assert refusal(load, NEO_PAGES="many").startswith("NEO_PAGES=many is not allowed"), "it is not from the file"
 
 
 def test_an_env_file_that_is_not_utf_8_is_reported(load: Load) -> None:
@@ -192,6 +194,9 @@ class TestUnknownNames:
         assert load(**{name: value}) == settings_of()
 
 
+UNREADABLE = "cannot be read: write NAME=value, close any quotation mark, or delete it"
+
+
 class TestEnvFile:
     """A `.env` that cannot be read is refused, with its path and line, rather than left out."""
 
@@ -205,13 +210,16 @@ class TestEnvFile:
             ("NEO_PAGES=7\nNEO_LAKE\n", 2),
             ("NEO_PAGES: 7\n", 1),
             ("NEO_LAKE=a\0b\n", 1),
+            ('NEO_PAGES=7\nNEO_LAKE="a\nb"\n', 2),
+            ('NEO_ENGINE=duckdb\n\nTOKEN="abc\nNEO_PAGES=7\nOTHER=x"\n', 3),
+            ("TOKEN='abc\n  export AWS_PROFILE = ours\n# its end'\n", 1),
         ],
     )
     def test_a_line_that_cannot_be_parsed_is_named(
         self, load: Load, caplog: pytest.LogCaptureFixture, text: str, number: int
     ) -> None:
         Path(".env").write_text(text)
-        assert refusal(load) == f"{Path.cwd()}/.env, line {number}: cannot be read: write NAME=value, or delete it"
+        assert refusal(load) == f"{Path.cwd()}/.env, line {number}: {UNREADABLE}"
         assert caplog.text == ""
 
     def test_a_directory_is_refused(self, load: Load) -> None:
@@ -227,6 +235,10 @@ class TestEnvFile:
         )
         settings = load(PART="lake")
         assert (settings.pages, settings.pages_per_set, settings.lake) == (7, 3, "/data/lake")
+
+    def test_others_may_have_values_of_several_lines(self, load: Load) -> None:
+        Path(".env").write_text('CERTIFICATE="-----BEGIN-----\nTU5ldz==\nYWJj=\n-----END-----"\nNEO_PAGES=7\n')
+        assert load().pages == 7
 
     def test_it_is_read_once(self, load: Load) -> None:
         """Some programs that keep secrets put a pipe there."""
