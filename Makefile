@@ -59,6 +59,8 @@ run: setup  ## gather the first 200 NEOs and print the totals
 PORT := 3000
 
 dev: setup  ## open Dagster's UI (PORT=3000)
+	@test "$(PORT)" -ge 1 -a "$(PORT)" -le 65535 2>/dev/null || { \
+		echo "PORT=$(PORT) is not a number from 1 to 65535; name one, such as: make dev PORT=3001"; exit 1; }
 	@$(BIN)/python -c "import socket; socket.create_server(('127.0.0.1', $(PORT)))" 2>/dev/null || { \
 		echo "Port $(PORT) is not free; name another one, such as: make dev PORT=3001"; exit 1; }
 	@# Without DAGSTER_HOME, Dagster announces a temporary directory, although dagster.yaml names another one.

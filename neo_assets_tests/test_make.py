@@ -68,6 +68,14 @@ def test_a_taken_port_is_an_error_that_says_so(venv: Path) -> None:
     assert "Error 1" in err
 
 
+@pytest.mark.parametrize("port", ["abc", "0", "65536", "-1", "3000x", ""])
+def test_what_is_no_port_is_an_error_that_says_so(venv: Path, port: str) -> None:
+    stub(venv, "dg", "#!/bin/sh\necho started\n")
+    out, err = make(venv, "dev", f"PORT={port}").communicate(timeout=PATIENCE_S)
+    assert out == f"PORT={port} is not a number from 1 to 65535; name one, such as: make dev PORT=3001\n"
+    assert "Error 1" in err
+
+
 def test_dagsters_home_is_the_checkout_unless_a_setting_names_another(
     venv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -236,7 +236,8 @@ class Snapshot:
             reported = self._stats["near_earth_object_count"]
             detail = f"{reported} in /stats, {self._size} on the pages"
             yield Finding("drifted", "NEO count differs from /stats", abs(reported - self._size), detail)
-        if self._stats and stats_are_newer and requested >= self.catalogue_pages:
+        is_whole = requested >= self.catalogue_pages and not missing and not self._not_computed
+        if self._stats and stats_are_newer and is_whole:
             reported = self._stats["close_approach_count"]
             if self._approaches not in (None, reported):
                 # NeoWs does not document which approaches it counts, so a difference alone is harmless.

@@ -15,7 +15,7 @@ from neo_assets.pipeline.consistency import Snapshot
 from neo_assets.pipeline.gather import store
 from neo_assets.schema.page_sets import page_set_keys, pages_of
 from neo_assets.schema.pages import Page
-from neo_assets.schema.tables import CATALOGUE_STATS
+from neo_assets.schema.tables import CATALOGUE_STATS, TOTAL_YEARLY_APPROACHES
 from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.conftest import Lakes, disk_and_s3
 from neo_assets_tests.pipeline.by_hand import ENGINE, body_of
@@ -145,6 +145,19 @@ def test_the_catalogue_size_is_compared_with_stats(lake: Storage) -> None:
     stats = {"fetched_at": START + timedelta(hours=1), "near_earth_object_count": 123, "close_approach_count": 1}
     tables.write_table(lake, CATALOGUE_STATS, pa.Table.from_pylist([stats], schema=CATALOGUE_STATS.schema))
     assert reasons(compute(lake)) == {"NEO count differs from /stats": 3}
+
+
+@pytest.mark.parametrize(
+    ("sets", "found"), [(SETS[:2], {"page sets missing"}), (SETS, {"approach count differs from /stats"})]
+)
+def test_approaches_are_compared_with_stats_once_all_pages_are_there(
+    lake: Storage, sets: list[str], found: set[str]
+) -> None:
+    fetch(lake, range(2 * len(sets)), CATALOGUE, START)
+    stats = {"fetched_at": START + timedelta(hours=1), "near_earth_object_count": 120, "close_approach_count": 1}
+    tables.write_table(lake, CATALOGUE_STATS, pa.Table.from_pylist([stats], schema=CATALOGUE_STATS.schema))
+    tables.write_table(lake, TOTAL_YEARLY_APPROACHES, TOTAL_YEARLY_APPROACHES.schema.empty_table())
+    assert reasons(compute(lake, sets)).keys() == found
 
 
 def test_a_lake_that_does_not_answer_gives_no_verdict(lake: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
