@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 
@@ -98,7 +99,6 @@ class Runner:
         self._given = instance
 
     def __enter__(self) -> Self:
-        self._instance = self._given or open_instance(self._settings.dagster_home, self._lake)
         # The bar appears only on a terminal, the lines beside it everywhere.
         self._bar = self._neows.bar = tqdm(total=0, unit="page", disable=None, leave=False)
         _LOGGER.addHandler(_TERMINAL)
@@ -110,8 +110,13 @@ class Runner:
         _LOGGER.removeHandler(_TERMINAL)
         self._bar.close()
         self._neows.close()
-        if not self._given:
+        if not self._given and "_instance" in vars(self):
             self._instance.dispose()
+
+    @cached_property
+    def _instance(self) -> dg.DagsterInstance:
+        """Opened when the first job runs, so that a command without one leaves nothing behind."""
+        return self._given or open_instance(self._settings.dagster_home, self._lake)
 
     def refresh(self) -> dict[str, PageSetError]:
         """Bring every page set and the landed objects up to date.

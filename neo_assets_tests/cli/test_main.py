@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from neo_assets.cli import main as cli
+from neo_assets.lake import owner
 from neo_assets.lake.storage import Storage
 from neo_assets.settings import ALLOWED
 from neo_assets.sources.simulator.catalogue import Catalogue
@@ -217,6 +218,28 @@ class TestRun:
         assert not (here.path / "data/lake").exists()
 
 
+class TestFailingAtOnce:
+    """A command that fails before it has done anything, or has nothing to do, leaves nothing behind."""
+
+    @pytest.mark.parametrize("command", ["run", "land", "recompute", "totals"])
+    @pytest.mark.parametrize("lake", ["file/lake", "/proc/lake"])
+    def test_a_lake_that_cannot_be_used(self, here: Here, command: str, lake: str) -> None:
+        (here.path / "file").write_text("mine")
+        here.neo(command, NEO_LAKE=lake)
+        assert [path.name for path in here.path.iterdir()] == ["file"]
+
+    def test_a_lake_of_another_source(self, here: Here, tmp_path: Path) -> None:
+        lake = tmp_path / "lake"
+        owner.claim(Storage(str(lake)), "simulator")
+        ended = here.neo("run", NEO_LAKE=lake, NASA_API_KEYS="some-key")
+        assert "holds data from simulator" in ended.err.splitlines()[-1]
+        assert list(here.path.iterdir()) == []
+
+    def test_an_empty_landing_zone(self, here: Here) -> None:
+        assert here.neo("land").out == "Nothing to do: no files in data/lake/landing.\n"
+        assert list(here.path.iterdir()) == []
+
+
 class TestTotals:
     """`neo totals`."""
 
@@ -273,7 +296,7 @@ class TestWrongSettings:
         assert re.match(
             rf"Error: Dagster's state in {here.path}/file/home cannot be read or written \(Not a directory\): .*"
             "set DAGSTER_HOME to another directory$",
-            one_line(ended),
+            ended.err.splitlines()[-1],
         )
 
     def test_a_wrong_key_is_not_repeated(self, here: Here) -> None:
