@@ -20,7 +20,7 @@ from neo_assets.lake import landing_zone, owner, raw_pages
 from neo_assets.lake.landing_zone import Content, LandedFile
 from neo_assets.lake.storage import Storage
 from neo_assets.pipeline.quarantine import LINES
-from neo_assets.pipeline.text import quantity
+from neo_assets.pipeline.text import printable, quantity
 from neo_assets.schema.page_sets import FIRST_LANDED_PAGE, MAX_PAGES, page_sets_of
 from neo_assets.schema.pages import NASA, SIMULATOR, Page, PageFacts
 from neo_assets.schema.tables import NEOS_PER_PAGE
@@ -48,7 +48,7 @@ class TakenIn:
     """A file from the landing zone, and what was done with it."""
 
     file: str
-    """Its path below `landing/`, API keys redacted."""
+    """Its path below `landing/`, API keys redacted, control characters escaped."""
     pages: Sequence[PageFacts] = ()
     """The pages stored from it."""
     refused: str = ""
@@ -132,7 +132,7 @@ class _Landing:
 
     def take(self, file: LandedFile) -> Iterator[TakenIn]:
         """Store a file's pages and archive it, set it aside, or leave it in place if it is damaged."""
-        taken = TakenIn(self._clean(file.name.encode()).decode())
+        taken = TakenIn(printable(self._clean(file.name.encode()).decode()))
         try:
             content = landing_zone.read(self._lake, file)
         except FileNotFoundError:

@@ -1,4 +1,6 @@
-"""Wording that messages share: numbers with nouns, shortened lists. The messages live where they arise."""
+"""Wording that messages share: numbers with nouns, shortened lists, names that are safe to print. The messages live
+where they arise.
+"""
 
 
 def quantity(number: int, thing: str) -> str:
@@ -14,3 +16,8 @@ def named(thing: str, names: list[int] | list[str]) -> str:
 def first_few(things: list[int] | list[str], at_most: int = 10) -> str:
     """The first items of a list, with three dots if there are more."""
     return ", ".join(map(str, things[:at_most])) + (", ..." if len(things) > at_most else "")
+
+
+def printable(name: str) -> str:
+    """A name with its control characters, such as line breaks, as escape sequences."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in name)

@@ -11,6 +11,7 @@ import pytest
 from neo_assets.lake import landing_zone, owner, raw_pages, tables
 from neo_assets.lake.landing_zone import Content, LandedFile
 from neo_assets.lake.storage import LakeError, LakeUnreachable, Storage
+from neo_assets.pipeline.quarantine import quarantined
 from neo_assets.schema.pages import Page, PageFacts
 from neo_assets_tests.cli.landing import COMPRESSIONS, KEY, Zone, counted, lines, neos, totals
 from neo_assets_tests.conftest import disk_and_s3
@@ -109,6 +110,16 @@ class TestUnreadableFiles:
         assert raw_pages.stored_numbers(zone.lake) == []
         assert owner.source_of(zone.lake) is None
         assert zone.ran == set()
+
+    def test_control_characters_in_its_name_are_printed_escaped(self, disk_lake: Storage, tmp_path: Path) -> None:
+        zone = Zone(disk_lake, tmp_path)
+        zone.drop("a\n\x1b[31mb\u2028.txt", b"{}")
+        zone.drop("c\td é.ndjson", lines(*neos(0, 2), {"id": "1"}))
+        report = zone.land()
+        assert list(report.files) == ["a\\n\\x1b[31mb\\u2028.txt", "c\\td é.ndjson"]
+        assert "\n" not in "".join(report.lines)
+        assert [one.place for one in quarantined(zone.lake, zone.keys)] == ["c\\td é.ndjson, line 3"]
+        assert "a\n\x1b[31mb\u2028.txt" in zone.below("quarantine/landing")
 
     def test_the_other_files_are_taken_in(self, zone: Zone) -> None:
         zone.drop("a.json", b"nonsense")
