@@ -23,6 +23,7 @@ _HINTS = {
     errno.ENOENT: "the directory cannot be created: set NEO_LAKE to another place",
     errno.ENOTDIR: _FILE_IN_THE_WAY,
     errno.EEXIST: _FILE_IN_THE_WAY,
+    errno.EISDIR: "there is a directory where a file is needed: move it away",
 }
 
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
@@ -45,18 +46,23 @@ class Disk:
 
     def read(self, path: str) -> pa.Buffer:
         """Read a whole file."""
-        with self._filesystem.open_input_file(path) as file:
+        with self.open(path) as file:
             return file.read_buffer()
 
     def read_tail(self, path: str, size: int) -> bytes:
         """Read the end of a file."""
-        with self._filesystem.open_input_file(path) as file:
+        with self.open(path) as file:
             length = file.size()
             return bytes(file.read_at(min(size, length), max(0, length - size)))
 
     def open(self, path: str) -> pa.NativeFile:
         """Open a file for reading piece by piece."""
-        return self._filesystem.open_input_file(path)
+        try:
+            return self._filesystem.open_input_file(path)
+        except OSError:
+            if (self._root / path).is_dir():  # pyarrow raises this one without a number
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)) from None
+            raise
 
     def write(self, path: str, data: bytes | pa.Buffer) -> str:
         """Write a file atomically. Returns its MD5."""

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,3 +90,16 @@ def test_a_file_is_created_even_without_hard_links(
     assert not disk_lake.create("lake.json", b"second")
     assert disk_lake.read("lake.json").to_pybytes() == b"first"
     assert left(disk_lake) == []
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments"), [("read", ()), ("read_tail", (10,)), ("open", ()), ("write", (b"x",)), ("delete", ())]
+)
+def test_a_directory_in_the_place_of_a_file_is_reported_with_the_way_out(
+    disk_lake: Storage, verb: str, arguments: tuple[Any, ...]
+) -> None:
+    Path(disk_lake.root, "gold/data.parquet/more").mkdir(parents=True)
+    with pytest.raises(
+        LakeError, match=r"gold/data\.parquet: there is a directory where a file is needed: move it away"
+    ):
+        getattr(disk_lake, verb)("gold/data.parquet", *arguments)
