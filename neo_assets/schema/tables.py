@@ -21,6 +21,9 @@ NEOS_PER_PAGE = 20
 YEARS = (1899, 2201)
 """First and last calendar year (UTC) of a close approach in NeoWs: 1900 to 2200, plus a stray day at either end."""
 
+DAYS_APART = 1
+"""Days that the time of a close approach may be off its date: before 2018, NeoWs gave midnight in its own time zone."""
+
 
 @dataclass(frozen=True)
 class Column:

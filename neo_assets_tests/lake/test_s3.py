@@ -223,9 +223,10 @@ def test_no_credentials(settings: Callable[..., Storage], use: str) -> None:
     [
         ({"AWS_SECRET_ACCESS_KEY": None}, "the AWS credentials are incomplete: set AWS_PROFILE, or AWS_ACCESS_KEY_ID"),
         ({"AWS_PROFILE": "nobody"}, "set AWS_PROFILE to one of your profiles, or unset it"),
+        ({"AWS_CONFIG_FILE": __file__}, f"Unable to parse config file: {__file__}: check the AWS_* settings"),
         ({"AWS_ENDPOINT_URL": "127.0.0.1"}, "Invalid endpoint: 127.0.0.1: check AWS_ENDPOINT_URL"),
     ],
-    ids=["half the credentials", "profile", "endpoint"],
+    ids=["half the credentials", "profile", "malformed file", "endpoint"],
 )
 def test_invalid_settings(settings: Callable[..., Storage], variables: dict[str, Any], hint: str) -> None:
     assert hint in str(refusal(settings(**variables), "read"))

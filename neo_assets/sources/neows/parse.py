@@ -15,7 +15,7 @@ from pyarrow import json as arrow_json
 
 from neo_assets.schema.page_sets import FIRST_LANDED_PAGE
 from neo_assets.schema.pages import Page, StoredPage
-from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS, NEO_SIGHTINGS, QUARANTINE, YEARS
+from neo_assets.schema.tables import CLOSE_APPROACHES, DAYS_APART, NEO_RECORDS, NEO_SIGHTINGS, QUARANTINE, YEARS
 from neo_assets.sources.neows.pages import ALWAYS_LISTED
 from neo_assets.sources.neows.values import (
     Unreadable,
@@ -260,8 +260,10 @@ def _approaches(neos: pa.StructArray, neo_id: pa.Array) -> tuple[pa.Table, pa.Ar
     day = dates(*given("close_approach_date"), YEARS)
     name, epochs = given("epoch_date_close_approach")
     at = times(name, epochs, YEARS)
-    apart = pc.abs(pc.subtract(pc.cast(pc.cast(at, day.type), pa.int32()), pc.cast(day, pa.int32())))
-    refuse(name, epochs, pc.greater(apart, 1), "is more than a day from close_approach_date")  # such as one in seconds
+    apart = pc.abs(pc.days_between(day, pc.cast(at, day.type)))
+    refuse(
+        name, epochs, pc.greater(apart, DAYS_APART), "is more than a day from close_approach_date"
+    )  # such as one in seconds
     columns = [
         neo_id.take(neo),
         at,

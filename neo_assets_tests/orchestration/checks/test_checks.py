@@ -2,11 +2,13 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from neo_assets.definitions import build_defs
@@ -106,6 +108,17 @@ def graph(gathered: Storage, lake: Storage) -> Graph:
     return Graph(copy(gathered, lake))
 
 
+def days_later(days: int) -> Callable[[pa.Table], pa.Table]:
+    """A change of the times, but not of the dates, of close approaches."""
+
+    def change(rows: pa.Table) -> pa.Table:
+        field = rows.schema.field("close_approach_at")
+        times = pc.add(rows[field.name], timedelta(days=days)).cast(field.type)
+        return rows.set_column(rows.schema.get_field_index(field.name), field, times)
+
+    return change
+
+
 def replaced(column: str, value: Any) -> Callable[[pa.Table], pa.Table]:
     """A change that replaces the value in a column's first row."""
 
@@ -163,6 +176,7 @@ def test_landed_objects_pass_the_same_checks_and_damage_to_them_is_noticed(lake:
         (CLOSE_APPROACHES, replaced("miss_distance_km", 1.0), {"approaches_are_possible"}),
         (CLOSE_APPROACHES, replaced("relative_velocity_km_s", 0.0), {"approaches_are_possible"}),
         (CLOSE_APPROACHES, replaced("neo_id", "nobody"), {"approaches_are_possible"}),
+        (CLOSE_APPROACHES, days_later(2), {"approaches_are_possible"}),
         (CLOSE_APPROACHES, without_the_last, {"years_add_up"}),
         (NEAR_MISS_COUNT, replaced("near_misses", 10_000), {"near_misses_add_up"}),
         (NEAR_MISS_COUNT, without_the_last, {"near_misses_add_up"}),
@@ -179,6 +193,12 @@ def test_damage_to_a_table_of_a_page_set_is_noticed(
     assert verdicts.keys() == OF_A_PAGE_SET
     assert {name for name, passed in verdicts.items() if not passed} >= noticed_by
     assert all(graph.check(OF_A_PAGE_SET, PAGE_SETS[1]).values()), "another page set is not affected"
+
+
+@pytest.mark.parametrize("days", [-1, 1])
+def test_a_time_that_is_read_though_it_is_a_day_off_its_date_is_no_damage(graph: Graph, days: int) -> None:
+    graph.change(CLOSE_APPROACHES, days_later(days))
+    assert graph.check(OF_A_PAGE_SET, FIRST)["approaches_are_possible"]
 
 
 def test_a_record_in_quarantine_is_noticed(graph: Graph) -> None:

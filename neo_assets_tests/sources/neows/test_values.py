@@ -123,7 +123,6 @@ def test_a_problem_outside_the_approaches_is_named_first() -> None:
 
 @pytest.mark.parametrize("hours", [-24, -1, 0, 23, 47])
 def test_the_time_may_be_a_day_from_the_date(hours: int) -> None:
-    """Before 2018, NeoWs gave midnight in its own time zone."""
     entry = approach()
     entry["epoch_date_close_approach"] += 3_600_000 * hours
     parsed = parse([page(neo("1", entry))])
