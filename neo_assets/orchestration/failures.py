@@ -17,7 +17,7 @@ _RUN_RETRY = "dagster/retry_on_asset_or_op_failure"
 
 
 class StateUnusable(Exception):
-    """Dagster's own state cannot be used: unreadable, unwritable, spoilt, wrongly configured, or another lake's."""
+    """Dagster's own state cannot be used: unreadable, unwritable, corrupt, wrongly configured, or another lake's."""
 
 
 class WrongConfig(Exception):

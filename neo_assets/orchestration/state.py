@@ -27,7 +27,7 @@ from neo_assets.settings import DEFAULT_LAKE, Settings
 _LAKE = "neo_assets/lake"
 """Key under which an instance names the lake whose history it keeps."""
 
-_SPOILT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
+_CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
 """What SQLite reports for a damaged file, and for tables that are missing or exist twice."""
 
 
@@ -96,7 +96,7 @@ def explained(directory: Path) -> Iterator[None]:
     """Turn errors from using the state in this directory into one line, with the way out.
 
     Raises:
-        StateUnusable: it cannot be read or written, or is spoilt.
+        StateUnusable: it cannot be read or written, or is corrupt.
     """
     try:
         yield
@@ -105,7 +105,7 @@ def explained(directory: Path) -> Iterator[None]:
     except DBAPIError as error:
         raise unusable(directory, error.orig) from error
     except CommandError as error:  # Alembic's, for a database whose version is unknown or ambiguous
-        raise _spoilt(directory, error) from error
+        raise _corrupt(directory, error) from error
 
 
 def in_one_line(error: BaseException | None) -> str:
@@ -131,8 +131,8 @@ def is_of_lake(storage: ConfigurableClassData | None) -> TypeGuard[ConfigurableC
 def unusable(directory: Path, error: BaseException | None) -> StateUnusable:
     """The error to raise when the state in a directory fails; what SQLite or the system reports decides the way out."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest of it is a detail
-    if code in _SPOILT:
-        return _spoilt(directory, error)
+    if code in _CORRUPT:
+        return _corrupt(directory, error)
     if code == sqlite3.SQLITE_BUSY:
         remedy = "another process keeps it locked; run the command again"
     elif code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
@@ -142,8 +142,8 @@ def unusable(directory: Path, error: BaseException | None) -> StateUnusable:
     return StateUnusable(f"Dagster's state in {directory} cannot be read or written ({in_one_line(error)}): {remedy}")
 
 
-def _spoilt(directory: Path, error: BaseException | None) -> StateUnusable:
+def _corrupt(directory: Path, error: BaseException | None) -> StateUnusable:
     return StateUnusable(
-        f"Dagster's state in {directory} is spoilt ({in_one_line(error)}): move that directory away. Only the history "
+        f"Dagster's state in {directory} is corrupt ({in_one_line(error)}): move that directory away. Only the history "
         "of runs is lost, as the lake alone decides what is done"
     )

@@ -84,7 +84,7 @@ OPEN = "import sys; from neo_assets.orchestration.instance import *; from neo_as
 
 @pytest.mark.slow
 @pytest.mark.parametrize("home", [True, False])
-def test_processes_that_open_a_new_state_at_once_do_not_spoil_it(tmp_path: Path, home: bool) -> None:
+def test_processes_that_open_a_new_state_at_once_do_not_corrupt_it(tmp_path: Path, home: bool) -> None:
     """They wait for a signal, so that none is done before another starts."""
     script = OPEN + (
         f"for number in range({ROUNDS}):\n"
@@ -117,26 +117,26 @@ def test_processes_that_open_a_new_state_at_once_do_not_spoil_it(tmp_path: Path,
             assert database.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,), "one head"
 
 
-def spoil(home: Path, statement: str) -> None:
+def corrupt(home: Path, statement: str) -> None:
     with sqlite3.connect(home / "history" / "runs.db") as database:
         database.execute(statement)
     database.close()
 
 
 @pytest.mark.parametrize("statement", ["INSERT INTO alembic_version VALUES ('5771160a95ad')", "DROP TABLE runs"])
-def test_a_spoilt_state_is_reported_with_the_way_out(tmp_path: Path, statement: str) -> None:
+def test_a_corrupt_state_is_reported_with_the_way_out(tmp_path: Path, statement: str) -> None:
     lake = Storage("data/lake")
     open_instance(tmp_path, lake).dispose()
-    spoil(tmp_path, statement)
-    with pytest.raises(StateUnusable, match=r"is spoilt .*: move that directory away"):
+    corrupt(tmp_path, statement)
+    with pytest.raises(StateUnusable, match=r"is corrupt .*: move that directory away"):
         open_instance(tmp_path, lake)
 
 
-def test_a_file_that_is_no_database_is_called_spoilt(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_called_corrupt(tmp_path: Path) -> None:
     lake = Storage("data/lake")
     open_instance(tmp_path, lake).dispose()
     (tmp_path / "history" / "runs.db").write_bytes(b"not a database" * 1000)
-    with pytest.raises(StateUnusable, match="is spoilt"):
+    with pytest.raises(StateUnusable, match="is corrupt"):
         open_instance(tmp_path, lake)
 
 

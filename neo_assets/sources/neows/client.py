@@ -77,7 +77,7 @@ _A_DAY_S = 86_400.0
 
 
 class _NoCookies(CookieJar):
-    """Keeps no cookies, and does not even read them: NeoWs needs none, and an odd one would spoil later requests."""
+    """Keeps no cookies, and does not even read them: NeoWs needs none, and an odd one would break later requests."""
 
     def extract_cookies(self, response: object, request: object) -> None:
         """Do nothing."""

@@ -1,4 +1,4 @@
-"""Faults of a simulated NeoWs: ASGI middleware that spoils requests behind the gateway, and applies due drifts.
+"""Faults of a simulated NeoWs: ASGI middleware that disturbs requests behind the gateway, and applies due drifts.
 
 `profile` defines the kinds of faults and drifts, and when they occur.
 """

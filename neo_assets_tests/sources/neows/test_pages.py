@@ -102,10 +102,10 @@ def test_another_page_than_the_one_asked_for() -> None:
         read_envelope(TWO, 4)
 
 
-@pytest.mark.parametrize("spoilt", [200, -6], ids=["data", "checksum"])
-def test_damaged_gzip_is_not_a_page(spoilt: int) -> None:
+@pytest.mark.parametrize("damaged", [200, -6], ids=["data", "checksum"])
+def test_damaged_gzip_is_not_a_page(damaged: int) -> None:
     packed = bytearray(gzip.compress(TWO))
-    packed[spoilt] ^= 0xFF
+    packed[damaged] ^= 0xFF
     with pytest.raises(NotAPage, match=r"^the response is damaged \(Error -3 while decompressing data: .*\)$"):
         unpack(bytes(packed))
 
