@@ -1,4 +1,6 @@
-"""Databases that stay open: other processes see each event at once, and any number of runs is kept."""
+"""Databases that stay open: other processes see each step start and end, any number of runs is kept, and what is stored
+is what Dagster's own storage stores.
+"""
 
 import contextlib
 import sqlite3
@@ -46,6 +48,103 @@ def test_another_program_sees_every_event_while_the_databases_are_open(instance:
     [run] = other.run_storage.get_runs(dg.RunsFilter(run_ids=[run_id]))
     assert run.status == dg.DagsterRunStatus.SUCCESS
     assert other.event_log_storage.has_asset_key(dg.AssetKey("a_table"))
+
+
+PARTS = dg.StaticPartitionsDefinition(["one", "two"])
+
+
+@dg.multi_asset(specs=[dg.AssetSpec("first", partitions_def=PARTS), dg.AssetSpec("second", partitions_def=PARTS)])
+def two_tables(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
+    context.log.info("on the way")
+    yield dg.MaterializeResult("first", metadata={"rows": 1})
+    yield dg.MaterializeResult("second", tags={"a": "tag"})
+
+
+@dg.multi_asset_check(specs=[dg.AssetCheckSpec("is_good", asset="first"), dg.AssetCheckSpec("is_bad", asset="first")])
+def checks() -> Iterator[dg.AssetCheckResult]:
+    yield dg.AssetCheckResult(asset_key="first", check_name="is_good", passed=True)
+    yield dg.AssetCheckResult(asset_key="first", check_name="is_bad", passed=False)
+
+
+def stored_by(instance: dg.DagsterInstance, directory: Path) -> dict[str, list[tuple[object, ...]]]:
+    """What the databases hold after two runs, without ids, times and other figures that differ between two runs."""
+    runs = [
+        dg.materialize([two_tables, checks], instance=instance, partition_key="one"),
+        dg.materialize([two_tables, checks], instance=instance, partition_key="two"),
+    ]
+    instance.dispose()
+    event = "dagster_event_type, step_key, asset_key, partition"
+    check = "asset_key, check_name, partition, execution_status, materialization_event_storage_id, run_id"
+    queries = {
+        "index": [f"SELECT {event} FROM event_logs ORDER BY id", f"SELECT {check} FROM asset_check_executions"],
+        **{run.run_id: [f"SELECT {event} FROM event_logs ORDER BY id"] for run in runs},
+    }
+    names = {run.run_id: f"run {number}" for number, run in enumerate(runs)}
+    stored = {}
+    for file, selects in queries.items():
+        with contextlib.closing(sqlite3.connect(directory / "history" / "runs" / f"{file}.db")) as database:
+            rows = [row for select in selects for row in database.execute(select)]
+        stored[names.get(file, file)] = [tuple(names.get(value, value) for value in row) for row in rows]
+    with contextlib.closing(sqlite3.connect(directory / "history" / "runs" / "index.db")) as database:
+        select = "SELECT asset_key, last_run_id, last_materialization IS NOT NULL FROM asset_keys ORDER BY asset_key"
+        stored["assets"] = [(key, names[run], made) for key, run, made in database.execute(select)]
+        stored["tags"] = list(database.execute("SELECT event_id, asset_key, key FROM asset_event_tags"))
+    return stored
+
+
+def test_what_is_stored_is_what_dagsters_own_storage_stores(tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    theirs = stored_by(dg.DagsterInstance.local_temp(str(tmp_path / "theirs")), tmp_path / "theirs")
+    ours = stored_by(open_instance(None, Storage("data/lake")), Path("data/dagster"))
+    assert ours == theirs
+
+
+def steps_of(run_id: str, log: Any) -> list[tuple[object, ...]]:
+    """Step and type of each event of a run."""
+    entries = [record.event_log_entry for record in log.get_records_for_run(run_id).records]
+    return [(entry.step_key, entry.dagster_event_type and entry.dagster_event_type.value) for entry in entries]
+
+
+def test_another_program_sees_a_step_that_runs_and_all_events_of_those_that_have_ended(
+    instance: dg.DagsterInstance,
+) -> None:
+    """So a killed process loses none of them."""
+    seen: list[tuple[object, ...]] = []
+
+    @dg.op(ins={"start": dg.In(dg.Nothing)})
+    def look(context: dg.OpExecutionContext) -> None:
+        seen.extend(steps_of(context.run_id, plain().event_log_storage))
+
+    @dg.op(out=dg.Out(dg.Nothing))
+    def make() -> Iterator[dg.AssetMaterialization]:
+        yield dg.AssetMaterialization("made")
+
+    @dg.job
+    def job() -> None:
+        look(make())
+
+    run = job.execute_in_process(instance=instance)
+    stored = steps_of(run.run_id, instance.event_log_storage)
+    assert seen == stored[: len(seen)]
+    assert {("make", "ASSET_MATERIALIZATION"), ("make", "STEP_SUCCESS"), ("look", "STEP_START")} <= set(seen)
+
+
+def test_events_that_wait_are_there_for_a_query_of_the_same_program(instance: dg.DagsterInstance) -> None:
+    @dg.op(out=dg.Out(dg.Nothing))
+    def make(context: dg.OpExecutionContext) -> Iterator[dg.AssetMaterialization]:
+        for number in range(300):
+            yield dg.AssetMaterialization("made", partition=str(number))
+            if number % 100 == 0:
+                assert context.instance.get_materialized_partitions(dg.AssetKey("made")) == {
+                    str(one) for one in range(number + 1)
+                }
+
+    @dg.job
+    def job() -> None:
+        make()
+
+    assert job.execute_in_process(instance=instance).success
+    assert len(instance.get_materialized_partitions(dg.AssetKey("made"))) == 300
 
 
 @pytest.mark.slow
