@@ -2,7 +2,7 @@
 Computing them lives in `pipeline`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
@@ -19,13 +19,12 @@ from neo_assets.pipeline.retire import retire
 from neo_assets.schema.tables import (
     CATALOGUE_STATS,
     CLOSE_APPROACHES,
-    NEAR_MISS_COUNT,
     NEO_RECORDS,
     RAW_PAGE_INDEX,
     SNAPSHOT,
+    TABLES,
     TOTAL_YEARLY_APPROACHES,
     TOTALS,
-    YEARLY_APPROACHES,
     Table,
 )
 
@@ -33,18 +32,32 @@ from neo_assets.schema.tables import (
 def gold_assets(page_sets: dg.StaticPartitionsDefinition) -> list[dg.AssetsDefinition]:
     """Counts per page set, the totals, and the verdict on the snapshot."""
     return [
-        _count(NEAR_MISS_COUNT, page_sets),
-        _count(YEARLY_APPROACHES, page_sets),
+        _counts(page_sets),
         *(_total(total, partial, page_sets) for total, partial in TOTALS.items()),
         _snapshot(page_sets),
     ]
 
 
-def _count(table: Table, page_sets: dg.StaticPartitionsDefinition) -> dg.AssetsDefinition:
-    def counts(close_approaches: Mapping[str, pa.Table], engine: dg.ResourceParam[Engine]) -> dict[str, pa.Table]:
-        return {page_set: count(engine, table, rows) for page_set, rows in close_approaches.items()}
+def _counts(page_sets: dg.StaticPartitionsDefinition) -> dg.AssetsDefinition:
+    """`near_miss_count` and `yearly_approaches`. One step computes both from the same close approaches, as a step costs
+    more than the counting.
+    """
 
-    return dg.asset(counts, partitions_def=page_sets, **_described(table))
+    @dg.multi_asset(
+        outs={table.name: dg.AssetOut(**_described(table), is_required=False) for table in TOTALS.values()},
+        partitions_def=page_sets,
+        can_subset=True,
+    )
+    def counts(
+        context: dg.AssetExecutionContext,
+        close_approaches: Mapping[str, pa.Table],
+        engine: dg.ResourceParam[Engine],
+    ) -> Iterator[dg.Output[dict[str, pa.Table]]]:
+        """Near misses, and approaches per year, of a page set."""
+        for name in sorted(context.op_execution_context.selected_output_names):
+            yield dg.Output({key: count(engine, TABLES[name], rows) for key, rows in close_approaches.items()}, name)
+
+    return counts
 
 
 def _total(total: Table, partial: Table, page_sets: dg.StaticPartitionsDefinition) -> dg.AssetsDefinition:
@@ -59,7 +72,8 @@ def _total(total: Table, partial: Table, page_sets: dg.StaticPartitionsDefinitio
 
     # Of page sets with superseded copies, which `neo_records` finds, the approaches are counted again.
     deps = [partial.name, NEO_RECORDS.name, CLOSE_APPROACHES.name, LANDED_OBJECTS]
-    return dg.asset(roll_up, deps=deps, automation_condition=_follows(partial.name), **_described(total))
+    follows = _follows(partial.name)
+    return dg.asset(roll_up, name=total.name, deps=deps, automation_condition=follows, **_described(total))
 
 
 def _snapshot(page_sets: dg.StaticPartitionsDefinition) -> dg.AssetsDefinition:
@@ -77,7 +91,8 @@ def _snapshot(page_sets: dg.StaticPartitionsDefinition) -> dg.AssetsDefinition:
 
     required = [NEO_RECORDS.name, TOTAL_YEARLY_APPROACHES.name]
     read = [RAW_PAGE_INDEX.asset, *(counts.name for counts in TOTALS.values()), LANDED_OBJECTS, CATALOGUE_STATS.name]
-    return dg.asset(snapshot, deps=[*required, *read], automation_condition=_follows(*required), **_described(SNAPSHOT))
+    deps, follows = [*required, *read], _follows(*required)
+    return dg.asset(snapshot, name=SNAPSHOT.name, deps=deps, automation_condition=follows, **_described(SNAPSHOT))
 
 
 def _follows(*required: str) -> dg.AutomationCondition[Any]:
@@ -100,7 +115,6 @@ def _follows(*required: str) -> dg.AutomationCondition[Any]:
 
 def _described(table: Table) -> dict[str, Any]:
     return {
-        "name": table.name,
         "description": table.description,
         "group_name": "gold",
         "owners": OWNERS,

@@ -63,26 +63,23 @@ class Check:
         )
 
     def evaluation(
-        self, verdict: Verdict, instance: dg.DagsterInstance, page_set: str | None = None
+        self, verdict: Verdict, page_set: str | None = None, made: MaterializationData | None = None
     ) -> dg.AssetCheckEvaluation:
-        """The verdict of a run over several page sets: on one of them, in its latest state, or on all together."""
+        """The verdict on a page set and its materialization, or on several together. Dagster stores it as it is, unlike
+        a result, for which it looks up the materialization.
+        """
         passed, metadata = verdict
         return dg.AssetCheckEvaluation(
-            self.key.asset_key,
-            self.key.name,
-            passed,
-            metadata,
-            self._latest(instance, page_set) if page_set else None,
-            self.severity,
-            partition=page_set,
+            self.key.asset_key, self.key.name, passed, metadata, made, self.severity, partition=page_set
         )
 
-    def _latest(self, instance: dg.DagsterInstance, page_set: str) -> MaterializationData | None:
-        """Names the materialization that was checked: after a later one, Dagster's UI drops the verdict."""
-        of_page_set = dg.AssetRecordsFilter(self.key.asset_key, asset_partitions=[page_set])
-        for made in instance.fetch_materializations(of_page_set, limit=1).records:
-            return MaterializationData(storage_id=made.storage_id, run_id=made.run_id, timestamp=made.timestamp)
-        return None
+
+def latest(instance: dg.DagsterInstance, asset: str, page_set: str) -> MaterializationData | None:
+    """The latest materialization of a page set, which a verdict names: after a later one, the UI drops the verdict."""
+    of_page_set = dg.AssetRecordsFilter(dg.AssetKey(asset), asset_partitions=[page_set])
+    for made in instance.fetch_materializations(of_page_set, limit=1).records:
+        return MaterializationData(storage_id=made.storage_id, run_id=made.run_id, timestamp=made.timestamp)
+    return None
 
 
 def count_again(part: Table, close_approaches: pa.Table) -> Counts:

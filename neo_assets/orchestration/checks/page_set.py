@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from neo_assets.lake import tables
 from neo_assets.lake.storage import LakeDamaged, LakeLacks, Storage
 from neo_assets.orchestration.assets.landed import LANDED_OBJECTS
-from neo_assets.orchestration.checks.check import Check, Verdict, count_again, counts_of
+from neo_assets.orchestration.checks.check import Check, Verdict, count_again, counts_of, latest
 from neo_assets.orchestration.failures import failing_in_one_line
 from neo_assets.pipeline.quarantine import without_discarded
 from neo_assets.pipeline.text import first_few
@@ -63,10 +63,10 @@ def page_set_checks(page_sets: dg.StaticPartitionsDefinition) -> list[dg.AssetCh
     )
     def of_page_sets(
         context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Storage]
-    ) -> Iterator[dg.AssetCheckResult | dg.AssetCheckEvaluation | dg.Output[None]]:
+    ) -> Iterator[dg.AssetCheckEvaluation | dg.Output[None]]:
         with failing_in_one_line():
             if context.has_partition_key:
-                yield from _judge_one(context, lake, OF_A_PAGE_SET, context.partition_key)
+                yield from _judge_one(context, lake, context.partition_key)
             else:
                 yield from _judge_several(context, lake, page_sets.get_partition_keys())
 
@@ -76,18 +76,22 @@ def page_set_checks(page_sets: dg.StaticPartitionsDefinition) -> list[dg.AssetCh
     def of_landed_objects(
         context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Storage]
     ) -> Iterator[dg.AssetCheckResult]:
+        read = Read(lake, LANDED)
         with failing_in_one_line():
-            yield from _judge_one(context, lake, OF_LANDED_OBJECTS, LANDED)
+            for check in _selected(context, OF_LANDED_OBJECTS):
+                yield check.result(check.judge(read, LANDED))
 
     return [of_page_sets, of_landed_objects]
 
 
 def _judge_one(
-    context: dg.AssetCheckExecutionContext, lake: Storage, checks: Sequence[Check], page_set: str
-) -> Iterator[dg.AssetCheckResult]:
-    read = Read(lake, page_set)
-    for check in _selected(context, checks):
-        yield check.result(check.judge(read, page_set))
+    context: dg.AssetCheckExecutionContext, lake: Storage, page_set: str
+) -> Iterator[dg.AssetCheckEvaluation | dg.Output[None]]:
+    read, checks = Read(lake, page_set), _selected(context, OF_A_PAGE_SET)
+    made = {asset: latest(context.instance, asset, page_set) for asset in {check.asset for check in checks}}
+    for check in checks:
+        yield check.evaluation(check.judge(read, page_set), page_set, made[check.asset])
+        yield _done(check)
 
 
 def _judge_several(
@@ -110,9 +114,14 @@ def _judge_several(
     for check, of_page_sets in verdicts.items():
         # The UI's list of checks shows the verdict that was recorded last: failures come last.
         for key, verdict in sorted(of_page_sets.items(), key=lambda item: not item[1][0]):
-            yield check.evaluation(verdict, context.instance, key)
-        yield check.evaluation(_of_all(check, of_page_sets), context.instance)
-        yield dg.Output(None, f"{check.asset}_{check.key.name}")
+            yield check.evaluation(verdict, key, latest(context.instance, check.asset, key))
+        yield check.evaluation(_of_all(check, of_page_sets))
+        yield _done(check)
+
+
+def _done(check: Check) -> dg.Output[None]:
+    """What Dagster expects of a check that was selected."""
+    return dg.Output(None, f"{check.asset}_{check.key.name}")
 
 
 def _selected(context: dg.AssetCheckExecutionContext, checks: Sequence[Check]) -> list[Check]:
