@@ -371,13 +371,13 @@ class _Watched(NeoWs):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self.fetched = 0
-        """Number of pages fetched and stored so far."""
+        """Number of pages fetched so far."""
 
     def pages(self, numbers: Iterable[int]) -> Generator[Page, None, None]:
         with contextlib.closing(super().pages(numbers)) as pages:
             for page in pages:
                 yield page
-                self.fetched += 1  # the consumer stores this page before it requests the next
+                self.fetched += 1  # the consumer has taken it, and is storing it
                 self.bar.update()
 
 

@@ -7,6 +7,7 @@ section 3.1.2). Every Zstandard reader ignores that frame, and a copied lake kee
 import hashlib
 import json
 import struct
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -31,6 +32,7 @@ _TICK = timedelta(microseconds=1)
 
 _latest: WeakKeyDictionary[Storage, datetime] = WeakKeyDictionary()
 """The time of the latest page that this process knows of, by lake."""
+_latest_lock = threading.Lock()
 
 
 def write_page(storage: Storage, page: Page, file: str | None = None) -> PageFacts:
@@ -54,8 +56,9 @@ def write_page(storage: Storage, page: Page, file: str | None = None) -> PageFac
     path = layout.raw_page(page.number)
     facts = replace(facts, md5=storage.write(path, data))
     storage.remember(path, facts.md5, facts)
-    if storage in _latest:
-        _latest[storage] = max(_latest[storage], facts.fetched_at)
+    with _latest_lock:
+        if storage in _latest:
+            _latest[storage] = max(_latest[storage], facts.fetched_at)
     return facts
 
 

@@ -24,7 +24,7 @@ from neo_assets.sources.neows.errors import PagesMissing
 
 
 class RawPagesIOManager(dg.IOManager):
-    """Stores pages as they arrive, so a run that dies loses at most the pages in flight."""
+    """Stores pages as they arrive, so a run that dies loses a few at most: those in flight, and those being written."""
 
     def __init__(self, storage: Storage) -> None:
         """`storage`: the lake."""

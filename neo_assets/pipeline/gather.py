@@ -4,7 +4,9 @@ live in `sources.neows`, storage in `lake.raw_pages`.
 
 import contextlib
 import logging
+from collections import deque
 from collections.abc import Collection, Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -19,6 +21,9 @@ from neo_assets.schema.pages import Page, PageFacts
 from neo_assets.schema.tables import RAW_PAGE_INDEX
 
 logger = logging.getLogger(__name__)
+
+_WRITERS = 4
+"""Pages that are stored at the same time."""
 
 Pages = Generator[Page | PageFacts, None, None]
 """Pages on their way into the lake: fetched pages in full, and only the facts of pages already stored. Closing the
@@ -99,7 +104,9 @@ def stored(lake: Storage, page_set: str) -> Pages:
 
 
 def store(lake: Storage, page_set: str, pages: Iterable[Page | PageFacts]) -> Gathered:
-    """Store the pages of a set one by one as they arrive, then write its `raw_page_index`. Nobody else writes it.
+    """Store the pages of a set as they arrive, then write its `raw_page_index`. Nobody else writes it.
+
+    A few threads store them, as a disk takes milliseconds to confirm each.
 
     Pages that arrived before an error stay stored.
 
@@ -109,12 +116,17 @@ def store(lake: Storage, page_set: str, pages: Iterable[Page | PageFacts]) -> Ga
     """
     facts: list[PageFacts] = []
     fetched = 0
-    for page in pages:
-        if isinstance(page, Page):
-            facts.append(raw_pages.write_page(lake, page))
+    writing = deque[Future[PageFacts]]()
+    with ThreadPoolExecutor(_WRITERS) as writers:
+        for page in pages:
+            if isinstance(page, PageFacts):
+                facts.append(page)
+                continue
+            writing.append(writers.submit(raw_pages.write_page, lake, page))
             fetched += 1
-        else:
-            facts.append(page)
+            if len(writing) > _WRITERS:
+                facts.append(writing.popleft().result())
+        facts.extend(one.result() for one in writing)
     facts.sort(key=lambda one: one.page)
     rows = tables.with_origin(raw_pages.index(facts), origin(RAW_PAGE_INDEX, facts))
     return Gathered(facts, fetched, tables.write_table(lake, RAW_PAGE_INDEX, rows, page_set))

@@ -34,8 +34,8 @@ DISABLED = "Disabled-Key_0123456789-abcdefghijklmnopqrstuvwxyz"
 
 PAGES = 400
 PER_HOUR = 500
-AT_ONCE = 8
-"""Requests in flight in one run, which a kill may lose."""
+AT_ONCE = 12
+"""Pages in flight, or being stored, in one run, which a kill may lose."""
 
 # Most failures make the whole crawl pause for a second or two, so each kind occurs a few times only; a timeout
 # takes a minute, so it affects a run that will be killed.
