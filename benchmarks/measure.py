@@ -9,12 +9,11 @@
     .venv/bin/python benchmarks/measure.py import     `import neo_assets.definitions` relative to `import dagster`
     .venv/bin/python benchmarks/measure.py s3 first   several parts, in this order
 
-The simulator renders its pages before the clock starts. Files go to a temporary directory, which is removed.
+Pages that come over HTTP are rendered before the clock starts. Files go to a temporary directory, which is removed.
 """
 
 import argparse
 import asyncio
-import os
 import resource
 import shutil
 import statistics
@@ -23,21 +22,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-import httpx
-
-BIN = Path(sys.executable).parent
-KEY = "benchmark"
-
-
-def clean_environment(home: Path, **settings: object) -> dict[str, str]:
-    """The environment with these settings instead of any of ours."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("NEO", "NASA", "DAGSTER", "AWS"))}
-    return kept | {"XDG_STATE_HOME": str(home)} | {name: str(value) for name, value in settings.items()}
+from benchmarks.harness import BIN, KEY, LIFTED, clean_environment, serving
 
 
 def timed(command: list[str], runs: int, directory: Path, **settings: object) -> list[float]:
@@ -123,21 +111,6 @@ def compute_only(directory: Path, pages: int, pages_per_set: int) -> None:
     )
 
 
-@contextmanager
-def simulator(directory: Path, pages: int, *options: str) -> Iterator[str]:
-    """Start a simulator in another process and let it render `pages` pages; yields its base URL."""
-    command = [str(BIN / "neo"), "simulate", "--port", "0", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=clean_environment(directory)) as server:
-        try:
-            assert server.stdout is not None
-            url = next(word.rstrip(";") for word in server.stdout.readline().split() if word.startswith("http"))
-            with httpx.Client(headers={"X-Api-Key": KEY}, timeout=60) as http, ThreadPoolExecutor(32) as pool:
-                list(pool.map(lambda page: http.get(f"{url}/neo/browse?page={page}").raise_for_status(), range(pages)))
-            yield url
-        finally:
-            server.terminate()
-
-
 def pace(
     directory: Path, pages: int = 400, per_second: float = 10.0, per_hour: int = 200, hour_s: float = 30.0
 ) -> None:
@@ -153,10 +126,10 @@ def pace(
         place = directory / f"pace-{latency_ms}"
         lake = Storage(str(place / "lake"))
         slow = ["--fault", f"slow={latency_ms}ms"] if latency_ms else []
-        with simulator(directory, pages, *slow) as url:
-            budget = Budget(place / "requests.sqlite", url, [KEY], per_hour, per_second, hour_s=hour_s)
+        with serving(directory, pages, *slow) as served:
+            budget = Budget(place / "requests.sqlite", served.url, [KEY], per_hour, per_second, hour_s=hour_s)
 
-            async def fetch(url: str = url, budget: Budget = budget, lake: Storage = lake) -> None:
+            async def fetch(url: str = served.url, budget: Budget = budget, lake: Storage = lake) -> None:
                 async with NeoWsClient(url, [KEY], budget) as client:
                     async for page in client.pages(range(pages)):
                         write_page(lake, page)
@@ -174,10 +147,9 @@ def pace(
 
 def gather(directory: Path, pages: int, pages_per_set: int, runs: int) -> None:
     """`neo run` against a simulator in another process, with its pages rendered beforehand and without rate limits."""
-    with simulator(directory, pages) as url:
-        settings = {"NEOWS_BASE_URL": url, "NASA_API_KEYS": KEY, "NEO_PAGES": pages, "NEO_PAGES_PER_SET": pages_per_set}
-        lifted = {"NEO_REQUESTS_PER_HOUR": 10**9, "NEO_REQUESTS_PER_SECOND": 10**6}
-        seconds = timed([str(BIN / "neo"), "run"], runs, directory, **settings, **lifted)
+    with serving(directory, pages) as served:
+        settings = {"NEOWS_BASE_URL": served.url, "NEO_PAGES": pages, "NEO_PAGES_PER_SET": pages_per_set}
+        seconds = timed([str(BIN / "neo"), "run"], runs, directory, **settings, **LIFTED)
         report(f"neo run, {pages} pages in sets of {pages_per_set} over HTTP", seconds)
 
 
@@ -186,11 +158,13 @@ def s3(directory: Path, runs: int) -> None:
     from neo_assets_tests.s3_server import counting, serving_s3
 
     run = [str(BIN / "neo"), "run"]
-    with serving_s3(directory / "s3") as server, simulator(directory, 200) as url, counting(server) as wire:
-        source = {"NEOWS_BASE_URL": url, "NASA_API_KEYS": KEY}
-        lifted = {"NEO_REQUESTS_PER_HOUR": 10**9, "NEO_REQUESTS_PER_SECOND": 10**6}
+    with serving_s3(directory / "s3") as server, serving(directory, 200) as served, counting(server) as wire:
         for pages, pages_per_set in ((10, 2), (200, 50)):
-            settings = source | lifted | {"NEO_PAGES": pages, "NEO_PAGES_PER_SET": pages_per_set}
+            settings = LIFTED | {
+                "NEOWS_BASE_URL": served.url,
+                "NEO_PAGES": pages,
+                "NEO_PAGES_PER_SET": pages_per_set,
+            }
             sets, disk, bucket = pages // pages_per_set, [], []
             for _ in range(runs):
                 disk += timed(run, 1, directory, **settings)
