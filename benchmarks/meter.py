@@ -2,8 +2,8 @@
 
     python meter.py REPORT COMMAND...
 
-It is a process of its own, for two reasons: the system adds up the cost of all children of a process, and a child starts
-with the peak memory of its parent, which should therefore be small. Linux only.
+It is a process of its own because the system adds up the cost of all children of a process, and because a child starts
+with the peak memory of its parent, which is small here. Linux only.
 """
 
 import ctypes

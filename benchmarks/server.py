@@ -60,7 +60,7 @@ class Counted(Catalogue):
 
 @dataclass(frozen=True)
 class Captured(Counted):
-    """A catalogue of captured objects in a fixed random order, repeated under other ids and names as often as needed."""
+    """Captured objects in a fixed random order, repeated under other ids and names as often as needed."""
 
     objects: tuple[bytes, ...] = field(default=(), compare=False, repr=False)
 
