@@ -1,12 +1,17 @@
-"""The command line of the benchmarks. Nothing is measured here."""
+"""The benchmarks: their command lines, their server, and that wrong totals end a comparison. No figure is asserted."""
 
+import gzip
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 
-from benchmarks import measure
+from benchmarks import compare, measure, server
+from benchmarks.harness import metered
+from neo_assets.sources.simulator.catalogue import Catalogue, to_json
 
 PARTS = ("imports", "first", "compute", "pace", "s3", "gather")
 
@@ -43,3 +48,112 @@ def test_an_unknown_part_is_refused(measured: Callable[..., list[str]], capsys: 
     with pytest.raises(SystemExit):
         measured("first", "second")
     assert "invalid choice: 'second'" in capsys.readouterr().err
+
+
+CONTENDER = """
+import collections, json, os, urllib.request
+near_misses, approaches = collections.Counter(), collections.Counter()
+for page in range(int(os.environ["NEO_PAGES"])):
+    request = urllib.request.Request(f"{os.environ['NEOWS_BASE_URL']}/neo/browse?page={page}")
+    request.add_header("X-Api-Key", os.environ["NASA_API_KEYS"])
+    for neo in json.load(urllib.request.urlopen(request))["near_earth_objects"]:
+        for approach in neo["close_approach_data"]:
+            approaches[approach["close_approach_date"][:4]] += 1
+            near_misses[approach["orbiting_body"]] += LESS
+print("done")
+print(json.dumps({"near_misses": near_misses, "approaches": approaches}))
+"""
+RIGHT = 'float(approach["miss_distance"]["astronomical"]) < 0.2'
+AS_TEXT = 'approach["miss_distance"]["astronomical"] <= "0.04"'
+
+
+@pytest.fixture
+def compared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Compares one contender, which tells near misses by an expression, on two pages; returns what was printed."""
+
+    def run(less: str, *arguments: str) -> str:
+        (tmp_path / "contender.py").write_text(CONTENDER.replace("LESS", less))
+        command = (sys.executable, str(tmp_path / "contender.py"))
+        only = (compare.Contender("plain", "a script", command, compare.printed),)
+        monkeypatch.setattr(compare, "CONTENDERS", only)
+        monkeypatch.setattr(sys, "argv", ["compare.py", "--pages", "2", "--rounds", "2", "--simulated", *arguments])
+        compare.main()
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_a_comparison_shows_what_each_contender_cost(compared: Callable[..., str]) -> None:
+    printed = compared(RIGHT)
+    assert "2 pages in sets of 50 (40 simulated NEOs," in printed
+    assert "All totals are right" in printed
+    [row] = [line.split(" | ") for line in printed.splitlines() if line.startswith("| plain: a script")]
+    assert row[2] == "1.0"
+    assert row[5] == "2"
+
+
+def test_wrong_totals_end_the_comparison(compared: Callable[..., str]) -> None:
+    with pytest.raises(SystemExit, match=r"^plain has wrong totals: near_misses of Earth: [\d,]+ instead of [\d,]+"):
+        compared(AS_TEXT)
+
+
+def test_totals_of_a_body_or_year_that_is_missing_or_made_up_are_wrong() -> None:
+    truth = {"near_misses": {"Earth": 3}, "approaches": {"2029": 4}}
+    compare.check("ours", truth, truth)
+    with pytest.raises(compare.WrongTotals, match="near_misses of Venus: 1 instead of 0"):
+        compare.check("ours", truth | {"near_misses": {"Earth": 3, "Venus": 1}}, truth)
+    with pytest.raises(compare.WrongTotals, match="approaches of 2029: 0 instead of 4"):
+        compare.check("ours", {"near_misses": {"Earth": 3}}, truth)
+
+
+def test_a_contender_that_fails_is_reported_with_what_it_said(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"ended with exit code 7:\nno page today"):
+        metered(["sh", "-c", "echo no page today >&2; exit 7"], tmp_path)
+
+
+def test_a_contender_that_cannot_run_here_is_shown_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    [spark] = [contender for contender in compare.CONTENDERS if contender.needs_java]
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    reason = replace(spark, command=(sys.executable,)).missing()
+    assert reason == "it needs Java 17 or later, on the PATH or in JAVA_HOME"
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/java").write_text("#!/bin/sh\necho 'openjdk version \"11.0.2\" 2019-01-15' >&2\n")
+    (tmp_path / "bin/java").chmod(0o755)
+    assert replace(spark, command=(sys.executable,)).missing() == 'it needs Java 17 or later, not version "11'
+    assert "make bench" in replace(spark, command=("/no/python",)).missing()
+    assert f"| spark: {spark.what} | not run: {reason} |" in compare.table({}, {"spark": reason})
+
+
+def test_a_process_that_outlives_its_parent_is_measured_too(tmp_path: Path) -> None:
+    """As Spark's does."""
+    busy = "import time\nwhile time.process_time() < 0.4: pass"
+    start = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {busy!r}])"
+    cost, _ = metered([sys.executable, "-c", start], tmp_path)
+    assert cost.cpu_s > 0.4
+
+
+def test_captured_objects_are_repeated_as_other_objects(tmp_path: Path) -> None:
+    objects = [Catalogue(neos=3).neo(position) for position in range(3)]
+    (tmp_path / "some.ndjson.gz").write_bytes(gzip.compress(b"\n".join(map(to_json, objects))))
+    catalogue = server.captured(tmp_path, 40)
+    neos = [neo for page in range(2) for neo in catalogue.page(page)["near_earth_objects"]]
+    for name in ("id", "neo_reference_id", "designation", "name"):
+        assert len({neo[name] for neo in neos}) == 40
+    approaches = sum(len(neo["close_approach_data"]) for neo in neos)
+    assert catalogue.close_approach_count == catalogue.truth.approaches.total() == approaches
+    with pytest.raises(ValueError, match="holds no objects"):
+        server.captured(tmp_path / "elsewhere", 40)
+
+
+@pytest.mark.slow
+def test_neo_and_dagsters_command_have_the_right_totals(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--only", "neo", "dagster", "--pages", "3", "--pages-per-set", "2", "--rounds", "1", "--simulated"]
+    monkeypatch.setattr(sys, "argv", ["compare.py", *arguments])
+    compare.main()
+    printed = capsys.readouterr().out
+    assert "All totals are right" in printed
+    assert printed.count(" MB |\n") == 2
