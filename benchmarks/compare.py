@@ -248,10 +248,13 @@ def compare(contenders: Sequence[Contender], given: argparse.Namespace, director
 
 def grow(contenders: Sequence[Contender], given: argparse.Namespace, directory: Path) -> None:
     """Measure `neo run` and the plain script with more and more pages; print a table and draw the picture."""
-    if reasons := [f"{contender.name}: {reason}" for contender in contenders if (reason := contender.missing())]:
+    reasons = [f"{contender.name}: {reason}" for contender in contenders if (reason := contender.missing())]
+    if not BENCH_PYTHON.exists():
+        reasons.append("the picture needs libraries that are not installed: `make bench` does that")
+    if reasons:
         raise SystemExit("; ".join(reasons))
     points = []
-    print("| contender | pages | wall | per 1,000 pages | peak memory |\n|---|---|---|---|---|")
+    lines = ["| contender | pages | wall | per 1,000 pages | peak memory |", "|---|---|---|---|---|"]
     for times in GROWTH:
         pages = given.pages * times
         place = directory / f"times-{times}"
@@ -263,9 +266,10 @@ def grow(contenders: Sequence[Contender], given: argparse.Namespace, directory: 
             peak_mb = median(runs[contender.name], lambda it: it.peak_mb)
             points.append({"contender": contender.what, "pages": pages, "wall_s": wall_s, "peak_mb": peak_mb})
             each = f"{1000 * wall_s / pages:.2f} s"
-            print(f"| {contender.what} | {pages:,} | {wall_s:.1f} s | {each} | {peak_mb:,.0f} MB |", flush=True)
+            lines.append(f"| {contender.what} | {pages:,} | {wall_s:.1f} s | {each} | {peak_mb:,.0f} MB |")
     chart = [str(BENCH_PYTHON), str(HERE / "chart.py"), str(given.picture)]
     subprocess.run(chart, input=json.dumps(points), text=True, check=True)
+    print("\n".join(lines))
     print(f"\nThe picture is in {given.picture}.")
 
 
