@@ -242,8 +242,9 @@ def compare(contenders: Sequence[Contender], given: argparse.Namespace, director
         runs = measure(able, served, given.rounds, given.pages_per_set, directory)
     print(described(served, given.objects, given.pages_per_set, given.rounds))
     near_misses, approaches = (sum(served.truth[what].values()) for what in ("near_misses", "approaches"))
-    print(f"All totals are right: {near_misses:,} near misses, {approaches:,} approaches, per body and per year.\n")
-    print(table(runs, missing))
+    if able:
+        print(f"All totals are right: {near_misses:,} near misses, {approaches:,} approaches, per body and per year.")
+    print(f"\n{table(runs, missing)}")
 
 
 def grow(contenders: Sequence[Contender], given: argparse.Namespace, directory: Path) -> None:

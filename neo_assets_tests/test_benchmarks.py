@@ -71,12 +71,12 @@ AS_TEXT = 'approach["miss_distance"]["astronomical"] <= "0.04"'
 def compared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Compares one contender, which tells near misses by an expression, on two pages; returns what was printed."""
 
-    def run(less: str, *arguments: str) -> str:
+    def run(less: str, python: str = sys.executable) -> str:
         (tmp_path / "contender.py").write_text(CONTENDER.replace("LESS", less))
-        command = (sys.executable, str(tmp_path / "contender.py"))
+        command = (python, str(tmp_path / "contender.py"))
         only = (compare.Contender("plain", "a script", command, compare.printed),)
         monkeypatch.setattr(compare, "CONTENDERS", only)
-        monkeypatch.setattr(sys, "argv", ["compare.py", "--pages", "2", "--rounds", "2", "--simulated", *arguments])
+        monkeypatch.setattr(sys, "argv", ["compare.py", "--pages", "2", "--rounds", "2", "--simulated"])
         compare.main()
         return capsys.readouterr().out
 
@@ -95,6 +95,12 @@ def test_a_comparison_shows_what_each_contender_cost(compared: Callable[..., str
 def test_wrong_totals_end_the_comparison(compared: Callable[..., str]) -> None:
     with pytest.raises(SystemExit, match=r"^plain has wrong totals: near_misses of Earth: [\d,]+ instead of [\d,]+"):
         compared(AS_TEXT)
+
+
+def test_no_totals_are_right_if_nothing_ran(compared: Callable[..., str]) -> None:
+    printed = compared(RIGHT, python="/no/python")
+    assert "| plain: a script | not run: its libraries are not installed" in printed
+    assert "right" not in printed
 
 
 def test_totals_of_a_body_or_year_that_is_missing_or_made_up_are_wrong() -> None:
