@@ -22,7 +22,7 @@ from neo_assets.schema.tables import RAW_PAGE_INDEX
 
 logger = logging.getLogger(__name__)
 
-_WRITERS = 4
+WRITERS = 4
 """Pages that are stored at the same time."""
 
 Pages = Generator[Page | PageFacts, None, None]
@@ -117,14 +117,14 @@ def store(lake: Storage, page_set: str, pages: Iterable[Page | PageFacts]) -> Ga
     facts: list[PageFacts] = []
     fetched = 0
     writing = deque[Future[PageFacts]]()
-    with ThreadPoolExecutor(_WRITERS) as writers:
+    with ThreadPoolExecutor(WRITERS) as writers:
         for page in pages:
             if isinstance(page, PageFacts):
                 facts.append(page)
                 continue
             writing.append(writers.submit(raw_pages.write_page, lake, page))
             fetched += 1
-            if len(writing) > _WRITERS:
+            if len(writing) > WRITERS:
                 facts.append(writing.popleft().result())
         facts.extend(one.result() for one in writing)
     facts.sort(key=lambda one: one.page)

@@ -134,7 +134,7 @@ def envelope_of(body: bytes) -> Envelope:
         raise NotAPage(f"is not UTF-8 ({error})") from None
     try:
         found = _ENVELOPE.decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         if envelope := _with_odd_entries(body):
             return envelope
         raise _no_page(body) from None
