@@ -23,6 +23,7 @@ from dagster._core.events import (
     EVENT_TYPE_TO_PIPELINE_RUN_STATUS,
     DagsterEventType,
 )
+from dagster._core.instance import RUNLESS_RUN_ID
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
@@ -53,8 +54,15 @@ _FOLLOWED = {
 _MOST_WAITING = 200
 """Events that wait to be stored: a step over a range of page sets may have thousands."""
 
+_PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL}
+"""What SQLite reports if a database may take the events later: another program keeps it locked, or the disk is full."""
+
 _INDEXED = ASSET_EVENTS | ASSET_CHECK_EVENTS | EVENT_TYPE_TO_PIPELINE_RUN_STATUS.keys()
 """Events that Dagster looks up without knowing their run."""
+
+
+_Row = tuple[EventLogEntry, dict[str, Any]]
+"""An event, and what the databases hold of it."""
 
 
 class OpenDatabases:
@@ -121,7 +129,8 @@ class Events(SqliteEventLogStorage):
     def __init__(self, base_dir: str, databases: OpenDatabases) -> None:
         self._databases = databases
         self._empty: bytes | None = None
-        self._waiting: list[EventLogEntry] = []
+        self._waiting: list[_Row] = []
+        self._to_index: list[_Row] = []
         self._lock = threading.RLock()
         self._in_use: dict[str, Connection] = {}
         self._tables: set[str] = set()
@@ -132,20 +141,26 @@ class Events(SqliteEventLogStorage):
     def _connect(self, shard: str) -> Iterator[Connection]:
         """A connection in a transaction; within it, the same one. All events stored before can be read."""
         with self._lock:
-            if shard in self._in_use:
-                yield self._in_use[shard]
-                return
-            self._store_waiting()
-            engine = self._databases.engine(self.conn_string_for_shard(shard))
-            if shard not in self._initialized_dbs:
-                self._initdb(engine)
-                self._initialized_dbs.add(shard)
-            with engine.begin() as connection:
-                self._in_use[shard] = connection
-                try:
-                    yield connection
-                finally:
-                    del self._in_use[shard]
+            if not self._in_use:
+                self._store_waiting()
+            with self._transaction(shard) as connection:
+                yield connection
+
+    @contextlib.contextmanager
+    def _transaction(self, shard: str) -> Iterator[Connection]:
+        if shard in self._in_use:
+            yield self._in_use[shard]
+            return
+        engine = self._databases.engine(self.conn_string_for_shard(shard))
+        if shard not in self._initialized_dbs:
+            self._initdb(engine)
+            self._initialized_dbs.add(shard)
+        with engine.begin() as connection:
+            self._in_use[shard] = connection
+            try:
+                yield connection
+            finally:
+                del self._in_use[shard]
 
     def _initdb(self, engine: Engine, for_index_shard: bool = False) -> None:
         """Create a run's database as a copy of the first empty one: 9 to 16 % less time for 24 runs."""
@@ -175,23 +190,44 @@ class Events(SqliteEventLogStorage):
 
         So a killed process loses no event of a step that has ended, and other programs see each step start and end.
         """
+        is_followed = event.dagster_event_type in _FOLLOWED and event.run_id != RUNLESS_RUN_ID
         with self._lock:
-            self._waiting.append(event)
-            if event.dagster_event_type not in _FOLLOWED or len(self._waiting) == _MOST_WAITING:
+            self._waiting.append((event, self._event_to_row(event)))
+            if not is_followed or len(self._waiting) >= _MOST_WAITING:
                 self._store_waiting()
 
     def _store_waiting(self) -> None:
-        events, self._waiting = [(event, self._event_to_row(event)) for event in self._waiting], []
-        for run_id, of_run in groupby(events, lambda one: one[0].run_id):
-            with self._connect(run_id) as connection:
+        """Store the events that wait. Those that a database may take later are kept for the next call."""
+        try:
+            self._store_in_runs()
+            self._store_in_index()
+        except Exception as error:
+            if getattr(getattr(error, "orig", None), "sqlite_errorcode", 0) & 0xFF not in _PASSING:
+                self._forget_waiting()  # they would fail again, and those that follow with them
+            raise
+
+    def _store_in_runs(self) -> None:
+        while self._waiting:
+            run_id, group = next(groupby(self._waiting, lambda one: one[0].run_id))
+            of_run = list(group)
+            with self._transaction(run_id) as connection:
                 connection.execute(SqlEventLogStorageTable.insert(), [row for _, row in of_run])
+            del self._waiting[: len(of_run)]
+            self._to_index += [one for one in of_run if one[0].dagster_event_type in _INDEXED]
             with contextlib.suppress(FileNotFoundError):  # deleted meanwhile, with its run
                 # Programs that watch the file, such as the webserver, miss what is in the write-ahead log.
                 os.utime(self.path_for_shard(run_id))
-        if indexed := [(event, row) for event, row in events if event.dagster_event_type in _INDEXED]:
-            with self._connect(INDEX_SHARD_NAME) as connection:
-                for event, row in indexed:
+
+    def _store_in_index(self) -> None:
+        if self._to_index:
+            with self._transaction(INDEX_SHARD_NAME) as connection:
+                for event, row in self._to_index:
                     self._index(connection, event, row)
+            self._to_index.clear()
+
+    def _forget_waiting(self) -> None:
+        self._waiting.clear()
+        self._to_index.clear()
 
     def _index(self, connection: Connection, event: EventLogEntry, row: dict[str, Any]) -> None:
         """Add an event to the index over all runs, as Dagster's own `store_event` does."""
@@ -205,15 +241,19 @@ class Events(SqliteEventLogStorage):
 
     def dispose(self) -> None:
         """Store what waits, stop watching, and close the databases."""
-        with self._lock:
-            self._store_waiting()
-        super().dispose()
-        self._databases.close()
+        try:
+            with self._lock:
+                self._store_waiting()
+        finally:
+            super().dispose()
+            self._databases.close()
 
     def wipe(self) -> None:
         """Delete the events of all runs."""
-        self._databases.close()  # the files are deleted
-        super().wipe()
+        with self._lock:
+            self._forget_waiting()
+            self._databases.close()  # the files are deleted
+            super().wipe()
 
 
 class OpenStorage(DagsterSqliteStorage):

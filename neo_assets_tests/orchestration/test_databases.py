@@ -12,9 +12,12 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent, DagsterEventType
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from sqlalchemy.exc import OperationalError
 
 from neo_assets.lake.storage import Storage
+from neo_assets.orchestration import databases
 from neo_assets.orchestration.databases import OpenStorage
 from neo_assets.orchestration.instance import open_instance
 from neo_assets_tests.integration.harness import PATIENCE_S
@@ -145,6 +148,59 @@ def test_events_that_wait_are_there_for_a_query_of_the_same_program(instance: dg
 
     assert job.execute_in_process(instance=instance).success
     assert len(instance.get_materialized_partitions(dg.AssetKey("made"))) == 300
+
+
+def planned(run_id: str) -> dg.EventLogEntry:
+    """An event that waits for others."""
+    kind = DagsterEventType.ASSET_MATERIALIZATION_PLANNED
+    of_table = AssetMaterializationPlannedData(dg.AssetKey("a_table"))
+    event = DagsterEvent(kind.value, "job", event_specific_data=of_table)
+    return dg.EventLogEntry(None, 20, "", run_id, 0.0, dagster_event=event)
+
+
+def test_an_event_without_a_run_waits_for_none(instance: dg.DagsterInstance) -> None:
+    """Nothing follows what a person or a script reports, and the script may end at once."""
+    instance.report_runless_asset_event(dg.AssetMaterialization("reported"))
+    assert plain().event_log_storage.has_asset_key(dg.AssetKey("reported"))
+
+
+@pytest.mark.parametrize("shard", ["index", "a_run"])
+def test_events_that_a_locked_database_does_not_take_are_stored_later(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, shard: str
+) -> None:
+    monkeypatch.setattr(databases, "SQLITE_BUSY_TIMEOUT_SECONDS", 0)
+    log = instance.event_log_storage
+    log.store_event(planned("a_run"))
+    assert len(log.get_records_for_run("a_run").records) == 1
+    log.dispose()  # so that databases are opened anew, without a time to wait
+    with contextlib.closing(sqlite3.connect(f"data/dagster/history/runs/{shard}.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        log.store_event(planned("a_run"))
+        with pytest.raises(OperationalError, match="locked"):
+            log.get_records_for_run("a_run")
+    log.store_event(planned("a_run"))
+    assert len(log.get_records_for_run("a_run").records) == 3
+    with contextlib.closing(sqlite3.connect("data/dagster/history/runs/index.db")) as index:
+        assert index.execute("SELECT count(*) FROM event_logs").fetchone() == (3,)
+
+
+def test_an_event_that_cannot_be_stored_does_not_keep_others_from_it(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = instance.event_log_storage
+    with monkeypatch.context() as failing:
+        failing.setattr(log, "_index", lambda *_: 1 / 0)
+        log.store_event(planned("a_run"))
+        with pytest.raises(ZeroDivisionError):
+            log.get_records_for_run("a_run")
+    log.store_event(planned("another"))
+    assert len(log.get_records_for_run("another").records) == 1
+
+
+def test_events_that_wait_are_wiped_with_the_others(instance: dg.DagsterInstance) -> None:
+    instance.event_log_storage.store_event(planned("a_run"))
+    instance.wipe()
+    assert instance.get_records_for_run("a_run").records == []
 
 
 @pytest.mark.slow
