@@ -24,14 +24,14 @@ from neo_assets.sources.neows.errors import PagesMissing
 
 
 class RawPagesIOManager(dg.IOManager):
-    """Stores pages as they arrive, so a run that dies loses a few at most: those in flight, and those being written."""
+    """Stores pages as they arrive, so a run that dies loses only those in flight and the few being written."""
 
     def __init__(self, storage: Storage) -> None:
         """`storage`: the lake."""
         self._storage = storage
 
     def handle_output(self, context: dg.OutputContext, obj: Mapping[str, Pages]) -> None:
-        """Store the pages of each set one by one, then write the set's part of `raw_page_index`.
+        """Store the pages of each set as they arrive, then write the set's part of `raw_page_index`.
 
         If pages of a set are missing, the other sets are still stored, then the run fails.
         """

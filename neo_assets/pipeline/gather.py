@@ -106,26 +106,30 @@ def stored(lake: Storage, page_set: str) -> Pages:
 def store(lake: Storage, page_set: str, pages: Iterable[Page | PageFacts]) -> Gathered:
     """Store the pages of a set as they arrive, then write its `raw_page_index`. Nobody else writes it.
 
-    A few threads store them, as a disk takes milliseconds to confirm each.
-
-    Pages that arrived before an error stay stored.
+    A few threads store them, as a disk takes milliseconds to confirm each. Pages that arrived before an error stay
+    stored.
 
     Raises:
         PagesMissing: `pages` raised it.
-        LakeError: `pages` raised it, or the lake cannot be written.
+        LakeError: `pages` raised it, or the lake cannot be written, even if `pages` raised something else.
     """
     facts: list[PageFacts] = []
     fetched = 0
     writing = deque[Future[PageFacts]]()
     with ThreadPoolExecutor(WRITERS) as writers:
-        for page in pages:
-            if isinstance(page, PageFacts):
-                facts.append(page)
-                continue
-            writing.append(writers.submit(raw_pages.write_page, lake, page))
-            fetched += 1
-            if len(writing) > WRITERS:
-                facts.append(writing.popleft().result())
+        try:
+            for page in pages:
+                if isinstance(page, PageFacts):
+                    facts.append(page)
+                    continue
+                writing.append(writers.submit(raw_pages.write_page, lake, page))
+                fetched += 1
+                if len(writing) > WRITERS:
+                    facts.append(writing.popleft().result())
+        except Exception:
+            for one in writing:
+                one.result()  # raises the lake's error, if there is one
+            raise
         facts.extend(one.result() for one in writing)
     facts.sort(key=lambda one: one.page)
     rows = tables.with_origin(raw_pages.index(facts), origin(RAW_PAGE_INDEX, facts))

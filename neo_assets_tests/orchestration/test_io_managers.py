@@ -5,9 +5,10 @@ from typing import Any
 
 import dagster as dg
 import pyarrow as pa
+import pytest
 
 from neo_assets.lake import layout, raw_pages, tables
-from neo_assets.lake.storage import Storage
+from neo_assets.lake.storage import LakeError, Storage
 from neo_assets.orchestration.io_managers import ParquetIOManager, RawPagesIOManager
 from neo_assets.pipeline.gather import WRITERS
 from neo_assets.schema.page_sets import page_set_keys
@@ -132,6 +133,16 @@ def test_a_run_that_dies_keeps_the_pages_that_arrived(lake: Storage) -> None:
     assert not deliver(lake, *pages, dies=True).success
     assert raw_pages.stored_numbers(lake) == [0, 1, 2]
     assert tables.stored_page_sets(lake, RAW_PAGE_INDEX, [FIRST]) == []
+
+
+def test_a_lake_that_cannot_be_written_is_reported_also_if_pages_are_missing(
+    lake: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> str:
+        raise LakeError("the disk is full")
+
+    monkeypatch.setattr(Storage, "write", full)
+    assert "the disk is full" in failure(deliver(lake, page(neo("1"), number=0), dies=True))
 
 
 def test_the_index_lists_reused_and_fetched_pages_in_order(lake: Storage) -> None:
