@@ -4,7 +4,7 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,12 +74,20 @@ class Check:
         )
 
 
-def latest(instance: dg.DagsterInstance, asset: str, page_set: str) -> MaterializationData | None:
-    """The latest materialization of a page set, which a verdict names: after a later one, the UI drops the verdict."""
-    of_page_set = dg.AssetRecordsFilter(dg.AssetKey(asset), asset_partitions=[page_set])
-    for made in instance.fetch_materializations(of_page_set, limit=1).records:
-        return MaterializationData(storage_id=made.storage_id, run_id=made.run_id, timestamp=made.timestamp)
-    return None
+def materializations(
+    instance: dg.DagsterInstance, checks: Sequence[Check], page_sets: Sequence[str]
+) -> dict[tuple[str, str], MaterializationData | None]:
+    """The latest materialization of each asset and page set, which a verdict names: after a later one, the UI drops the
+    verdict. Look them up before the tables are read, so that no verdict is recorded for a later one.
+    """
+
+    def latest(asset: str, page_set: str) -> MaterializationData | None:
+        of_page_set = dg.AssetRecordsFilter(dg.AssetKey(asset), asset_partitions=[page_set])
+        for made in instance.fetch_materializations(of_page_set, limit=1).records:
+            return MaterializationData(storage_id=made.storage_id, run_id=made.run_id, timestamp=made.timestamp)
+        return None
+
+    return {(asset, key): latest(asset, key) for asset in {check.asset for check in checks} for key in page_sets}
 
 
 def count_again(part: Table, close_approaches: pa.Table) -> Counts:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from neo_assets.lake import tables
 from neo_assets.lake.storage import LakeDamaged, LakeLacks, Storage
 from neo_assets.orchestration.assets.landed import LANDED_OBJECTS
-from neo_assets.orchestration.checks.check import Check, Verdict, count_again, counts_of, latest
+from neo_assets.orchestration.checks.check import Check, Verdict, count_again, counts_of, materializations
 from neo_assets.orchestration.failures import failing_in_one_line
 from neo_assets.pipeline.quarantine import without_discarded
 from neo_assets.pipeline.text import first_few
@@ -88,9 +88,9 @@ def _judge_one(
     context: dg.AssetCheckExecutionContext, lake: Storage, page_set: str
 ) -> Iterator[dg.AssetCheckEvaluation | dg.Output[None]]:
     read, checks = Read(lake, page_set), _selected(context, OF_A_PAGE_SET)
-    made = {asset: latest(context.instance, asset, page_set) for asset in {check.asset for check in checks}}
+    made = materializations(context.instance, checks, [page_set])
     for check in checks:
-        yield check.evaluation(check.judge(read, page_set), page_set, made[check.asset])
+        yield check.evaluation(check.judge(read, page_set), page_set, made[check.asset, page_set])
         yield _done(check)
 
 
@@ -104,6 +104,7 @@ def _judge_several(
     """
     keys = context.partition_keys if context.has_partition_key_range else page_sets
     checks = _selected(context, OF_A_PAGE_SET)
+    made = materializations(context.instance, checks, keys)
     stored = {check: set(tables.stored_page_sets(lake, check.table, keys)) for check in checks}
     verdicts: dict[Check, dict[str, Verdict]] = {check: {} for check in checks}
     for key in keys:
@@ -114,7 +115,7 @@ def _judge_several(
     for check, of_page_sets in verdicts.items():
         # The UI's list of checks shows the verdict that was recorded last: failures come last.
         for key, verdict in sorted(of_page_sets.items(), key=lambda item: not item[1][0]):
-            yield check.evaluation(verdict, key, latest(context.instance, check.asset, key))
+            yield check.evaluation(verdict, key, made[check.asset, key])
         yield check.evaluation(_of_all(check, of_page_sets))
         yield _done(check)
 

@@ -311,6 +311,25 @@ def test_a_run_over_several_page_sets_reports_each(graph: Graph) -> None:
     }
 
 
+@pytest.mark.parametrize("page_set", [FIRST, None])
+def test_a_verdict_is_on_the_materialization_that_was_there_when_the_table_was_read(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch, page_set: str | None
+) -> None:
+    """Not on one that is made meanwhile."""
+    made, read = dg.AssetMaterialization("yearly_approaches", partition=FIRST), tables.read_table
+    graph.instance.report_runless_asset_event(made)
+    [before] = graph.instance.fetch_materializations(dg.AssetKey("yearly_approaches"), limit=1).records
+
+    def read_and_make(*arguments: Any, **options: Any) -> pa.Table:
+        graph.instance.report_runless_asset_event(made)
+        return read(*arguments, **options)
+
+    monkeypatch.setattr(tables, "read_table", read_and_make)
+    [check] = [check for check in graph.evaluations({"years_add_up"}, page_set) if check.partition == FIRST]
+    assert check.target_materialization_data
+    assert check.target_materialization_data.storage_id == before.storage_id
+
+
 def test_one_check_can_be_run_alone(graph: Graph) -> None:
     assert graph.check({"years_add_up"}, FIRST) == {"years_add_up": True}
 
