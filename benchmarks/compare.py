@@ -97,7 +97,7 @@ def java_missing() -> str:
     told = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
     version = re.search(r'version "(\d+)', told)
     if version is None or int(version[1]) < OLDEST_JAVA:
-        return f"it needs Java {OLDEST_JAVA} or later, not {version[0] if version else java}"
+        return f"it needs Java {OLDEST_JAVA} or later, not {version[1] if version else java}"
     return ""
 
 

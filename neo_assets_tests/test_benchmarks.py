@@ -127,7 +127,7 @@ def test_a_contender_that_cannot_run_here_is_shown_with_the_reason(
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/java").write_text("#!/bin/sh\necho 'openjdk version \"11.0.2\" 2019-01-15' >&2\n")
     (tmp_path / "bin/java").chmod(0o755)
-    assert replace(spark, command=(sys.executable,)).missing() == 'it needs Java 17 or later, not version "11'
+    assert replace(spark, command=(sys.executable,)).missing() == "it needs Java 17 or later, not 11"
     assert "make bench" in replace(spark, command=("/no/python",)).missing()
     assert f"| spark: {spark.what} | not run: {reason} |" in compare.table({}, {"spark": reason})
 
