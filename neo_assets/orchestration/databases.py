@@ -49,10 +49,10 @@ _FOLLOWED = {
     DagsterEventType.ASSET_MATERIALIZATION,
     DagsterEventType.ASSET_CHECK_EVALUATION,
 }
-"""Events after which the run goes on to its next one: the start or the end of a step, or of the run."""
+"""Events that others are sure to follow in the same run: at the latest, the start or the end of a step."""
 
 _MOST_WAITING = 200
-"""Events that wait to be stored: a step over a range of page sets may have thousands."""
+"""How many events wait at most: a step over a range of page sets may have thousands."""
 
 _PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL}
 """What SQLite reports if a database may take the events later: another program keeps it locked, or the disk is full."""
@@ -123,7 +123,7 @@ class Schedules(_OneDatabase, SqliteScheduleStorage):
 class Events(SqliteEventLogStorage):
     """The databases of events: one for each run, and an index over all runs.
 
-    Events that others follow at once are stored together with those, in one transaction for each database.
+    Events that others are sure to follow are stored together with those, in one transaction for each database.
     """
 
     def __init__(self, base_dir: str, databases: OpenDatabases) -> None:
@@ -186,7 +186,7 @@ class Events(SqliteEventLogStorage):
         return column_name in self._asset_columns
 
     def store_event(self, event: EventLogEntry) -> None:
-        """Store an event, unless others follow it at once: then it is stored with them, or before the next query.
+        """Store an event, unless others are sure to follow: then it is stored with them, or before the next query.
 
         So a killed process loses no event of a step that has ended, and other programs see each step start and end.
         """

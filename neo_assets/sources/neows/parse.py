@@ -260,10 +260,8 @@ def _approaches(neos: pa.StructArray, neo_id: pa.Array) -> tuple[pa.Table, pa.Ar
     day = dates(*given("close_approach_date"), YEARS)
     name, epochs = given("epoch_date_close_approach")
     at = times(name, epochs, YEARS)
-    apart = pc.abs(pc.days_between(day, pc.cast(at, day.type)))
-    refuse(
-        name, epochs, pc.greater(apart, DAYS_APART), "is more than a day from close_approach_date"
-    )  # such as one in seconds
+    apart = pc.abs(pc.days_between(day, pc.cast(at, day.type)))  # far, if the epoch is in seconds
+    refuse(name, epochs, pc.greater(apart, DAYS_APART), "is more than a day from close_approach_date")
     columns = [
         neo_id.take(neo),
         at,
