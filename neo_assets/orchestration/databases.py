@@ -33,6 +33,7 @@ from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
 _MOST_OPEN = 8
 """Databases kept open at a time: runs, schedules, the index of events, and those of the latest runs."""
@@ -242,7 +243,8 @@ class Events(SqliteEventLogStorage):
     def dispose(self) -> None:
         """Store what waits, stop watching, and close the databases."""
         try:
-            with self._lock:
+            # Events still wait if a database refused them, which was reported then, or if the run broke off in a step.
+            with self._lock, contextlib.suppress(DBAPIError):  # it would hide the error that ended the run
                 self._store_waiting()
         finally:
             super().dispose()

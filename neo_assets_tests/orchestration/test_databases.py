@@ -178,6 +178,7 @@ def test_events_that_a_locked_database_does_not_take_are_stored_later(
         log.store_event(planned("a_run"))
         with pytest.raises(OperationalError, match="locked"):
             log.get_records_for_run("a_run")
+        log.dispose()  # raises nothing, which would hide the error that was reported
     log.store_event(planned("a_run"))
     assert len(log.get_records_for_run("a_run").records) == 3
     with contextlib.closing(sqlite3.connect("data/dagster/history/runs/index.db")) as index:
