@@ -38,8 +38,9 @@ def report(landing: "Landing", settings: Settings) -> list[str]:
     """The lines to print: one for each file, and one for each page set that the files changed."""
     lines = []
     for file in landing.files:
-        bad = [sum(of[page.page] for page in file.pages) for of in (landing.quarantined, landing.discarded)]
-        lines.append(f"{file.file}: {file.outcome(settings, *bad)}")
+        in_quarantine = sum(landing.quarantined[page.page] for page in file.pages)
+        discarded = sum(landing.discarded[page.page] for page in file.pages)
+        lines.append(f"{file.file}: {file.outcome(settings, in_quarantine, discarded)}")
     for key, lacking in landing.incomplete.items():
         lines.append(f"{name_of(key)}: not computed yet, {quantity(lacking, 'page')} missing")
     for key, error in landing.failed.items():

@@ -32,7 +32,7 @@ _TICK = timedelta(microseconds=1)
 
 _latest: WeakKeyDictionary[Storage, datetime] = WeakKeyDictionary()
 """The time of the latest page that this process knows of, by lake."""
-_latest_lock = threading.Lock()
+_latest_lock = threading.Lock()  # several threads store pages
 
 
 def write_page(storage: Storage, page: Page, file: str | None = None) -> PageFacts:

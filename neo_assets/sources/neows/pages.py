@@ -28,14 +28,13 @@ _GZIP = b"\x1f\x8b"
 _LARGEST = 2**63 - 1
 """The largest number that the tables can hold."""
 
-
-_Count = Annotated[int, msgspec.Meta(ge=-_LARGEST, le=_LARGEST)]
+_Number = Annotated[int, msgspec.Meta(ge=-_LARGEST, le=_LARGEST)]
 
 
 class _PageInfo(msgspec.Struct):
-    number: _Count
-    total_elements: _Count
-    size: _Count | None = None
+    number: _Number
+    total_elements: _Number
+    size: _Number | None = None
 
 
 class _Object(msgspec.Struct):
