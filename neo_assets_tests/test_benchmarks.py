@@ -157,7 +157,7 @@ def test_captured_objects_are_repeated_as_other_objects(tmp_path: Path) -> None:
 def test_neo_and_dagsters_command_have_the_right_totals(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["--only", "neo", "dagster", "--pages", "3", "--pages-per-set", "2", "--rounds", "1", "--simulated"]
+    arguments = ["--only", "neo", "dagster", "--pages", "2", "--pages-per-set", "2", "--rounds", "1", "--simulated"]
     monkeypatch.setattr(sys, "argv", ["compare.py", *arguments])
     compare.main()
     printed = capsys.readouterr().out

@@ -122,10 +122,10 @@ def store(lake: Storage, page_set: str, pages: Iterable[Page | PageFacts]) -> Ga
                 if isinstance(page, PageFacts):
                     facts.append(page)
                     continue
+                if len(writing) == WRITERS:
+                    facts.append(writing.popleft().result())
                 writing.append(writers.submit(raw_pages.write_page, lake, page))
                 fetched += 1
-                if len(writing) > WRITERS:
-                    facts.append(writing.popleft().result())
         except Exception:
             for one in writing:
                 one.result()  # raises the lake's error, if there is one

@@ -138,6 +138,7 @@ class TestRun:
         ]
         assert all("1 page fetched, 0 reused" in line for line in sets)
 
+    @pytest.mark.slow
     @disk_and_s3
     def test_the_second_run_fetches_and_writes_nothing(self, anywhere: Here) -> None:
         """So a lake that cannot be written to is no error, and totals keep the time at which they were computed."""
@@ -168,6 +169,7 @@ class TestRun:
         assert refused.code == 2
         assert "--pages" in refused.err
 
+    @pytest.mark.slow
     def test_strict_ends_with_3_unless_the_snapshot_is_consistent(self, here: Here) -> None:
         assert here.neo("run", "--strict", NEO_PAGES=1).code == 0
         here.lake.write("landing/bad.ndjson", b'{"id": "1"}\n')
@@ -178,6 +180,7 @@ class TestRun:
         assert strict.err.splitlines()[-1] == "Error: the snapshot is incomplete: records in quarantine: 1"
         assert "Snapshot      incomplete" in strict.out
 
+    @pytest.mark.slow
     def test_only_data_and_the_request_ledger_are_left_behind(
         self, here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -188,6 +191,7 @@ class TestRun:
         assert [path.name for path in here.path.iterdir()] == ["data"]
         assert {path.name for path in (here.path / "data").iterdir()} == {"dagster", "lake"}
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("stream", ["stderr", "stdout"])
     def test_a_closed_stream_does_no_harm(self, here: Here, stream: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """Python gives it as None, for example to a daemon's child."""
@@ -211,6 +215,7 @@ class TestRun:
         assert ended.err.splitlines()[-1] == "Error: standard output cannot be written (No space left on device)"
         assert "Traceback" not in ended.err
 
+    @pytest.mark.slow
     def test_settings_are_read_from_a_dotenv_file(self, here: Here) -> None:
         (here.path / ".env").write_text("NEO_PAGES=1\nNEO_LAKE=from-file/lake\n")
         assert "1 in 1 of 1 page sets" in here.neo("run").out

@@ -140,6 +140,7 @@ def test_content_and_name_are_cleaned(lake: Storage, name: str) -> None:
     assert lake.files("landing") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.json", "a.json.gz", "a.json.zst"])
 def test_a_file_on_disk_is_never_whole_in_memory(disk_lake: Storage, name: str) -> None:
     lake, most, before = disk_lake, 0, pa.total_allocated_bytes()

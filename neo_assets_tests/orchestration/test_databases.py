@@ -95,6 +95,7 @@ def stored_by(instance: dg.DagsterInstance, directory: Path) -> dict[str, list[t
     return stored
 
 
+@pytest.mark.slow
 def test_what_is_stored_is_what_dagsters_own_storage_stores(tmp_path: Path) -> None:
     (tmp_path / "theirs").mkdir()
     theirs = stored_by(dg.DagsterInstance.local_temp(str(tmp_path / "theirs")), tmp_path / "theirs")

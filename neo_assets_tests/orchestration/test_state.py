@@ -40,6 +40,7 @@ def has_the_run(lake: str, monkeypatch: pytest.MonkeyPatch) -> bool:
         return instance.get_run_by_id(RUN.run_id) is not None
 
 
+@pytest.mark.slow
 def test_each_lake_has_its_own_history(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keep_a_run("data/lake", monkeypatch)
     others = ["data/other", "elsewhere/other", str(here / "data" / "other lake"), "s3://bucket/lake"]
@@ -78,7 +79,7 @@ def test_a_run_on_the_history_of_another_lake_fails(tmp_path: Path) -> None:
     assert isinstance(refused.value.__cause__, StateUnusable)
 
 
-ROUNDS = 8
+ROUNDS = 4
 OPEN = "import sys; from neo_assets.orchestration.instance import *; from neo_assets.lake.storage import Storage\n"
 
 

@@ -32,6 +32,7 @@ def test_an_empty_lake_needs_every_page() -> None:
     assert made.pages_to_heal == [], "pages fetched anyway need no healing"
 
 
+@pytest.mark.slow
 @disk_and_s3
 def test_stored_pages_are_reused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEO_PAGES", "2")

@@ -114,6 +114,7 @@ def test_a_query_over_all_files_sees_each_neo_once(neo: Callable[..., Ended], si
         assert len(list(Path("data/lake/bronze/raw_page_index").iterdir())) == -(-5 // size), "no empty directories"
 
 
+@pytest.mark.slow
 def test_those_of_a_run_that_was_stopped_are_deleted_by_the_next_run(neo: Callable[..., Ended]) -> None:
     """Settings were changed, the run was stopped before the totals, and the settings were changed back."""
     assert neo("run", NEO_PAGES=2, NEO_PAGES_PER_SET=1).code == 0

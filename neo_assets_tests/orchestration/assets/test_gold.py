@@ -21,6 +21,7 @@ def test_a_damaged_table_is_reported_in_one_line(lake: Storage, served: Served, 
     assert message.endswith(way_out)
 
 
+@pytest.mark.slow
 def test_a_total_shows_how_many_page_sets_it_covers(lake: Storage, served: Served) -> None:
     graph = Graph(lake, at(served))
     select = "raw_pages,neo_records,close_approaches,near_miss_count,yearly_approaches"

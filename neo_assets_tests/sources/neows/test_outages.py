@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+import pytest
 
 from neo_assets.sources.neows.budget import Budget
 from neo_assets.sources.neows.errors import NeoWsError
@@ -29,6 +30,7 @@ def crawl(ledger: Path, answer: Callable[[int], httpx.Response | None]) -> tuple
     return [later - earlier for earlier, later in itertools.pairwise(came)], failed
 
 
+@pytest.mark.slow
 def test_a_short_outage_loses_no_page_and_costs_few_requests(tmp_path: Path) -> None:
     silences, failed = crawl(tmp_path / "ledger", lambda number: httpx.Response(503) if number in (4, 5, 6) else None)
     assert failed == {}
@@ -38,6 +40,7 @@ def test_a_short_outage_loses_no_page_and_costs_few_requests(tmp_path: Path) -> 
     assert silences[6] >= 0.8
 
 
+@pytest.mark.slow
 def test_a_silence_that_is_asked_for_is_kept(tmp_path: Path) -> None:
     asks_for_it = httpx.Response(503, headers={"Retry-After": "1"})
     silences, failed = crawl(tmp_path / "ledger", lambda number: asks_for_it if number == 4 else None)

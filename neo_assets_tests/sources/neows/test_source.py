@@ -83,6 +83,7 @@ def test_requests_to_a_server_use_the_budget(served: Served, open_neows: Callabl
     assert settings.request_ledger.is_file()
 
 
+@pytest.mark.slow
 def test_the_window_of_a_simulator_is_learned(served: Served, open_neows: Callable[..., NeoWs]) -> None:
     served.app = create_app(Catalogue(neos=200), requests_per_hour=3, hour_s=1)
     assert numbers(open_neows(at(served)), *range(7)) == list(range(7))

@@ -198,6 +198,7 @@ def test_whole_catalogue_has_the_classes_sizes_and_hazards_of_the_real_one() -> 
     assert arcless == about(0.007 * DEFAULT_NEOS, 0.25)
 
 
+@pytest.mark.slow
 def test_whole_catalogue_has_the_approaches_of_the_real_one() -> None:
     """Real middle, 23,600 objects of 2020: mean 29.3, median 13, p90 81, max 647. Latest page: 19 of 20 with none."""
     counts = [sum(traits.approaches.values()) for traits in whole_catalogue()]
@@ -228,6 +229,7 @@ def test_the_default_catalogue_knows_its_approaches_without_drawing_its_objects(
 # --- identities
 
 
+@pytest.mark.slow
 def test_identities_are_unique_over_the_whole_catalogue_before_and_after_numbering() -> None:
     identities = Identities(DEFAULT_NEOS, Catalogue().seed)
     numbers = range(DEFAULT_NEOS + 5_000)
