@@ -9,7 +9,7 @@ from neo_assets.schema.page_sets import name_of
 from neo_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from neo_assets.cli.runner import Landing  # imports Dagster, which `neo --help` does without
+    from neo_assets.cli.runner import Landing  # imports pyarrow, which `neo --help` does without
 
 
 @click.command()

@@ -1,5 +1,5 @@
-"""Runs the graph for `neo`: page sets one after another, then the totals, in this process, and recorded in Dagster's
-instance. The only module of the command line that imports Dagster.
+"""What `neo` runs, and when: page sets one after another, then the totals, with progress on standard error. How a job
+is executed and recorded is the business of `jobs`.
 
 Dagster's own commands and jobs do the same; running here avoids waiting for the daemon's ticks.
 """
@@ -8,26 +8,18 @@ import contextlib
 import logging
 import sys
 import time
-import uuid
 from collections import Counter
-from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import dagster as dg
-from sqlalchemy.exc import DBAPIError
 from tqdm import tqdm
 
-from neo_assets.cli import stopping
-from neo_assets.definitions import build_defs
 from neo_assets.lake import owner, raw_pages, tables
 from neo_assets.lake.storage import LakeDamaged, LakeLacks, Storage
-from neo_assets.orchestration.automation import recompute_of
-from neo_assets.orchestration.instance import open_instance, tags_of_this_process
-from neo_assets.orchestration.state import directory_of, unusable
 from neo_assets.pipeline import landed_objects
 from neo_assets.pipeline.consistency import Snapshot
 from neo_assets.pipeline.land import TakenIn, affected_page_sets, take_in
@@ -45,6 +37,9 @@ from neo_assets.sources.neows.budget import DEMO_KEY
 from neo_assets.sources.neows.errors import NeoWsError, PagesMissing
 from neo_assets.sources.neows.source import NeoWs
 
+if TYPE_CHECKING:
+    from neo_assets.cli.jobs import Instance, Jobs
+
 PageSetError = PagesMissing | LakeDamaged | LakeLacks
 """Errors that concern one page set only; the others go on."""
 
@@ -53,9 +48,6 @@ _ROUNDS = 3
 
 _SHORT_WAIT_S = 10.0
 """Waits up to this long are not announced."""
-
-# Dagster logs each step to its instance, where the UI shows it, not to the terminal.
-_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @dataclass
@@ -80,9 +72,7 @@ class Landing:
 class Runner:
     """Runs the graph over page sets; a context manager. Progress goes to standard error."""
 
-    def __init__(
-        self, settings: Settings, lake: Storage | None = None, instance: dg.DagsterInstance | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, lake: Storage | None = None, instance: "Instance | None" = None) -> None:
         """Reads and writes nothing until the context is entered.
 
         Args:
@@ -95,8 +85,7 @@ class Runner:
         self._engine = ENGINES[settings.engine]()
         self._keys = settings.page_sets
         self._neows = _Watched(settings)
-        self._defs = build_defs(settings, lake=self._lake, neows=self._neows)
-        self._given = instance
+        self._instance = instance
 
     def __enter__(self) -> Self:
         # The bar appears only on a terminal, the lines beside it everywhere.
@@ -110,13 +99,15 @@ class Runner:
         _LOGGER.removeHandler(_TERMINAL)
         self._bar.close()
         self._neows.close()
-        if not self._given and "_instance" in vars(self):
-            self._instance.dispose()
+        if "_jobs" in vars(self):
+            self._jobs.close()
 
     @cached_property
-    def _instance(self) -> dg.DagsterInstance:
-        """Opened when the first job runs, so that a command without one leaves nothing behind."""
-        return self._given or open_instance(self._settings.dagster_home, self._lake)
+    def _jobs(self) -> "Jobs":
+        """Made when the first job runs: importing Dagster takes longer than a run with nothing to do."""
+        from neo_assets.cli.jobs import Jobs
+
+        return Jobs(self._settings, self._lake, self._neows, self._instance)
 
     def refresh(self) -> dict[str, PageSetError]:
         """Bring every page set and the landed objects up to date.
@@ -231,7 +222,7 @@ class Runner:
             _print(f"Deleted the tables of {named('page set', [one.page_set for one in retired])}, now in others")
         if not are_stale(self._lake, self._engine, self._keys):
             return False
-        self._execute("totals")
+        _report(self._jobs.execute("totals"))
         return True
 
     def totals(self) -> Totals:
@@ -280,7 +271,7 @@ class Runner:
             else:
                 config = {"ops": {"raw_pages": {"config": {"take_again": again}}}} if again else {}
                 try:
-                    self._execute("page_set", key, config)
+                    _report(self._jobs.execute("page_set", key, config))
                     fetched = self._neows.fetched - before
                     _print(f"{label}: {quantity(fetched, 'page')} fetched, {len(pages) - fetched} reused")
                 except PagesMissing as error:
@@ -300,8 +291,7 @@ class Runner:
 
     def _recompute(self, page_set: str) -> PageSetError | None:
         try:
-            how = recompute_of(page_set)
-            self._execute(how.job, how.partition_key)
+            _report(self._jobs.recompute(page_set))
         except (LakeDamaged, LakeLacks) as error:
             return error
         return None
@@ -323,7 +313,7 @@ class Runner:
             _print("The request budget is used up, so NeoWs's own counts are not fetched or compared")
             return
         try:
-            self._execute("stats")
+            _report(self._jobs.execute("stats"))
         except NeoWsError as error:
             _print(f"NeoWs's own counts could not be fetched, so they are not compared: {error}")
 
@@ -333,34 +323,6 @@ class Runner:
         except (LakeLacks, LakeDamaged):
             return True
         return False
-
-    def _execute(self, job: str, page_set: str | None = None, config: Mapping[str, Any] | None = None) -> None:
-        """Run a job in this process, and report asset checks that failed.
-
-        Raises the error behind a failed step, not Dagster's wrapper around it.
-        """
-        definition = self._defs.resolve_job_def(job)
-        run_id = str(uuid.uuid4())
-        try:
-            result = definition.execute_in_process(
-                {**_QUIET, **(config or {})},
-                self._instance,
-                page_set,
-                run_id=run_id,
-                tags=tags_of_this_process(run_id),
-            )
-        except dg.Failure as failure:
-            raise failure.__cause__ or failure from None
-        except dg.DagsterExecutionInterruptedError:
-            raise KeyboardInterrupt from None
-        except DBAPIError as error:
-            raise unusable(directory_of(self._instance, self._lake), error.orig) from error
-        if stopping.was_pressed():  # Dagster forgets a Ctrl-C between a run's last step and its end
-            raise KeyboardInterrupt
-        for check in result.get_asset_check_evaluations():
-            if not check.passed:
-                figures = ", ".join(f"{name}: {figure.value}" for name, figure in check.metadata.items())
-                _print(f"  {check.severity.value}: {check.asset_key.to_user_string()} {check.check_name}: {figures}")
 
 
 class _Watched(NeoWs):
@@ -379,6 +341,11 @@ class _Watched(NeoWs):
                 yield page
                 self.fetched += 1  # the consumer has taken it, and is storing it
                 self.bar.update()
+
+
+def _report(failed_checks: Iterable[str]) -> None:
+    for line in failed_checks:
+        _print(f"  {line}")
 
 
 def _print(line: str) -> None:

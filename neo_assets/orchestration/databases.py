@@ -41,7 +41,6 @@ _MOST_OPEN = 8
 _FOLLOWED = {
     DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
     DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED,
-    DagsterEventType.RESOURCE_INIT_STARTED,
     DagsterEventType.RESOURCE_INIT_SUCCESS,
     DagsterEventType.LOADED_INPUT,
     DagsterEventType.STEP_INPUT,

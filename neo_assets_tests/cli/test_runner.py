@@ -13,6 +13,7 @@ from dagster._core.instance import InstanceRef
 from dagster._core.utils import make_new_run_id
 from starlette.responses import JSONResponse, Response
 
+from neo_assets.cli import jobs
 from neo_assets.cli.runner import Runner
 from neo_assets.lake import layout, raw_pages
 from neo_assets.lake.storage import LakeError, LakeLacks, Storage
@@ -124,6 +125,20 @@ def test_a_page_set_that_fails_does_not_stop_the_others(
     )
     assert totals(lake)["page_sets"] == 1
     assert totals(lake)["neos"] == 40
+
+
+def test_a_run_with_nothing_to_do_does_without_dagster(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Importing it takes longer than everything else."""
+    with runner_of(settings()) as runner:
+        assert runner.refresh() == {}
+        assert runner.total()
+    monkeypatch.setattr(jobs, "Jobs", None)
+    with Runner(settings()) as runner:
+        assert runner.refresh() == {}
+        assert not runner.total()
+        assert runner.totals().up_to_date
 
 
 def test_the_next_run_requests_only_missing_pages(lake: Storage, neows: Faulty, run: Run) -> None:
