@@ -11,7 +11,7 @@ from neo_assets.settings import Settings
 @click.command()
 @click.argument("page_sets", nargs=-1, metavar="[PAGE_SET]...")
 def recompute(page_sets: tuple[str, ...]) -> None:
-    """Compute all tables and the totals again from stored pages.
+    """Compute all tables of page sets again from stored pages, then the totals if that changed what they sum up.
 
     A PAGE_SET is a key such as 00000-00001, or `landed` for the landed objects. If none is given, all that are stored
     are computed. Nothing is fetched.

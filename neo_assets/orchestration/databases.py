@@ -192,19 +192,29 @@ class Events(SqliteEventLogStorage):
         """
         is_followed = event.dagster_event_type in _FOLLOWED and event.run_id != RUNLESS_RUN_ID
         with self._lock:
-            self._waiting.append((event, self._event_to_row(event)))
+            row = event, self._event_to_row(event)
+            self._waiting.append(row)
+            if event.dagster_event_type in _INDEXED:
+                self._to_index.append(row)
             if not is_followed or len(self._waiting) >= _MOST_WAITING:
                 self._store_waiting()
 
     def _store_waiting(self) -> None:
         """Store the events that wait. Those that a database may take later are kept for the next call."""
         try:
+            self._store_in_index()  # first: what has ended by a run's log is in the index, whenever this is killed
             self._store_in_runs()
-            self._store_in_index()
         except Exception as error:
             if getattr(getattr(error, "orig", None), "sqlite_errorcode", 0) & 0xFF not in _PASSING:
                 self._forget_waiting()  # they would fail again, and those that follow with them
             raise
+
+    def _store_in_index(self) -> None:
+        if self._to_index:
+            with self._transaction(INDEX_SHARD_NAME) as connection:
+                for event, row in self._to_index:
+                    self._index(connection, event, row)
+            self._to_index.clear()
 
     def _store_in_runs(self) -> None:
         while self._waiting:
@@ -213,17 +223,9 @@ class Events(SqliteEventLogStorage):
             with self._transaction(run_id) as connection:
                 connection.execute(SqlEventLogStorageTable.insert(), [row for _, row in of_run])
             del self._waiting[: len(of_run)]
-            self._to_index += [one for one in of_run if one[0].dagster_event_type in _INDEXED]
             with contextlib.suppress(FileNotFoundError):  # deleted meanwhile, with its run
                 # Programs that watch the file, such as the webserver, miss what is in the write-ahead log.
                 os.utime(self.path_for_shard(run_id))
-
-    def _store_in_index(self) -> None:
-        if self._to_index:
-            with self._transaction(INDEX_SHARD_NAME) as connection:
-                for event, row in self._to_index:
-                    self._index(connection, event, row)
-            self._to_index.clear()
 
     def _forget_waiting(self) -> None:
         self._waiting.clear()

@@ -70,13 +70,15 @@ def tags_of_this_process(run_id: str) -> dict[str, str]:
 
 
 def lake_resource(lake: Storage) -> dg.ResourceDefinition:
-    """The resource `lake`. Before a run or a sensor uses it, it checks whose history the instance keeps, and ends lost
-    runs, so they end where only the daemon runs too.
+    """The resource `lake`. Before a run or a sensor uses it, it checks whose history the instance keeps, notes which
+    process executes the run, and ends lost runs, so they end where only Dagster's own commands or the daemon run too.
     """
 
     def checked(context: dg.InitResourceContext) -> Storage:
         if context.instance:
             check_lake(context.instance, lake)
+            if context.run and context.run.tags.get(_RUN) != context.run.run_id:
+                context.instance.add_run_tags(context.run.run_id, tags_of_this_process(context.run.run_id))
             _end_lost_runs(context.instance)
         return lake
 

@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError
 
 from neo_assets.lake.storage import Storage
 from neo_assets.orchestration import databases
-from neo_assets.orchestration.databases import OpenStorage
+from neo_assets.orchestration.databases import Events, OpenStorage
 from neo_assets.orchestration.instance import open_instance
 from neo_assets_tests.integration.harness import PATIENCE_S
 
@@ -131,6 +131,26 @@ def test_another_program_sees_a_step_that_runs_and_all_events_of_those_that_have
     stored = steps_of(run.run_id, instance.event_log_storage)
     assert seen == stored[: len(seen)]
     assert {("make", "ASSET_MATERIALIZATION"), ("make", "STEP_SUCCESS"), ("look", "STEP_START")} <= set(seen)
+
+
+def test_a_program_that_is_killed_while_it_stores_events_has_them_in_the_index_first(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the index, Dagster tells which page sets are materialized; by the run's log, which steps have ended."""
+
+    class Killed(BaseException):
+        pass
+
+    def killed(events: Events) -> None:
+        if any(event.dagster_event_type == dg.DagsterEventType.ASSET_MATERIALIZATION for event, _ in events._waiting):
+            raise Killed
+        store(events)
+
+    store = Events._store_in_runs
+    monkeypatch.setattr(Events, "_store_in_runs", killed)
+    with pytest.raises(Killed):
+        materialize(instance)
+    assert plain().event_log_storage.has_asset_key(dg.AssetKey("a_table"))
 
 
 def test_events_that_wait_are_there_for_a_query_of_the_same_program(instance: dg.DagsterInstance) -> None:

@@ -51,6 +51,23 @@ def test_a_run_ends_though_its_process_number_is_taken_again(tmp_path: Path) -> 
         assert status_of(instance, run) == STATUS.FAILURE
 
 
+def test_a_run_of_dagsters_own_commands_names_its_process(tmp_path: Path) -> None:
+    """So it ends as failed if that is killed, and does not hold a slot in the queue for ever."""
+
+    @dg.op
+    def use(lake: dg.ResourceParam[Storage]) -> None:
+        pass
+
+    @dg.job(resource_defs={"lake": lake_resource(Storage("data/lake"))})
+    def job() -> None:
+        use()
+
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        run = instance.get_run_by_id(job.execute_in_process(instance=instance).run_id)
+    assert run
+    assert tags_of_this_process(run.run_id).items() <= run.tags.items()
+
+
 def test_it_ends_where_only_the_daemon_runs_too(tmp_path: Path, another: str) -> None:
     """The sensors use the lake once a minute."""
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
