@@ -161,6 +161,7 @@ class TestRun:
         assert here.neo("run", NEO_PAGES=1).out == first.out
         assert here.lake.read("gold/total_near_misses/data.parquet") == before
 
+    @pytest.mark.slow
     def test_it_prints_json_and_covers_the_pages_that_the_option_names(self, here: Here) -> None:
         ended = here.neo("run", "--json", "--pages", "3", NEO_PAGES=1)
         assert (json.loads(ended.out)["pages"], json.loads(ended.out)["page_sets"]) == (3, 2)

@@ -60,6 +60,7 @@ def test_a_dagster_home_is_refused_for_a_second_lake(tmp_path: Path) -> None:
         open_instance(tmp_path, Storage("data/other"))
 
 
+@pytest.mark.slow
 def test_a_run_on_the_history_of_another_lake_fails(tmp_path: Path) -> None:
     @dg.op
     def use(lake: dg.ResourceParam[Storage]) -> None:

@@ -254,6 +254,7 @@ def by_page_set(evaluations: Sequence[dg.AssetCheckEvaluation]) -> dict[str, dic
     return found
 
 
+@pytest.mark.slow
 def test_checks_run_without_a_page_set_report_each_stored_one(graph: Graph) -> None:
     """As "Execute all" in the UI starts them."""
     graph.materialize("recompute", FIRST)

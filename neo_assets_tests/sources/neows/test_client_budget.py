@@ -94,6 +94,7 @@ def test_a_key_over_its_limit_is_parked_and_another_continues(
     assert KEY not in caplog.text
 
 
+@pytest.mark.slow
 def test_a_key_that_may_be_used_at_once_is_used_soon(budget: Callable[..., NotedBudget]) -> None:
     server = Server(httpx.Response(429, headers={"Retry-After": "0"}))
     ledger = budget(KEY)

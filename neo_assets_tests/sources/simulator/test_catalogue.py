@@ -163,6 +163,7 @@ def test_distances_stay_below_the_cut_off_of_body_and_orbit_date() -> None:
     assert old == about(1_134, 0.5)
 
 
+@pytest.mark.slow
 def test_the_moons_approaches_come_with_the_earths() -> None:
     together = apart = 0
     for neo in map(Catalogue().neo, range(0, 33_000, 20)):
@@ -317,6 +318,7 @@ def test_any_drift_keeps_every_object_exactly_once_over_all_pages(chain: list[tu
     assert len({after.identity(position).id for position in range(total)}) == total
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(chain=drifts)
 def test_drift_does_not_change_the_data_of_an_object(chain: list[tuple[str, Any]]) -> None:
