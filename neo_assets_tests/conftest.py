@@ -72,6 +72,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FileByFile:
     return FileByFile(config, log)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """As many processes as cores; half as many again if the slow tests run too, as those wait a lot."""
+    cores = os.cpu_count() or 1
+    return cores if "not slow" in config.option.markexpr else cores * 3 // 2
+
+
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the slowest tests first, so that no process is left alone with them: the end-to-end tests, then those at the
