@@ -55,7 +55,7 @@ def test_ctrl_c_is_no_error(venv: Path, target: str, program: str) -> None:
         os.killpg(started.pid, signal.SIGINT)
         _, printed = started.communicate(timeout=PATIENCE_S)
     assert "Error" not in printed
-    assert started.returncode == -signal.SIGINT
+    assert started.returncode in (-signal.SIGINT, 2)  # 2 if make learns of the end of the program first
 
 
 def test_a_taken_port_is_an_error_that_says_so(venv: Path) -> None:
