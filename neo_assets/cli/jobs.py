@@ -20,6 +20,7 @@ from neo_assets.settings import Settings
 from neo_assets.sources.neows.source import NeoWs
 
 Instance = dg.DagsterInstance
+"""Named here, so that `runner` needs no import of Dagster, not even for its types."""
 
 # Dagster logs each step to its instance, where the UI shows it, not to the terminal.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}

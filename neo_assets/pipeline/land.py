@@ -255,11 +255,14 @@ class _Landing:
                 except (ValueError, RecursionError):
                     text = line.decode(errors="backslashreplace")
                     yield _Line(number, json.dumps(text, ensure_ascii=False).encode(), "other")
-                else:
-                    is_response = isinstance(value, dict) and "near_earth_objects" in value
-                    yield _Line(
-                        number, line, "response" if is_response else "object" if isinstance(value, dict) else "other"
-                    )
+                    continue
+                match value:
+                    case {"near_earth_objects": _}:
+                        yield _Line(number, line, "response")
+                    case dict():
+                        yield _Line(number, line, "object")
+                    case _:
+                        yield _Line(number, line, "other")
 
     def _number(self, body: bytes) -> int:
         """Page number for a page of objects, derived from its content: equal content gets the same number."""
