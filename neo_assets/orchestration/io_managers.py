@@ -8,7 +8,7 @@ atomically.
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import dagster as dg
 import pyarrow as pa
@@ -22,13 +22,37 @@ from neo_assets.schema.pages import StoredPage
 from neo_assets.schema.tables import TABLES
 from neo_assets.sources.neows.errors import PagesMissing
 
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+_KEPT_BYTES = 16 << 20
+"""Most bytes of a run's pages that are kept in memory: about 50 pages, as many as suit a page set."""
+
+
+class _Made(Generic[Key, Value]):
+    """What this process has made in the current run; what it made in earlier runs is dropped."""
+
+    def __init__(self) -> None:
+        self._run_id = ""
+        self._values: dict[Key, Value] = {}
+
+    def in_run(self, run_id: str) -> dict[Key, Value]:
+        if run_id != self._run_id:
+            self._run_id, self._values = run_id, {}
+        return self._values
+
 
 class RawPagesIOManager(dg.IOManager):
-    """Stores pages as they arrive, so a run that dies loses only those in flight and the few being written."""
+    """Stores pages as they arrive, so a run that dies loses only those in flight and the few being written.
+
+    Hands pages stored in the same run on from memory, up to a limit, and reads all others from the lake. On S3 this
+    saves a request for each page, which took a tenth of `neo run`; on disk, a millisecond.
+    """
 
     def __init__(self, storage: Storage) -> None:
         """`storage`: the lake."""
         self._storage = storage
+        self._made = _Made[int, StoredPage]()
 
     def handle_output(self, context: dg.OutputContext, obj: Mapping[str, Pages]) -> None:
         """Store the pages of each set as they arrive, then write the set's part of `raw_page_index`.
@@ -36,13 +60,20 @@ class RawPagesIOManager(dg.IOManager):
         If pages of a set are missing, the other sets are still stored, then the run fails.
         """
         failures: list[PagesMissing] = []
+        made = self._made.in_run(context.run_id)
+        made.clear()  # a failed attempt may have left pages that were replaced since
+
+        def keep(page: StoredPage) -> None:
+            if sum(one.facts.bytes for one in made.values()) + page.facts.bytes <= _KEPT_BYTES:
+                made[page.number] = page
+
         with failing_in_one_line():
             for page_set, pages in obj.items():
                 if any(failure.concerns_all for failure in failures):
                     break
                 try:
                     with contextlib.closing(pages):
-                        gathered = store(self._storage, page_set, pages)
+                        gathered = store(self._storage, page_set, pages, keep)
                     _describe(context, page_set, self._metadata(gathered))
                 except PagesMissing as failure:
                     failures.append(failure)
@@ -50,9 +81,16 @@ class RawPagesIOManager(dg.IOManager):
                 raise PagesMissing.of_all(failures)
 
     def load_input(self, context: dg.InputContext) -> Mapping[str, Iterator[StoredPage]]:
-        """The stored pages of each page set of the run, each read when iterated over."""
-        keys = context.asset_partition_keys
-        return {page_set: raw_pages.read_pages(self._storage, pages_of(page_set)) for page_set in keys}
+        """The stored pages of each page set of the run, each read when iterated over, or taken out of memory.
+
+        A page comes with its own facts either way, so the origins of tables stay true if a concurrent run replaces it.
+        """
+        made = self._made.in_run(context.step_context.run_id)  # an InputContext names its run nowhere else
+
+        def page(number: int) -> StoredPage:
+            return made.pop(number, None) or raw_pages.read_page(self._storage, number)
+
+        return {page_set: self._storage.each(page, pages_of(page_set)) for page_set in context.asset_partition_keys}
 
     def _metadata(self, gathered: Gathered) -> dict[str, Any]:
         return {
@@ -74,8 +112,7 @@ class ParquetIOManager(dg.IOManager):
     def __init__(self, storage: Storage) -> None:
         """`storage`: the lake."""
         self._storage = storage
-        self._run_id = ""
-        self._made: dict[tuple[str, str | None], pa.Table] = {}
+        self._made = _Made[tuple[str, str | None], pa.Table]()
 
     def handle_output(self, context: dg.OutputContext, obj: Mapping[str, pa.Table] | pa.Table) -> None:
         """Write one file for each page set, or one for an unpartitioned table."""
@@ -83,7 +120,7 @@ class ParquetIOManager(dg.IOManager):
         with failing_in_one_line():
             for page_set, rows in obj.items() if isinstance(obj, Mapping) else [(None, obj)]:
                 written = tables.write_table(self._storage, table, rows, page_set)
-                self._made_in(context.run_id)[table.name, page_set] = rows
+                self._made.in_run(context.run_id)[table.name, page_set] = rows
                 metadata = {
                     "dagster/row_count": written.rows,
                     "dagster/uri": written.location,
@@ -99,7 +136,7 @@ class ParquetIOManager(dg.IOManager):
         Tables made in this run are reused from memory, so a concurrent run cannot change them.
         """
         table = TABLES[context.asset_key.path[-1]]
-        made = self._made_in(context.step_context.run_id)  # an InputContext names its run nowhere else
+        made = self._made.in_run(context.step_context.run_id)
         with failing_in_one_line():
             return {
                 key: made[table.name, key]
@@ -107,12 +144,6 @@ class ParquetIOManager(dg.IOManager):
                 else tables.read_table(self._storage, table, key)
                 for key in context.asset_partition_keys
             }
-
-    def _made_in(self, run_id: str) -> dict[tuple[str, str | None], pa.Table]:
-        """Tables that this process has made in this run; those of earlier runs are dropped."""
-        if run_id != self._run_id:
-            self._run_id, self._made = run_id, {}
-        return self._made
 
 
 def _describe(context: dg.OutputContext, page_set: str | None, metadata: Mapping[str, Any]) -> None:

@@ -5,11 +5,13 @@ live in `sources.neows`, storage in `lake.raw_pages`.
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Collection, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
+
+import pyarrow as pa
 
 from neo_assets.lake import owner, raw_pages, tables
 from neo_assets.lake.storage import LakeDamaged, Storage
@@ -17,7 +19,7 @@ from neo_assets.lake.tables import WrittenTable
 from neo_assets.pipeline.origins import origin
 from neo_assets.pipeline.staleness import reusable_pages
 from neo_assets.schema.page_sets import pages_of
-from neo_assets.schema.pages import Page, PageFacts
+from neo_assets.schema.pages import Page, PageFacts, StoredPage
 from neo_assets.schema.tables import RAW_PAGE_INDEX
 
 logger = logging.getLogger(__name__)
@@ -103,11 +105,22 @@ def stored(lake: Storage, page_set: str) -> Pages:
     yield from known
 
 
-def store(lake: Storage, page_set: str, pages: Iterable[Page | PageFacts]) -> Gathered:
+def store(
+    lake: Storage,
+    page_set: str,
+    pages: Iterable[Page | PageFacts],
+    on_stored: Callable[[StoredPage], object] = lambda page: None,
+) -> Gathered:
     """Store the pages of a set as they arrive, then write its `raw_page_index`. Nobody else writes it.
 
     A few threads store them, as a disk takes milliseconds to confirm each. Pages that arrived before an error stay
     stored.
+
+    Args:
+        lake: the lake.
+        page_set: key of the set.
+        pages: its pages.
+        on_stored: called with each page that arrived in full, once it is stored.
 
     Raises:
         PagesMissing: `pages` raised it.
@@ -115,7 +128,13 @@ def store(lake: Storage, page_set: str, pages: Iterable[Page | PageFacts]) -> Ga
     """
     facts: list[PageFacts] = []
     fetched = 0
-    writing = deque[Future[PageFacts]]()
+    writing = deque[tuple[Page, Future[PageFacts]]]()
+
+    def finish_one() -> None:
+        page, written = writing.popleft()
+        facts.append(written.result())
+        on_stored(StoredPage(facts[-1], pa.py_buffer(page.body)))
+
     with ThreadPoolExecutor(WRITERS) as writers:
         try:
             for page in pages:
@@ -123,14 +142,15 @@ def store(lake: Storage, page_set: str, pages: Iterable[Page | PageFacts]) -> Ga
                     facts.append(page)
                     continue
                 if len(writing) == WRITERS:
-                    facts.append(writing.popleft().result())
-                writing.append(writers.submit(raw_pages.write_page, lake, page))
+                    finish_one()
+                writing.append((page, writers.submit(raw_pages.write_page, lake, page)))
                 fetched += 1
         except Exception:
-            for one in writing:
-                one.result()  # raises the lake's error, if there is one
+            for _, written in writing:
+                written.result()  # raises the lake's error, if there is one
             raise
-        facts.extend(one.result() for one in writing)
+        while writing:
+            finish_one()
     facts.sort(key=lambda one: one.page)
     rows = tables.with_origin(raw_pages.index(facts), origin(RAW_PAGE_INDEX, facts))
     return Gathered(facts, fetched, tables.write_table(lake, RAW_PAGE_INDEX, rows, page_set))

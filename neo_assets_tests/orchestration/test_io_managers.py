@@ -1,6 +1,7 @@
 """IO managers: metadata of each page set, values read back, and what the lake holds when a run dies."""
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import dagster as dg
@@ -12,7 +13,7 @@ from neo_assets.lake.storage import LakeError, Storage
 from neo_assets.orchestration.io_managers import ParquetIOManager, RawPagesIOManager
 from neo_assets.pipeline.gather import WRITERS
 from neo_assets.schema.page_sets import page_set_keys
-from neo_assets.schema.pages import Page, PageFacts
+from neo_assets.schema.pages import Page, PageFacts, StoredPage
 from neo_assets.schema.tables import NEAR_MISS_COUNT, NEO_RECORDS, RAW_PAGE_INDEX, TOTAL_NEAR_MISSES
 from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.orchestration.assets.graph import FIRST, SECOND, failure, metadata
@@ -151,3 +152,96 @@ def test_the_index_lists_reused_and_fetched_pages_in_order(lake: Storage) -> Non
     assert tables.read_table(lake, RAW_PAGE_INDEX, FIRST)["page"].to_pylist() == [0, 1]
     shown = metadata(result)["raw_pages", FIRST]
     assert (shown["dagster/row_count"], shown["pages fetched"], shown["pages reused"]) == (3, 1, 1)
+
+
+class Reader:
+    """A graph of `raw_pages`, which stores the pages it is given, and a step that reads them."""
+
+    def __init__(self, lake: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.lake, self.arriving = lake, list[Page | PageFacts]()
+        self.from_lake: list[int] = []
+        """Numbers of the pages that the step read from the lake, in its latest run."""
+        self.before_reading: Callable[[], object] = lambda: None
+        self.managers = {"parquet_io": ParquetIOManager(lake), "raw_pages_io": RawPagesIOManager(lake)}
+        read_page = raw_pages.read_page
+
+        def noted(storage: Storage, number: int) -> StoredPage:
+            self.from_lake.append(number)
+            return read_page(storage, number)
+
+        monkeypatch.setattr(raw_pages, "read_page", noted)
+
+    def run(self, select: str = "*", retries: int = 0) -> list[StoredPage]:
+        """The pages that the step gets. With `retries`, it fails that often after the first page."""
+        got, left = list[StoredPage](), iter(range(retries))
+        self.from_lake.clear()
+
+        @dg.asset(partitions_def=SETS, io_manager_key="raw_pages_io", name="raw_pages", dagster_type=dg.Any)
+        def asset() -> dict[str, Any]:
+            return {FIRST: (one for one in self.arriving)}
+
+        @dg.asset(
+            partitions_def=SETS,
+            ins={"raw_pages": dg.AssetIn(input_manager_key="raw_pages_io", dagster_type=dg.Any)},
+            retry_policy=dg.RetryPolicy(retries),
+        )
+        def user(raw_pages: Mapping[str, Iterator[StoredPage]]) -> None:
+            self.before_reading()
+            got[:] = [next(raw_pages[FIRST])]
+            if next(left, None) is not None:
+                raise OSError("try again")
+            got.extend(raw_pages[FIRST])
+
+        with dg.DagsterInstance.ephemeral() as instance:
+            assert dg.materialize(
+                [asset, user], selection=select, resources=self.managers, instance=instance, partition_key=FIRST
+            ).success
+        return got
+
+
+@pytest.fixture
+def reader(lake: Storage, monkeypatch: pytest.MonkeyPatch) -> Reader:
+    return Reader(lake, monkeypatch)
+
+
+@disk_and_s3
+def test_pages_stored_in_a_run_are_handed_on_from_memory(reader: Reader) -> None:
+    reused = raw_pages.write_page(reader.lake, page(neo("1"), number=1))
+    reader.arriving = [reused, page(neo("0"), number=0)]
+    got = reader.run()
+    assert reader.from_lake == [1]
+    assert got == [raw_pages.read_page(reader.lake, number) for number in (0, 1)]
+
+
+@pytest.mark.parametrize("select", ["user", "*"])
+def test_a_later_run_reads_the_lake(reader: Reader, select: str) -> None:
+    reader.arriving = [page(neo(str(number)), number=number) for number in (0, 1)]
+    reader.run()
+    later = page(neo("2"), neo("3"), number=0)
+    reader.arriving = [raw_pages.write_page(reader.lake, later), raw_pages.read_page(reader.lake, 1).facts]
+    assert reader.run(select)[0].body.to_pybytes() == later.body
+    assert sorted(reader.from_lake) == [0, 1]
+
+
+def test_a_page_replaced_in_the_meantime_keeps_its_own_facts(reader: Reader) -> None:
+    """A concurrent run may replace a page between the steps: the tables' origins must name what was read."""
+    fetched = page(neo("0"), number=0)
+    reader.arriving = [fetched, page(neo("1"), number=1)]
+    reader.before_reading = lambda: raw_pages.write_page(reader.lake, page(neo("2"), number=0))
+    got = reader.run()
+    assert [one.facts.sha256 for one in got] == [hashlib.sha256(one.body).hexdigest() for one in got]
+    assert got[0].body.to_pybytes() == fetched.body
+
+
+def test_a_retried_step_gets_all_pages(reader: Reader) -> None:
+    reader.arriving = [page(neo(str(number)), number=number) for number in (0, 1)]
+    got = reader.run(retries=2)
+    assert got == [raw_pages.read_page(reader.lake, number) for number in (0, 1)]
+
+
+def test_pages_beyond_a_limit_are_not_kept_in_memory(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = [page(neo(str(number)), number=number) for number in (0, 1)]
+    monkeypatch.setattr("neo_assets.orchestration.io_managers._KEPT_BYTES", len(pages[0].body))
+    reader.arriving = [*pages]
+    assert [one.body.to_pybytes() for one in reader.run()] == [one.body for one in pages]
+    assert reader.from_lake == [1]
