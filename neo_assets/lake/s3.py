@@ -8,6 +8,8 @@ starts a multipart upload that a killed run leaves behind; and it writes no dire
 Why not dagster-aws's `S3Resource`: its client has no timeout settings and waits minutes for a silent endpoint.
 """
 
+import contextlib
+import os
 import textwrap
 import threading
 from collections.abc import Iterable, Iterator
@@ -18,11 +20,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
+import botocore.session
 import pyarrow as pa
 import urllib3.exceptions
 from botocore import exceptions as sdk
 from botocore.config import Config
 from botocore.parsers import ResponseParserError
+from botocore.utils import parse_timestamp
 from pyarrow import fs
 
 # A silent endpoint is reported within 35 s: three attempts (the default of AWS_MAX_ATTEMPTS) and the pauses between.
@@ -183,8 +187,9 @@ class Bucket:
     def digests(self, paths: Iterable[str]) -> dict[str, str]:
         """The ETags of the objects that exist, with one GET per thousand listed."""
         keys = sorted(self._prefix + path for path in paths)
+        prefix = os.path.commonprefix(keys)  # noqa: RUF071  # S3 knows no directories
         wanted, found = set(keys), {}
-        for item in self._list(Prefix=self._prefix, StartAfter=keys[0][:-1]):
+        for item in self._list(Prefix=prefix, StartAfter=keys[0][:-1]):
             if item["Key"] > keys[-1]:
                 break
             if item["Key"] in wanted:
@@ -279,8 +284,18 @@ class Bucket:
                 config = Config(
                     connect_timeout=_CONNECT_S, read_timeout=_READ_S, max_pool_connections=self._connections
                 )
-                self._shared_client = boto3.session.Session().client("s3", config=config)
+                core = botocore.session.get_session()
+                core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_time)
+                self._shared_client = boto3.session.Session(botocore_session=core).client("s3", config=config)
             return self._shared_client
+
+
+def _time(value: Any) -> datetime:
+    """A time in an answer. The SDK's own parser took half the time of reading a listing."""
+    time = None
+    with contextlib.suppress(TypeError, ValueError):
+        time = datetime.fromisoformat(value)
+    return time if time and time.tzinfo else parse_timestamp(value)
 
 
 def _etag(answer: Any) -> str:

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -110,6 +110,31 @@ def test_more_than_a_thousand_files_are_listed(s3: S3Server) -> None:
     list(lake.each(lambda path: lake.write(path, b"x"), paths))
     assert [info.path for info in lake.files("a")] == paths
     assert lake.digests(paths[5:]).keys() == set(paths[5:])
+
+
+def test_only_what_is_asked_for_is_listed(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A listing of a whole lake of 2,100 pages takes three requests, and boto3 half a second to read."""
+    paths = [*(f"a/page-{number}" for number in range(20, 30)), "a/page-3", "b/page-20"]
+    with counting(s3) as wire:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", wire.url)
+        lake = Storage(s3.new_lake())
+        for path in paths:
+            lake.write(path, b"x")
+        wire.requests.clear()
+        assert lake.digests(["a/page-22", "a/page-23", "a/page-2x"]).keys() == {"a/page-22", "a/page-23"}
+        assert lake.digests(["a/page-3"]).keys() == {"a/page-3"}
+        assert lake.digests(["a/page-3", "b/page-20"]).keys() == {"a/page-3", "b/page-20"}
+    prefixes = [re.findall(r"prefix=lake-\d+%2F(.*?)&", request) for request in wire.requests]
+    assert prefixes == [["a%2Fpage-2"], ["a%2Fpage-3"], [""]]
+
+
+def test_times_are_read_without_dateutil(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It took half the time of reading a listing."""
+    monkeypatch.setattr("dateutil.parser.parse", lambda *_, **__: pytest.fail("it is slow"))
+    lake = Storage(s3.new_lake())
+    lake.write("a", b"x")
+    [listed] = lake.files("")
+    assert abs(listed.mtime - datetime.now(UTC)) < timedelta(minutes=1)
 
 
 def test_parallel_reads_keep_their_order_and_run_only_a_few_ahead(s3: S3Server) -> None:
