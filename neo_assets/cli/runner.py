@@ -9,7 +9,7 @@ import logging
 import sys
 import time
 from collections import Counter
-from collections.abc import Collection, Generator, Iterable, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -34,7 +34,8 @@ from neo_assets.schema.pages import Page
 from neo_assets.schema.tables import CATALOGUE_STATS, QUARANTINE
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.budget import DEMO_KEY
-from neo_assets.sources.neows.errors import NeoWsError, PagesMissing
+from neo_assets.sources.neows.errors import NeoWsError, PagesMissing, pages_to_ask_again
+from neo_assets.sources.neows.retry_policy import RETRY_POLICY, RetryPolicy
 from neo_assets.sources.neows.source import NeoWs
 
 if TYPE_CHECKING:
@@ -72,19 +73,26 @@ class Landing:
 class Runner:
     """Runs the graph over page sets; a context manager. Progress goes to standard error."""
 
-    def __init__(self, settings: Settings, lake: Storage | None = None, instance: "Instance | None" = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        lake: Storage | None = None,
+        instance: "Instance | None" = None,
+        policy: RetryPolicy = RETRY_POLICY,
+    ) -> None:
         """Reads and writes nothing until the context is entered.
 
         Args:
             settings: the settings.
             lake: used instead of the lake that the settings name.
             instance: used instead of the Dagster instance that the settings name; it is not closed.
+            policy: the retry policy for requests to NeoWs.
         """
         self._settings = settings
         self._lake = lake or Storage(settings.lake)
         self._engine = ENGINES[settings.engine]()
         self._keys = settings.page_sets
-        self._neows = _Watched(settings)
+        self._neows = _Watched(settings, policy)
         self._instance = instance
 
     def __enter__(self) -> Self:
@@ -248,17 +256,41 @@ class Runner:
         done: Collection[str] = (),
         at_hand: Collection[str] = (),
     ) -> dict[str, PageSetError]:
+        """Fetch and compute page sets, except those that are done; then, once more, those that may succeed now.
+
+        Returns:
+            The page sets that failed, with their errors.
+        """
+        started, fetched_before = datetime.now(UTC), self._neows.fetched
+        failed = self._gather_once(keys, take_again, done, at_hand)
+        if again := _to_ask_again(failed, self._neows.fetched - fetched_before):
+            _print(f"Asking again for {quantity(len(again), 'page set')} that could not be fetched")
+            failed = {key: error for key, error in failed.items() if key not in again}
+            failed |= self._gather_once(again, take_again, not_before=started.isoformat())
+        if len(failed) < len(keys) and (self._neows.fetched > fetched_before or self._stats_are_lost()):
+            self._gather_stats()
+        self._recompute_stale([key for key in keys if key not in done and key not in failed])
+        return failed
+
+    def _gather_once(
+        self,
+        keys: Sequence[str],
+        take_again: Collection[int],
+        done: Collection[str] = (),
+        at_hand: Collection[str] = (),
+        not_before: str = "",
+    ) -> dict[str, PageSetError]:
         """Fetch and compute page sets, except those that are done.
 
         Once NeoWs refuses all further requests, only page sets in `at_hand`, whose pages are all stored, are computed.
+        Pages fetched at `not_before` (ISO 8601) or later are not fetched again.
 
         Returns:
             The page sets that failed, with their errors.
         """
         self._bar.reset(sum(len(pages_of(key)) for key in keys))
         failed: dict[str, PageSetError] = {}
-        stopped: PagesMissing | None = None
-        fetched_before = self._neows.fetched
+        stopped: NeoWsError | None = None
         for number, key in enumerate(keys, 1):
             pages, before = pages_of(key), self._neows.fetched
             label = f"[{number}/{len(keys)}] {name_of(key)}"
@@ -267,11 +299,11 @@ class Runner:
                 _print(f"{label}: up to date")
             elif stopped and key not in at_hand:
                 _print(f"{label}: not fetched")
-                failed[key] = stopped
+                failed[key] = PagesMissing(dict.fromkeys(pages, stopped), len(pages))
             else:
-                config = {"ops": {"raw_pages": {"config": {"take_again": again}}}} if again else {}
+                config = {"take_again": again, "not_before": not_before}
                 try:
-                    _report(self._jobs.execute("page_set", key, config))
+                    _report(self._jobs.execute("page_set", key, {"ops": {"raw_pages": {"config": config}}}))
                     fetched = self._neows.fetched - before
                     _print(f"{label}: {quantity(fetched, 'page')} fetched, {len(pages) - fetched} reused")
                 except PagesMissing as error:
@@ -279,14 +311,11 @@ class Runner:
                         f"{label}: {quantity(self._neows.fetched - before, 'page')} fetched, FAILED: {error.summary}"
                     )
                     failed[key] = error
-                    stopped = stopped or (error if error.concerns_all else None)
+                    stopped = stopped or next((one for one in error.errors if one.concerns_all), None)
                 except (LakeDamaged, LakeLacks) as error:
                     _print(f"{label}: FAILED: {error}")
                     failed[key] = error
             self._bar.update(len(pages) - (self._neows.fetched - before))
-        if len(failed) < len(keys) and (self._neows.fetched > fetched_before or self._stats_are_lost()):
-            self._gather_stats()
-        self._recompute_stale([key for key in keys if key not in done and key not in failed])
         return failed
 
     def _recompute(self, page_set: str) -> PageSetError | None:
@@ -330,8 +359,8 @@ class _Watched(NeoWs):
 
     bar: "tqdm[Any]"
 
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: Settings, policy: RetryPolicy) -> None:
+        super().__init__(settings, policy)
         self.fetched = 0
         """Number of pages fetched so far."""
 
@@ -341,6 +370,13 @@ class _Watched(NeoWs):
                 yield page
                 self.fetched += 1  # the consumer has taken it, and is storing it
                 self.bar.update()
+
+
+def _to_ask_again(failed: Mapping[str, PageSetError], arrived: int) -> list[str]:
+    """The page sets of which every missing page is worth asking for again, after `arrived` pages arrived."""
+    missing = {key: error.failed for key, error in failed.items() if isinstance(error, PagesMissing)}
+    pages = pages_to_ask_again({page: one[page] for one in missing.values() for page in one}, arrived)
+    return [key for key, one in missing.items() if one.keys() <= set(pages)]
 
 
 def _report(failed_checks: Iterable[str]) -> None:

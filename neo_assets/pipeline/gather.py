@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import pyarrow as pa
@@ -65,8 +65,8 @@ def gather(
         neows: where pages are fetched from.
         page_set: key of the set.
         max_age_hours: stored pages younger than this are reused.
-        again: pages to fetch regardless of age, unless they were fetched at `since` or later.
-        since: see `again`.
+        again: pages to fetch regardless of age.
+        since: pages fetched at this time or later are reused all the same.
 
     Raises:
         PagesMissing: some pages could not be fetched; raised after all others were yielded.
@@ -76,7 +76,8 @@ def gather(
     def warn(page: int) -> None:
         logger.warning("page %d is damaged in the lake and will be fetched again", page)
 
-    [young] = reusable_pages(lake, [page_set], max_age_hours, warn).values()
+    hours_since = (datetime.now(UTC) - since) / timedelta(hours=1)
+    [young] = reusable_pages(lake, [page_set], max(max_age_hours, hours_since), warn).values()
     reused = [facts for facts in young if facts.page not in again or facts.arrived_at >= since]
     yield from reused
     owned_by = neows.source

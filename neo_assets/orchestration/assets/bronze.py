@@ -32,8 +32,8 @@ class RawPagesConfig(dg.Config):
     )
     not_before: str = Field(
         "",
-        description="A time (ISO 8601, UTC if without a zone). Pages of `take_again` fetched at this time or later are "
-        "not fetched again, so a retry continues where the first attempt ended.",
+        description="A time (ISO 8601, UTC if without a zone). Pages fetched at this time or later are not fetched "
+        "again, so a retry continues where the first attempt ended.",
     )
 
     def check_that_nothing_is_fetched(self) -> None:
@@ -57,7 +57,7 @@ class RawPagesConfig(dg.Config):
 
     @property
     def since(self) -> datetime:
-        """Pages of `take_again` that were fetched at this time or later are not fetched again.
+        """Pages that were fetched at this time or later are not fetched again.
 
         Raises:
             WrongConfig: `not_before` is not a time.

@@ -29,6 +29,18 @@ class Breaker:
         self._last_error: NeoWsError | None = None
         self._last_failure_at = self._resume_at = 0.0
 
+    def reopen(self) -> None:
+        """Count failures from zero, as pages are asked for again.
+
+        The next request is a probe, after the pause that is due; a pause too long to wait for is forgotten.
+        """
+        if self._gave_up:
+            self.reset()
+        elif self._failures:
+            self._failures = 0
+            self._failed.clear()
+            self._silence_requested = True
+
     @property
     def probing(self) -> bool:
         """Whether requests go out one at a time, each after a pause.
@@ -93,5 +105,6 @@ class Breaker:
             why = "it asks for a long pause" if self._gave_up else f"{self._failures} attempts in a row failed"
             raise Outage(
                 f"{self._last_error}; {why}, so no more requests are sent for now: run the same command again later; "
-                "the pages stored so far are kept"
+                "the pages stored so far are kept",
+                self._last_error.retry_after_s if self._last_error else None,
             )

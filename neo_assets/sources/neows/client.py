@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import logging
 import re
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable
@@ -30,6 +31,7 @@ from neo_assets.sources.neows.errors import (
     RateLimited,
     Refused,
     Unavailable,
+    pages_to_ask_again,
 )
 from neo_assets.sources.neows.gate import Gate
 from neo_assets.sources.neows.network import (
@@ -44,7 +46,12 @@ from neo_assets.sources.neows.pages import read_envelope, read_stats, unpack
 from neo_assets.sources.neows.redact import redact
 from neo_assets.sources.neows.retry_policy import RETRY_POLICY, RetryPolicy
 
+logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
+
+_ROUNDS = 2
+"""How often a page that fails for a reason that may pass is asked for, each time with all its attempts."""
 
 SIMULATOR_SERVER = "neo-assets-simulator"
 """The simulator's name in the `Server` header, so that its data is never mistaken for NASA's."""
@@ -141,19 +148,20 @@ class NeoWsClient:
         """Fetch Browse pages concurrently, and yield each one as soon as it arrives.
 
         At most `concurrency` pages are being fetched or wait for the consumer. Closing the iterator cancels the
-        requests in progress.
+        requests in progress. Pages that failed for a reason that may pass are asked for once more, after all others.
 
         Args:
             numbers: page numbers. `links.next` is not followed, as it sometimes names another host, and plain http.
 
         Raises:
-            PagesMissing: after the last page, if some could not be fetched. An error that concerns all pages cancels
-                those still missing.
+            PagesMissing: after the last page, if some could not be fetched. An error that concerns all pages ends the
+                round: it cancels the pages still missing.
             BudgetError: the budget's ledger cannot be used.
         """
         waiting = deque(numbers)
         asked = len(waiting)
         failed: dict[int, NeoWsError] = {}
+        rounds = 1
         running: dict[asyncio.Task[Page], int] = {}
         arrived = asyncio.Queue[asyncio.Task[Page]]()
 
@@ -173,8 +181,8 @@ class NeoWsClient:
                 page = None
                 try:
                     page = task.result()
-                except asyncio.CancelledError:  # by the error of another page
-                    continue
+                except asyncio.CancelledError:
+                    pass  # by the error of another page
                 except NeoWsError as error:
                     failed[number] = error
                     if error.concerns_all:  # so all others fail too, except those that have already arrived
@@ -186,6 +194,12 @@ class NeoWsClient:
                 if page:
                     failed.pop(number, None)
                     yield page
+                if not running and rounds < _ROUNDS and (again := pages_to_ask_again(failed, asked - len(failed))):
+                    rounds += 1
+                    logger.warning("asking again for %d page%s", len(again), "s" if len(again) > 1 else "")
+                    waiting.extend(again)
+                    self._gate.start_again()
+                    start_more()
         finally:
             for task in running:
                 task.cancel()
@@ -210,7 +224,7 @@ class NeoWsClient:
         return await self._gate.ask(f"page {number}", send, self._attempts)
 
     async def fetch_stats(self) -> CatalogueStats:
-        """Fetch NeoWs's own counts for its whole catalogue (`/stats`), without retries.
+        """Fetch NeoWs's own counts for its whole catalogue (`/stats`), without retries, and not after an outage.
 
         Raises:
             NeoWsError: they could not be fetched.
@@ -221,7 +235,6 @@ class NeoWsClient:
             _, body = await self._get("/stats", {}, key)
             return read_stats(unpack(body), datetime.now(UTC))
 
-        self._gate.reopen()
         return await self._gate.ask("/stats", send)
 
     async def _get(self, path: str, params: dict[str, int], key: str) -> tuple[httpx.Response, bytes]:

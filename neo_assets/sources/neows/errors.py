@@ -7,6 +7,8 @@ https://developer.nrel.gov/docs/errors (both run API Umbrella).
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from neo_assets.sources.neows.retry_policy import RETRY_POLICY
+
 _NAMED = 5
 """Maximum number of pages that a message names."""
 
@@ -31,6 +33,11 @@ class NeoWsError(Exception):
         """
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+    @property
+    def passes_soon(self) -> bool:
+        """Whether a retry may help, and the host does not ask for a long pause before it."""
+        return self.retryable and (self.retry_after_s or 0.0) <= RETRY_POLICY.longest_silence_s
 
 
 class KeyRejected(NeoWsError):
@@ -111,6 +118,20 @@ class WrongPage(NeoWsError):
     """A complete Browse page, but not the one requested. Retry with backoff."""
 
     retryable = True
+
+
+def pages_to_ask_again(failed: Mapping[int, NeoWsError], arrived: int) -> list[int]:
+    """The pages that are worth a second round: those that failed for a reason that may pass.
+
+    There are none if no page arrived, as in an outage, or if an error that concerns all pages will not pass soon.
+
+    Args:
+        failed: the pages that failed, with their errors.
+        arrived: number of pages that arrived.
+    """
+    if not arrived or any(error.concerns_all and not error.passes_soon for error in failed.values()):
+        return []
+    return sorted(page for page, error in failed.items() if error.retryable)
 
 
 class PagesMissing(Exception):

@@ -54,7 +54,11 @@ class Gate:
     def reopen(self) -> None:
         """Allow requests again after an outage, as a new call is a reason to check whether it is over."""
         if self._breaker.tripped:
-            self._breaker.reset()
+            self._breaker.reopen()
+
+    def start_again(self) -> None:
+        """Judge the host anew, as pages that failed are asked for again."""
+        self._breaker.reopen()
 
     async def ask(self, what: str, send: Callable[[str], Awaitable[T]], attempts: int = 1) -> T:
         """Send a request as soon as allowed, and retry it if that may help.

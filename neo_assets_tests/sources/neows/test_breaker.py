@@ -120,6 +120,31 @@ def test_the_error_states_the_cause_and_that_nothing_is_lost() -> None:
         breaker.refuse_if_tripped()
 
 
+def test_when_it_is_reopened_a_probe_goes_out_after_the_pause_that_is_due() -> None:
+    breaker = Breaker(RetryPolicy(first_wait_s=10, trips_after=3))
+    fail(breaker, 0, 1, 2)
+    breaker.reopen()
+    assert (breaker.tripped, breaker.probing) == (False, True)
+    assert 39 <= breaker.silence_s <= 50
+    fail(breaker, 0, 1)
+    assert not breaker.tripped
+    fail(breaker, 2)
+    assert breaker.tripped
+
+
+def test_a_pause_too_long_to_wait_for_is_forgotten_when_it_is_reopened() -> None:
+    breaker = Breaker(POLICY)
+    fail(breaker, 0, error=Unavailable("503", retry_after_s=3600))
+    breaker.reopen()
+    assert (breaker.tripped, breaker.probing, breaker.silence_s) == (False, False, 0)
+
+
+def test_reopening_changes_nothing_while_the_host_answers() -> None:
+    breaker = Breaker(POLICY)
+    breaker.reopen()
+    assert (breaker.tripped, breaker.probing, breaker.silence_s) == (False, False, 0)
+
+
 def test_a_reset_forgets_every_failure() -> None:
     breaker = Breaker(POLICY)
     fail(breaker, 0, 1, 2, error=Unavailable("503", retry_after_s=3600))
