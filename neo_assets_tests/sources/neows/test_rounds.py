@@ -31,13 +31,13 @@ def spoiling(seed: int) -> Handler:
     def answer(request: httpx.Request) -> httpx.Response:
         cut = httpx.Response(200, content=whole(request).content[:100])
         reset = httpx.ReadError("Connection reset by peer")
-        faults = [httpx.Response(429, text=OVER_LIMIT), OUTAGE, cut, httpx.Response(200), OTHER_PAGE, reset]
-        fault = int(dice.random() / 0.06)
-        if fault >= len(faults):
-            return whole(request)
-        if isinstance(faults[fault], Exception):
-            raise faults[fault]
-        return faults[fault]
+        over_limit, empty = httpx.Response(429, text=OVER_LIMIT), httpx.Response(200)
+        faults: list[httpx.Response | Exception] = [over_limit, OUTAGE, cut, empty, OTHER_PAGE, reset]
+        struck = int(dice.random() / 0.06)
+        answer = faults[struck] if struck < len(faults) else whole(request)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     return answer
 
@@ -124,6 +124,20 @@ def test_after_an_outage_all_missing_pages_are_asked_for_again(caplog: pytest.Lo
     pages, failed = fetch(server, range(9), concurrency=1)
     assert (sorted(pages), failed) == (list(range(9)), {})
     assert "asking again for 7 pages" in caplog.text
+
+
+def test_neows_own_counts_are_not_asked_for_during_an_outage() -> None:
+    server = Server(then=lambda request: OUTAGE)
+
+    async def run() -> None:
+        async with client_of(server, concurrency=1) as client:
+            with pytest.raises(errors.PagesMissing):
+                await anext(client.pages(range(9)))
+            with pytest.raises(errors.Outage):
+                await client.fetch_stats()
+
+    asyncio.run(run())
+    assert all(request.url.path.endswith("/browse") for request in server.requests)
 
 
 def test_closing_during_the_second_round_cancels_requests() -> None:
