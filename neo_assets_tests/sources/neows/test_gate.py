@@ -1,6 +1,7 @@
 """The gate: which request may be sent now, with which key, and what happens to those that wait."""
 
 import asyncio
+import contextlib
 import itertools
 import threading
 import time
@@ -302,19 +303,45 @@ def test_a_slot_whose_key_is_parked_meanwhile_is_not_used(make_budget: Callable[
     assert used.at == budget.until  # type: ignore[attr-defined]
 
 
-def test_a_slot_that_was_slept_through_is_not_used(
-    make_budget: Callable[..., NotedBudget], monkeypatch: pytest.MonkeyPatch
+class SleepyClock:
+    """The module `time`, on a machine that sleeps for a while when told to."""
+
+    monotonic = staticmethod(time.monotonic)
+
+    def __init__(self) -> None:
+        self.slept_s = 0.0
+
+    def time(self) -> float:
+        return time.time() + self.slept_s
+
+
+@pytest.mark.parametrize("when", ["reserve", "parked"])
+@pytest.mark.parametrize(("missed_s", "used"), [(4, True), (6, False)])
+def test_a_slot_missed_by_more_than_five_seconds_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str, missed_s: float, used: bool
 ) -> None:
+    """While its slot is reserved, or after the wait for it, the machine sleeps."""
+    clock = SleepyClock()
+
     class Sleepy(NotedBudget):
-        def parked(self) -> set[str]:  # called after the wait
-            time.sleep(0.1 if len(self.given_out) == 2 else 0)
+        def reserve(self, without: Collection[str] = ()) -> Slot:
+            slot = super().reserve(without)
+            self.sleep("reserve")
+            return slot
+
+        def parked(self) -> set[str]:
+            self.sleep("parked")
             return super().parked()
 
-    monkeypatch.setattr(module, "_STALE_S", 0.08)
-    budget = make_budget(per_second=3, kind=Sleepy)
-    budget.reserve()
-    asyncio.run(Gate([KEY], budget, QUICK).ask("page 0", answering()))
-    assert budget.given_back[0] == budget.given_out[1]
+        def sleep(self, now: str) -> None:
+            if (now, len(self.given_out)) == (when, 2):
+                clock.slept_s = missed_s + 0.2
+
+    monkeypatch.setattr(module, "time", clock)
+    with contextlib.closing(Sleepy(tmp_path / "ledger", "neows.example", [KEY], 10**6, 5, clock=clock.time)) as budget:
+        budget.reserve()
+        asyncio.run(Gate([KEY], budget, QUICK).ask("page 0", answering()))
+    assert budget.given_back == ([] if used else [budget.given_out[1]])
 
 
 def test_waits_that_are_shared_are_logged_once(
