@@ -120,7 +120,7 @@ def refusal(use: Callable[[], object], kind: type[LakeError] = LakeError) -> str
 
 
 class TestConditionalWrites:
-    """`create` where the store does not know If-None-Match."""
+    """`create` where the store does not know If-None-Match, or reports a conflict."""
 
     @pytest.mark.parametrize("answer", [NOT_IMPLEMENTED, INVALID_ARGUMENT, (501, b""), (400, b"no"), (400, b"")])
     def test_a_lake_can_be_begun(self, store: Store, lake: Storage, answer: Answer) -> None:
@@ -134,6 +134,13 @@ class TestConditionalWrites:
         assert lake.create("a", b"first")
         assert not lake.create("a", b"second")
         assert store.objects == {"/bucket/neo/a": b"first"}
+
+    def test_what_another_process_creates_at_the_same_time_is_not_replaced(self, store: Store, lake: Storage) -> None:
+        """S3 answers 409 while another conditional write of the same object is under way."""
+        store.refused = {"If-None-Match": (409, b"<Error><Code>ConditionalRequestConflict</Code></Error>")}
+        store.objects = {"/bucket/neo/a": b"theirs"}
+        assert not lake.create("a", b"ours")
+        assert store.objects == {"/bucket/neo/a": b"theirs"}
 
     @pytest.mark.parametrize("code", ["ExpiredToken", "InvalidToken"])
     def test_other_refusals_are_reported(self, store: Store, lake: Storage, code: str) -> None:
