@@ -85,6 +85,16 @@ def test_growth_beyond_the_pages_asked_for_makes_it_incomplete(lake: Storage) ->
     assert "NEO_PAGES=7" in snapshot.findings[0].detail
 
 
+@pytest.mark.parametrize(("size", "beyond"), [(2000, {"pages beyond NEO_PAGES": 20}), (2001, {})])
+def test_from_four_fifths_of_the_catalogue_on_the_whole_is_meant(
+    lake: Storage, size: int, beyond: dict[str, int]
+) -> None:
+    """80 pages are asked for, of a catalogue of 100 pages, or of 101."""
+    fetch(lake, range(2), Catalogue(neos=size), START)
+    compute(lake, SETS[:1])
+    assert reasons(Snapshot(lake, ENGINE, page_set_keys(80, 2))) == {"page sets missing": 39} | beyond
+
+
 def test_a_small_part_of_the_catalogue_is_consistent_too(lake: Storage) -> None:
     fetch(lake, range(6), Catalogue(neos=1000), START)
     assert compute(lake).verdict == "consistent"
