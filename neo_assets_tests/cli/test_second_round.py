@@ -132,10 +132,11 @@ def test_nothing_is_asked_for_again_once_the_key_is_rejected(lake: Storage) -> N
     assert neows.asked.count(4) == 1
 
 
-@pytest.mark.parametrize(("answers", "requests"), [(0, 7), (5, 21)], ids=["from the start", "in the middle"])
+@pytest.mark.parametrize(("answers", "requests"), [(0, 10), (5, 35)], ids=["from the start", "in the middle"])
 def test_an_outage_ends_the_run_soon(
     lake: Storage, answers: int, requests: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Usually after 5 or 20 requests; each page is tried five times at most."""
     down = Fault("outage", first=answers + 1)
     neows = Watched(create_app(Catalogue(200), keys=[KEY], faults=[down]))
     with served(neows) as url:
