@@ -20,6 +20,7 @@ those that reached the server. Files are what is left in the directory at the en
 """
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -247,6 +248,29 @@ def compare(contenders: Sequence[Contender], given: argparse.Namespace, director
     print(f"\n{table(runs, missing)}")
 
 
+def measure_sizes(
+    contenders: Sequence[Contender], given: argparse.Namespace, directory: Path
+) -> dict[int, dict[str, list[Run]]]:
+    """The runs of each contender for each number of pages. In each round all sizes take their turn, so that a machine
+    that becomes slower or faster does not look like growth.
+    """
+    sizes = [given.pages * times for times in GROWTH]
+    runs: dict[int, dict[str, list[Run]]] = {size: {contender.name: [] for contender in contenders} for size in sizes}
+    with contextlib.ExitStack() as servers:
+        served = {}
+        for size in sizes:
+            (directory / str(size)).mkdir()
+            served[size] = servers.enter_context(offer(directory / str(size), size, given.objects))
+        for number in range(given.rounds):
+            for size in sizes:
+                place = directory / str(size) / f"round-{number}"
+                place.mkdir()
+                print(f"{size:,} pages, round {number + 1} of {given.rounds}", file=sys.stderr)
+                for name, ran in measure(contenders, served[size], 1, given.pages_per_set, place).items():
+                    runs[size][name] += ran
+    return runs
+
+
 def grow(contenders: Sequence[Contender], given: argparse.Namespace, directory: Path) -> None:
     """Measure `neo run` and the plain script with more and more pages; print a table and draw the picture."""
     reasons = [f"{contender.name}: {reason}" for contender in contenders if (reason := contender.missing())]
@@ -255,18 +279,17 @@ def grow(contenders: Sequence[Contender], given: argparse.Namespace, directory: 
     if reasons:
         raise SystemExit("; ".join(reasons))
     points = []
-    lines = ["| contender | pages | wall | per 1,000 pages | peak memory |", "|---|---|---|---|---|"]
-    for times in GROWTH:
-        pages = given.pages * times
-        place = directory / f"times-{times}"
-        place.mkdir()
-        with offer(place, pages, given.objects) as served:
-            runs = measure(contenders, served, given.rounds, given.pages_per_set, place)
+    lines = [
+        "| contender | pages | wall | per 1,000 pages | CPU per 1,000 | peak memory |",
+        "|---|---|---|---|---|---|",
+    ]
+    for pages, runs in measure_sizes(contenders, given, directory).items():
         for contender in contenders:
             wall_s = median(runs[contender.name], lambda it: it.wall_s)
+            cpu_s = median(runs[contender.name], lambda it: it.cpu_s)
             peak_mb = median(runs[contender.name], lambda it: it.peak_mb)
             points.append({"contender": contender.what, "pages": pages, "wall_s": wall_s, "peak_mb": peak_mb})
-            each = f"{1000 * wall_s / pages:.2f} s"
+            each = " | ".join(f"{1000 * seconds / pages:.2f} s" for seconds in (wall_s, cpu_s))
             lines.append(f"| {contender.what} | {pages:,} | {wall_s:.1f} s | {each} | {peak_mb:,.0f} MB |")
     chart = [str(BENCH_PYTHON), str(HERE / "chart.py"), str(given.picture)]
     subprocess.run(chart, input=json.dumps(points), text=True, check=True)
