@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
+import click
 import dagster as dg
 from sqlalchemy.exc import DBAPIError
 
 from neo_assets.cli import stopping
 from neo_assets.definitions import build_defs
 from neo_assets.lake.storage import Storage
+from neo_assets.orchestration.audit import COMMAND, figures_of
 from neo_assets.orchestration.automation import recompute_of
 from neo_assets.orchestration.instance import open_instance, tags_of_this_process
 from neo_assets.orchestration.state import directory_of, unusable
@@ -62,7 +64,7 @@ class Jobs:
                 self._instance,
                 page_set,
                 run_id=run_id,
-                tags=tags_of_this_process(run_id),
+                tags=tags_of_this_process(run_id) | _tags_of_this_command(),
             )
         except dg.Failure as failure:
             raise failure.__cause__ or failure from None
@@ -73,8 +75,7 @@ class Jobs:
         if stopping.was_pressed():  # Dagster forgets a Ctrl-C between a run's last step and its end
             raise KeyboardInterrupt
         return [
-            f"{check.severity.value}: {check.asset_key.to_user_string()} {check.check_name}: "
-            + ", ".join(f"{name}: {figure.value}" for name, figure in check.metadata.items())
+            f"{check.severity.value}: {check.asset_key.to_user_string()} {check.check_name}: {figures_of(check)}"
             for check in result.get_asset_check_evaluations()
             if not check.passed
         ]
@@ -88,3 +89,12 @@ class Jobs:
         """Close the instance if it was opened here."""
         if not self._given and "_instance" in vars(self):
             self._instance.dispose()
+
+
+def _tags_of_this_command() -> dict[str, str]:
+    """The command that the user gave, for the audit; none in other programs."""
+    context = click.get_current_context(silent=True)
+    if not context:
+        return {}
+    program = context.find_root().info_name or ""
+    return {COMMAND: f"neo{context.command_path.removeprefix(program)}"}

@@ -15,6 +15,7 @@ try:
 
     import click
 
+    from neo_assets.cli.audit import audit
     from neo_assets.cli.land import land
     from neo_assets.cli.plan import plan
     from neo_assets.cli.prune import prune
@@ -62,7 +63,7 @@ def neo() -> None:
     """
 
 
-for command in (run, plan, totals, recompute, land, quarantine, prune, simulate):
+for command in (run, plan, totals, recompute, land, quarantine, prune, audit, simulate):
     neo.add_command(command)
 
 

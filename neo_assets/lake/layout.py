@@ -13,6 +13,9 @@ SOURCE_MARK = "lake.json"
 DISCARDED = "quarantine/discarded"
 """Directory of the records that were given up."""
 
+AUDIT = "audit"
+"""Directory of the audit."""
+
 _DIRECTORIES = {
     "raw_page_index": "bronze",
     "catalogue_stats": "bronze",
@@ -74,6 +77,11 @@ def set_aside(name: str) -> str:
 def discarded(at: datetime, digest: str) -> str:
     """Path of the records that were given up together: when, and the digest of the file's content."""
     return f"{DISCARDED}/{at:%Y-%m-%dT%H-%M-%S.%f}-{digest[:8]}.ndjson"
+
+
+def audit(day: date, run_id: str) -> str:
+    """Path of what was done in a run created on this day (UTC)."""
+    return f"{AUDIT}/date={day}/{run_id}.parquet"
 
 
 def reason_of(path: str) -> str:

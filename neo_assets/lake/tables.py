@@ -77,6 +77,11 @@ def write_table(storage: Storage, table: Table, rows: pa.Table, page_set: str | 
         ValueError: the rows do not have the table's schema.
         LakeError: it cannot be written; an older file is left as it was.
     """
+    return write_file(storage, table, rows, layout.table_file(table, page_set))
+
+
+def write_file(storage: Storage, table: Table, rows: pa.Table, path: str) -> WrittenTable:
+    """Write a file of a table to a path of its own. Otherwise like `write_table`."""
     if not rows.schema.remove_metadata().equals(table.schema, check_metadata=True):
         raise ValueError(f"{table.name} has the schema\n{table.schema}\nbut the rows have\n{rows.schema}")
     facts = {_SOURCE: mark.last_read(storage) or "unknown", **_FOR_SPARK}
@@ -84,7 +89,6 @@ def write_table(storage: Storage, table: Table, rows: pa.Table, page_set: str | 
     sink = pa.BufferOutputStream()
     pq.write_table(marked, sink, compression="zstd", write_page_checksum=True)
     data = sink.getvalue()
-    path = layout.table_file(table, page_set)
     _remember(storage, table, path, storage.write(path, data), made_from(rows), data)
     return WrittenTable(storage.location(path), rows.num_rows, data.size, hashlib.sha256(data).hexdigest())
 

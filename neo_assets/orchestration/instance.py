@@ -4,6 +4,7 @@
 
 import contextlib
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from dagster._check import CheckError
 from dagster._core.instance import InstanceRef  # the public DagsterInstance.from_config takes no overrides
 
 from neo_assets.lake.storage import Storage
+from neo_assets.orchestration.audit import audited, record
 from neo_assets.orchestration.failures import StateUnusable
 from neo_assets.orchestration.state import StateOfLake, check_lake, explained, in_one_line, is_of_lake, one_at_a_time
 
@@ -60,7 +62,7 @@ def open_instance(dagster_home: Path | None, lake: Storage) -> dg.DagsterInstanc
                 check_lake(instance, lake)
         except (dg.DagsterError, yaml.YAMLError, CheckError, ImportError) as error:
             raise StateUnusable(f"{home / 'dagster.yaml'} cannot be used: {in_one_line(error)}") from error
-        _end_lost_runs(instance)
+        _end_lost_runs(instance, lake)
     return instance
 
 
@@ -72,20 +74,24 @@ def tags_of_this_process(run_id: str) -> dict[str, str]:
 def lake_resource(lake: Storage) -> dg.ResourceDefinition:
     """The resource `lake`. Before a run or a sensor uses it, it checks whose history the instance keeps, notes which
     process executes the run, and ends lost runs, so they end where only Dagster's own commands or the daemon run too.
+    What a run does is recorded in the audit.
     """
 
-    def checked(context: dg.InitResourceContext) -> Storage:
-        if context.instance:
-            check_lake(context.instance, lake)
-            if context.run and context.run.tags.get(_RUN) != context.run.run_id:
-                context.instance.add_run_tags(context.run.run_id, tags_of_this_process(context.run.run_id))
-            _end_lost_runs(context.instance)
-        return lake
+    def checked(context: dg.InitResourceContext) -> Iterator[Storage]:
+        if not context.instance:
+            yield lake
+            return
+        check_lake(context.instance, lake)
+        if context.run and context.run.tags.get(_RUN) != context.run.run_id:
+            context.instance.add_run_tags(context.run.run_id, tags_of_this_process(context.run.run_id))
+        _end_lost_runs(context.instance, lake)
+        with audited(lake, context.instance, context.run) if context.run else contextlib.nullcontext():
+            yield lake
 
     return dg.ResourceDefinition(checked, description=f"The lake at {lake.root}")
 
 
-def _end_lost_runs(instance: dg.DagsterInstance) -> None:
+def _end_lost_runs(instance: dg.DagsterInstance, lake: Storage) -> None:
     """Mark runs as failed whose process was killed.
 
     Dagster's run monitoring cannot: it knows no worker for them, so they would hold a slot in its queue for ever.
@@ -97,6 +103,7 @@ def _end_lost_runs(instance: dg.DagsterInstance) -> None:
         now = instance.get_run_by_id(run.run_id)  # it may have ended well in the meantime, and its process with it
         if now and now.status in _UNFINISHED:
             instance.report_run_failed(run, "The process that executed this run no longer exists.")
+            record(lake, instance, run)
 
 
 def _identity(process: psutil.Process) -> str:

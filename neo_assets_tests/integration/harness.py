@@ -24,6 +24,7 @@ import uvicorn
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from neo_assets.lake import layout
 from neo_assets.lake.storage import Storage
 from neo_assets.sources.simulator.app import PREFIX, create_app
 from neo_assets.sources.simulator.catalogue import Catalogue
@@ -177,7 +178,7 @@ def place(path: Path, *checkout_files: str, **settings: object) -> Place:
 
 def fingerprints(lake: Path | Storage) -> dict[str, tuple[str, object]]:
     """Each file below a directory or in a lake, by path, with a digest of its content and a mark of its last write: the
-    time, or the version on S3.
+    time, or the version on S3. The audit is left out, as every run adds to it.
     """
     if isinstance(lake, Storage) and not lake.is_local:
         bucket, _, prefix = lake.root.removeprefix("s3://").partition("/")
@@ -186,13 +187,13 @@ def fingerprints(lake: Path | Storage) -> dict[str, tuple[str, object]]:
             one["Key"].removeprefix(f"{prefix}/"): (one["ETag"], one["VersionId"])
             for page in pages
             for one in page.get("Versions", [])
-            if one["IsLatest"]
+            if one["IsLatest"] and f"/{layout.AUDIT}/" not in one["Key"]
         }
     directory = Path(lake.root) if isinstance(lake, Storage) else lake
     return {
         str(file.relative_to(directory)): (hashlib.sha256(file.read_bytes()).hexdigest(), file.stat().st_mtime_ns)
         for file in sorted(directory.rglob("*"))
-        if file.is_file()
+        if file.is_file() and layout.AUDIT not in file.relative_to(directory).parts
     }
 
 

@@ -1,0 +1,52 @@
+"""`neo audit`: what was done in the lake, by whom, and with what outcome. Reading it lives in `pipeline.audit`."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from neo_assets.pipeline.text import quantity
+from neo_assets.settings import Settings
+
+
+@click.command()
+@click.option("--last", default=20, type=click.IntRange(min=1), help="How many runs (default: 20), the latest last.")
+@click.option("--failed", is_flag=True, help="Only runs in which something failed.")
+@click.option("--json", "as_json", is_flag=True, help="Print each run, materialization and check as a JSON object.")
+def audit(last: int, failed: bool, as_json: bool) -> None:
+    """List the latest runs: when, by whom, what they did, and why something failed.
+
+    The audit is in the lake, a Parquet file per run below audit/, so it outlives Dagster's own history.
+    """
+    from neo_assets.lake.storage import Storage
+    from neo_assets.pipeline.audit import read
+    from neo_assets.schema.audit import FAILED, RUN
+
+    lake = Storage(Settings.load().lake)
+    rows = read(lake, last, failed).to_pylist()
+    for row in rows:
+        if as_json:
+            click.echo(json.dumps({name: value for name, value in row.items() if value is not None}, default=str))
+        elif row["kind"] == RUN:
+            click.echo(_run(row))
+        elif row["status"] == FAILED and row["error"]:
+            what = " ".join(row[name] for name in ("asset", "check") if row[name])
+            click.echo(f"    {row['severity'] or 'failed'}: {what}: {row['error']}")
+    if not rows:
+        click.echo("Nothing failed." if failed else "No run is recorded in this lake yet: `neo run` is one.", err=True)
+
+
+def _run(row: Mapping[str, Any]) -> str:
+    """A run in one line."""
+    done = [f"{row['job']}" + (f" {row['page_set']}" if row["page_set"] else "")]
+    if row["pages_fetched"] is not None:
+        done.append(f"{quantity(row['pages_fetched'], 'page')} fetched, {row['pages_reused']:,} reused")
+    if row["requests"] is not None:
+        done.append(quantity(row["requests"], "request"))
+    took = f"{row['seconds']:.1f} s" if row["seconds"] is not None else ""
+    ending = f": {row['error']}" if row["error"] else ""
+    return (
+        f"{row['queued_at']:%Y-%m-%d %H:%M:%S}  {row['status']:<10}  {took:>8}  {', '.join(done)}"
+        f"  ({row['launched_by']}, {row['account']}, run {row['run_id'][:8]}){ending}"
+    )

@@ -1,0 +1,80 @@
+"""The audit: a file in the lake for each run, written when the run begins and again when it ends. So it survives a
+pruned Dagster storage and a killed run, and processes never write the same file. What Dagster knows of a run is turned
+into rows in `orchestration.audit`.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from neo_assets.lake import layout, tables
+from neo_assets.lake.storage import LakeDamaged, Storage
+from neo_assets.schema.audit import AUDIT, FAILED, RUN
+
+Row = Mapping[str, Any]
+"""A row of the audit, by column."""
+
+
+def write(lake: Storage, run_id: str, queued_at: datetime, rows: Sequence[Row]) -> None:
+    """Write what is known of a run, replacing what was known before.
+
+    Args:
+        lake: the lake.
+        run_id: Dagster's id of the run.
+        queued_at: when the run was created; the UTC date is part of the file's path.
+        rows: one for the run, and one for each of its materializations and checks.
+
+    Raises:
+        LakeError: it cannot be written.
+    """
+    audited = pa.Table.from_pylist([{**row} for row in rows], schema=AUDIT.schema)
+    tables.write_file(lake, AUDIT, audited, layout.audit(queued_at.date(), run_id))
+
+
+def read(lake: Storage, runs: int, only_failed: bool = False) -> pa.Table:
+    """The latest runs with all that they did, in the order in which they were created.
+
+    Args:
+        lake: the lake.
+        runs: the most runs to read.
+        only_failed: leave out runs in which nothing failed, and rows of what did not fail.
+
+    Raises:
+        LakeError: a file cannot be read.
+    """
+    found: list[pa.Table] = []
+    for paths in _by_day(lake):
+        of_day = sorted(lake.each(lambda path: _read(lake, path), paths), key=_queued_at, reverse=True)
+        found += [rows for rows in of_day if not only_failed or FAILED in rows["status"].to_pylist()]
+        if len(found) >= runs:
+            break
+    rows = pa.concat_tables([AUDIT.schema.empty_table(), *reversed(found[:runs])])
+    if only_failed:
+        rows = rows.filter(pc.or_(pc.equal(rows["status"], FAILED), pc.equal(rows["kind"], RUN)))
+    return rows
+
+
+def _read(lake: Storage, path: str) -> pa.Table:
+    try:
+        return pq.ParquetFile(pa.BufferReader(lake.read(path)), page_checksum_verification=True).read()
+    except (pa.ArrowException, OSError) as error:
+        raise LakeDamaged(
+            f"{lake.location(path)} is damaged ({error}): delete it; only the record of that run is lost"
+        ) from None
+
+
+def _by_day(lake: Storage) -> list[list[str]]:
+    """The paths of all files of the audit, the latest day first."""
+    days: dict[str, list[str]] = {}
+    for info in lake.files(layout.AUDIT):
+        days.setdefault(info.path.rpartition("/")[0], []).append(info.path)
+    return [days[day] for day in sorted(days, reverse=True)]
+
+
+def _queued_at(rows: pa.Table) -> datetime:
+    at: datetime = rows["queued_at"][0].as_py()
+    return at

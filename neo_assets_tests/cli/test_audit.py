@@ -1,0 +1,67 @@
+"""`neo audit`: the latest runs, by whom they were launched, and why something failed."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from neo_assets.lake import layout
+from neo_assets.lake.storage import Storage
+from neo_assets_tests.integration.harness import Ended
+
+FIRST = "00000-00001"
+
+Neo = Callable[..., Ended]
+
+
+@pytest.fixture
+def lake(lake: Storage, monkeypatch: pytest.MonkeyPatch) -> Storage:
+    monkeypatch.setenv("NEO_LAKE", lake.root)
+    monkeypatch.setenv("NEO_PAGES", "4")
+    return lake
+
+
+def test_a_lake_without_runs_says_so(lake: Storage, neo: Neo) -> None:
+    ended = neo("audit")
+    assert (ended.code, ended.out) == (0, "")
+    assert ended.err == "No run is recorded in this lake yet: `neo run` is one.\n"
+
+
+@pytest.mark.slow
+def test_runs_are_listed_in_order_the_latest_last(lake: Storage, neo: Neo) -> None:
+    assert neo("run").code == 0
+    ended = neo("audit")
+    first, second, stats, totals = ended.out.splitlines()
+    assert "  success " in first
+    assert f"page_set {FIRST}, 2 pages fetched, 0 reused" in first
+    assert "(neo run, " in first
+    assert "page_set 00002-00003" in second
+    assert "  stats  " in stats
+    assert "  totals  " in totals
+    assert neo("audit", "--last", "1").out == f"{totals}\n"
+    failed = neo("audit", "--failed")
+    assert (failed.code, failed.out, failed.err) == (0, "", "Nothing failed.\n")
+
+
+@pytest.mark.slow
+def test_what_failed_is_listed_below_its_run(lake: Storage, neo: Neo) -> None:
+    neo("run")
+    lake.delete(layout.raw_page(0))
+    assert neo("recompute", FIRST).code == 1
+    run, *below = neo("audit", "--failed").out.splitlines()
+    assert "  failed " in run
+    assert "(neo recompute, " in run
+    assert below[0].startswith("    failed: ")
+    assert "not done: the run ended before" in below[0]
+    rows = [json.loads(line) for line in neo("audit", "--failed", "--json").out.splitlines()]
+    assert {row["status"] for row in rows} == {"failed"}
+    assert {row["kind"] for row in rows} == {"run", "materialization", "check"}
+
+
+def test_a_damaged_file_is_named_with_the_way_out(lake: Storage, neo: Neo) -> None:
+    path = "audit/date=2026-03-01/some-run.parquet"
+    lake.write(path, b"not Parquet")
+    ended = neo("audit")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.startswith(f"Error: {lake.location(path)} is damaged (")
+    assert ": delete it; " in ended.err
