@@ -17,6 +17,7 @@ from neo_assets.cli import jobs
 from neo_assets.cli.runner import Runner
 from neo_assets.lake import layout, raw_pages
 from neo_assets.lake.storage import LakeError, LakeLacks, Storage
+from neo_assets.pipeline import audit
 from neo_assets.pipeline.metrics.duckdb import DuckDB
 from neo_assets.pipeline.staleness import current
 from neo_assets.pipeline.totals import read_totals
@@ -336,6 +337,9 @@ def test_a_killed_run_is_marked_as_failed_by_the_next(
             assert at.neo("run", NEOWS_BASE_URL=url, NEO_REQUESTS_PER_SECOND=100).code == 0
             statuses = {run.run_id: run.status for run in instance.get_runs()}
     assert statuses[dead.run_id] == dg.DagsterRunStatus.FAILURE
+    audited = audit.read(Storage(str(at.path / "data/lake")), 100).to_pylist()
+    [of_dead] = [row for row in audited if row["run_id"] == dead.run_id and row["kind"] == "run"]
+    assert (of_dead["status"], of_dead["error"]) == ("failed", "it was stopped, or its process was killed")
     assert [run_id for run_id, status in statuses.items() if status == STARTED] == [again.run_id]
     assert list(statuses.values()).count(dg.DagsterRunStatus.FAILURE) == 1
 
