@@ -41,7 +41,7 @@ from benchmarks.harness import BIN, HERE, LIFTED, Cost, Served, metered, serving
 from neo_assets.lake.storage import Storage
 from neo_assets.lake.tables import read_table
 from neo_assets.schema import tables
-from neo_assets.schema.tables import NEOS_PER_PAGE
+from neo_assets.schema.facts import NEOS_PER_PAGE
 
 CAPTURED = HERE.parents[1] / "shared/neows"
 GROWTH = (1, 3, 10)

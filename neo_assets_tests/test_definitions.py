@@ -1,5 +1,6 @@
 """The code location as Dagster sees it: its exact assets, checks, jobs, schedules, sensors and resources."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +41,23 @@ WHOLE = {"total_near_misses", "total_yearly_approaches", "catalogue_stats", "lan
 JOBS = {"page_set", "recompute", "totals", "stats", "land", "landed"}
 TABLE_ASSETS = sorted(DEPS.keys() - {"raw_pages", "landed_objects"})
 CHECKS = {
+    *((asset, "rows_fit_the_schema") for asset in DEPS),
     ("raw_pages", "every_page_is_whole"),
     ("raw_pages", "catalogue_stood_still"),
     ("neo_records", "every_neo_is_read_once"),
     ("neo_records", "nothing_is_in_quarantine"),
-    ("close_approaches", "approaches_are_possible"),
+    ("neo_records", "every_neo_is_everywhere"),
+    ("neo_records", "diameter_follows_from_h"),
+    ("neo_records", "closest_approach_is_the_nearest"),
+    ("close_approaches", "units_and_times_agree"),
     ("near_miss_count", "near_misses_add_up"),
     ("yearly_approaches", "years_add_up"),
     ("landed_objects", "every_neo_is_read_once"),
     ("landed_objects", "nothing_is_in_quarantine"),
-    ("landed_objects", "approaches_are_possible"),
+    ("landed_objects", "every_neo_is_everywhere"),
+    ("landed_objects", "diameter_follows_from_h"),
+    ("landed_objects", "closest_approach_is_the_nearest"),
+    ("landed_objects", "units_and_times_agree"),
     ("landed_objects", "near_misses_add_up"),
     ("landed_objects", "years_add_up"),
     ("snapshot", "snapshot_is_consistent"),
@@ -148,6 +156,11 @@ def test_every_table_shows_the_columns_of_its_schema(graph: Any, name: str) -> N
 
 def test_the_checks_are_exactly_these(graph: Any) -> None:
     assert {(key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys} == CHECKS
+
+
+def test_the_list_of_checks_in_the_docs_is_complete() -> None:
+    listed = re.findall(r"^\| `(\w+)` \|", (Path(__file__).parents[1] / "docs/checks.md").read_text(), re.MULTILINE)
+    assert set(listed) == {name for _, name in CHECKS}
 
 
 def test_every_check_has_a_description(graph: Any) -> None:

@@ -2,7 +2,7 @@
 
 from datetime import date, datetime
 
-from neo_assets.schema.tables import Table
+from neo_assets.schema.columns import Table
 
 RAW_PAGES = "bronze/raw_pages"
 """Directory of the stored Browse pages."""

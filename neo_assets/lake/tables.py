@@ -16,15 +16,9 @@ import pyarrow.parquet as pq
 
 from neo_assets.lake import layout, mark
 from neo_assets.lake.storage import LakeDamaged, LakeError, LakeLacks, LakeUnreachable, Storage, md5
+from neo_assets.schema.columns import Table
 from neo_assets.schema.page_sets import LANDED
-from neo_assets.schema.tables import (
-    NEAR_MISS_COUNT,
-    NEO_SIGHTINGS,
-    QUARANTINE,
-    RAW_PAGE_INDEX,
-    YEARLY_APPROACHES,
-    Table,
-)
+from neo_assets.schema.tables import NEAR_MISS_COUNT, NEO_SIGHTINGS, QUARANTINE, RAW_PAGE_INDEX, YEARLY_APPROACHES
 
 _MADE_FROM = "made_from"
 _SOURCE = "source"

@@ -4,8 +4,8 @@ from typing import Any
 
 import dagster as dg
 
+from neo_assets.schema.columns import Column, Table
 from neo_assets.schema.page_sets import pages_of
-from neo_assets.schema.tables import Column, Table
 
 OWNERS = ["team:neo-data"]
 

@@ -23,13 +23,13 @@ from neo_assets.pipeline.metrics.engine import Engine
 from neo_assets.pipeline.quarantine import without_discarded
 from neo_assets.pipeline.staleness import stale
 from neo_assets.pipeline.text import first_few
+from neo_assets.schema.facts import NEOS_PER_PAGE
 from neo_assets.schema.page_sets import LANDED, pages_of, with_landed
 from neo_assets.schema.pages import PageFacts
 from neo_assets.schema.tables import (
     CATALOGUE_STATS,
     NEAR_MISS_COUNT,
     NEO_SIGHTINGS,
-    NEOS_PER_PAGE,
     QUARANTINE,
     RAW_PAGE_INDEX,
     SNAPSHOT,

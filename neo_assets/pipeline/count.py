@@ -9,8 +9,9 @@ from neo_assets.lake.storage import LakeError, Storage
 from neo_assets.pipeline.metrics import registry
 from neo_assets.pipeline.metrics.engine import Engine
 from neo_assets.pipeline.origins import origin_of_count, origin_of_total
+from neo_assets.schema.columns import Table
 from neo_assets.schema.page_sets import with_landed
-from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_SIGHTINGS, Table
+from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_SIGHTINGS
 
 _COLUMNS_TO_COUNT = ("neo_id", "close_approach_date", "orbiting_body", "miss_distance_au")
 

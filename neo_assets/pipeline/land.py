@@ -21,9 +21,9 @@ from neo_assets.lake.landing_zone import Content, LandedFile
 from neo_assets.lake.storage import Storage
 from neo_assets.pipeline.quarantine import LINES
 from neo_assets.pipeline.text import printable, quantity
+from neo_assets.schema.facts import NEOS_PER_PAGE
 from neo_assets.schema.page_sets import FIRST_LANDED_PAGE, MAX_PAGES, page_sets_of
 from neo_assets.schema.pages import NASA, SIMULATOR, Page, PageFacts
-from neo_assets.schema.tables import NEOS_PER_PAGE
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.errors import NotAPage, OtherJson
 from neo_assets.sources.neows.pages import ALWAYS_LISTED, document_of, envelope_of

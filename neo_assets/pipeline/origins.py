@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from neo_assets.lake.tables import digest
 from neo_assets.pipeline.metrics import registry
+from neo_assets.schema.columns import Table
 from neo_assets.schema.pages import PageFacts
 from neo_assets.schema.tables import (
     CLOSE_APPROACHES,
@@ -19,7 +20,6 @@ from neo_assets.schema.tables import (
     QUARANTINE,
     RAW_PAGE_INDEX,
     YEARLY_APPROACHES,
-    Table,
 )
 from neo_assets.sources.neows import parse
 

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from neo_assets.lake import raw_pages, tables
 from neo_assets.lake.storage import Storage
 from neo_assets.pipeline.origins import OF_A_PAGE_SET, origin
+from neo_assets.schema.columns import Table
 from neo_assets.schema.page_sets import pages_of
 from neo_assets.schema.pages import PageFacts
-from neo_assets.schema.tables import Table
 
 logger = logging.getLogger(__name__)
 

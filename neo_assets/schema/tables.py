@@ -4,90 +4,49 @@ Arrow schemas, Dagster column metadata and checks derive from this module. How a
 belong here.
 """
 
-from dataclasses import dataclass
-from functools import cached_property
+from datetime import UTC, date, datetime
 
 import pyarrow as pa
 
-KM_PER_AU = 149_597_870
-"""Kilometres in one astronomical unit, as NeoWs converts it (the IAU defines 149,597,870.7 km)."""
+from neo_assets.schema.columns import Column, Table
+from neo_assets.schema.facts import YEARS
 
 NEAR_MISS_AU = 0.2
 """A close approach with a miss distance strictly below this, in au, is a near miss: the exercise's definition."""
 
-NEOS_PER_PAGE = 20
-"""NEOs on a full Browse page: NeoWs's default, and its maximum."""
-
-YEARS = (1899, 2201)
-"""First and last calendar year (UTC) of a close approach in NeoWs: 1900 to 2200, plus a stray day at either end."""
-
-DAYS_APART = 1
-"""Days that the time of a close approach may be off its date: before 2018, NeoWs gave midnight in its own time zone."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column: its Arrow type, unit, source (a path in the NeoWs JSON), and whether it may be null."""
-
-    name: str
-    type: pa.DataType
-    description: str
-    unit: str = ""
-    source: str = ""
-    nullable: bool = False
-
-    @property
-    def field(self) -> pa.Field:
-        """The Arrow field, with description, unit and source as field metadata."""
-        metadata = {"description": self.description, "unit": self.unit, "source": self.source}
-        return pa.field(self.name, self.type, self.nullable, metadata)
-
-
-@dataclass(frozen=True)
-class Table:
-    """One table of the lake. A partitioned table has one file per page set; any other table is a single file.
-
-    `asset` names the asset that writes the table, if it differs from the table's name.
-    """
-
-    name: str
-    description: str
-    columns: tuple[Column, ...]
-    partitioned: bool = True
-    asset: str = ""
-
-    @cached_property
-    def schema(self) -> pa.Schema:
-        """The Arrow schema that every file of the table has."""
-        return pa.schema([column.field for column in self.columns])
-
+_FIRST_DAY, _LAST_DAY = date(YEARS[0], 1, 1), date(YEARS[1], 12, 31)
+_FIRST_ASTEROID = date(1801, 1, 1)
+"""Ceres was found on this day. The oldest observation of a NEO in NeoWs is of 1893."""
 
 _NEO = "near_earth_objects[]"
 _APPROACH = f"{_NEO}.close_approach_data[]"
 _CLOSEST = f"{_APPROACH} with the smallest miss_distance.kilometers"
 
+_NEO_ID = Column("neo_id", pa.string(), "The NEO: `id` in neo_records.", source=f"{_NEO}.id, else neo_reference_id")
+_PAGE = Column("page", pa.int32(), "Number of the Browse page.", source="page.number", minimum=0)
 _TIME_FETCHED = pa.timestamp("us", "UTC")
 
 RAW_PAGE_INDEX = Table(
     "raw_page_index",
     "One row per stored Browse page: when it was fetched, from where, and its digests.",
     (
-        Column("page", pa.int32(), "Number of the Browse page, from 0.", source="page.number"),
+        Column("page", pa.int32(), "Number of the Browse page, from 0.", source="page.number", minimum=0),
         Column(
             "fetched_at",
             _TIME_FETCHED,
             "When the response arrived; later than all pages before, even if the clock was set back.",
             "UTC",
         ),
-        Column("source", pa.string(), "Source of the page: `nasa` or `simulator`."),
+        Column("source", pa.string(), "Source of the page: `nasa` or `simulator`.", choices=("nasa", "simulator")),
         Column("sha256", pa.string(), "SHA-256 of the stored body, hexadecimal."),
-        Column("bytes", pa.int64(), "Length of the stored body, uncompressed.", "bytes"),
-        Column("neos", pa.int32(), "NEOs on the page.", source="near_earth_objects"),
+        Column("bytes", pa.int64(), "Length of the stored body, uncompressed.", "bytes", above=0),
+        Column("neos", pa.int32(), "NEOs on the page.", source="near_earth_objects", minimum=0),
         Column(
             "total_elements",
             pa.int64(),
             "NEOs in the whole catalogue, according to this response.",
             source="page.total_elements",
+            minimum=0,
         ),
         Column(
             "md5",
@@ -104,6 +63,7 @@ RAW_PAGE_INDEX = Table(
         ),
     ),
     asset="raw_pages",
+    key=("page",),
 )
 
 CATALOGUE_STATS = Table(
@@ -111,8 +71,16 @@ CATALOGUE_STATS = Table(
     "NeoWs's own counts for its whole catalogue (/stats), as last fetched.",
     (
         Column("fetched_at", _TIME_FETCHED, "When the response arrived.", "UTC"),
-        Column("near_earth_object_count", pa.int64(), "NEOs in the catalogue.", source="near_earth_object_count"),
-        Column("close_approach_count", pa.int64(), "Close approaches in the catalogue.", source="close_approach_count"),
+        Column(
+            "near_earth_object_count", pa.int64(), "NEOs in the catalogue.", source="near_earth_object_count", minimum=0
+        ),
+        Column(
+            "close_approach_count",
+            pa.int64(),
+            "Close approaches in the catalogue.",
+            source="close_approach_count",
+            minimum=0,
+        ),
     ),
     partitioned=False,
 )
@@ -151,6 +119,8 @@ NEO_RECORDS = Table(
             "mag",
             f"{_NEO}.absolute_magnitude_h",
             nullable=True,
+            minimum=0,
+            maximum=40,
         ),
         Column(
             "is_potentially_hazardous_asteroid",
@@ -166,6 +136,7 @@ NEO_RECORDS = Table(
             "m",
             f"{_NEO}.estimated_diameter.meters.estimated_diameter_min",
             nullable=True,
+            above=0,
         ),
         Column(
             "estimated_diameter_max_m",
@@ -174,6 +145,7 @@ NEO_RECORDS = Table(
             "m",
             f"{_NEO}.estimated_diameter.meters.estimated_diameter_max",
             nullable=True,
+            above=0,
         ),
         Column(
             "closest_approach_miss_distance_km",
@@ -206,6 +178,7 @@ NEO_RECORDS = Table(
             "UTC date",
             f"{_NEO}.orbital_data.first_observation_date",
             nullable=True,
+            minimum=_FIRST_ASTEROID,
         ),
         Column(
             "last_observation_date",
@@ -214,6 +187,7 @@ NEO_RECORDS = Table(
             "UTC date",
             f"{_NEO}.orbital_data.last_observation_date",
             nullable=True,
+            minimum=_FIRST_ASTEROID,
         ),
         Column(
             "observations_used",
@@ -222,6 +196,7 @@ NEO_RECORDS = Table(
             "observations",
             f"{_NEO}.orbital_data.observations_used",
             nullable=True,
+            above=0,
         ),
         Column(
             "orbital_period_days",
@@ -230,21 +205,25 @@ NEO_RECORDS = Table(
             "d",
             f"{_NEO}.orbital_data.orbital_period",
             nullable=True,
+            above=0,
         ),
     ),
+    key=("id",),
 )
 
 CLOSE_APPROACHES = Table(
     "close_approaches",
     "One row per close approach of a NEO to an orbiting body.",
     (
-        Column("neo_id", pa.string(), "The NEO: `id` in neo_records.", source=f"{_NEO}.id, else neo_reference_id"),
+        _NEO_ID,
         Column(
             "close_approach_at",
             pa.timestamp("ms", "UTC"),
             "Time of the close approach, to the minute (JPL computes TDB; NeoWs labels it UTC).",
             "UTC",
             f"{_APPROACH}.epoch_date_close_approach",
+            minimum=datetime(YEARS[0], 1, 1, tzinfo=UTC),
+            maximum=datetime(YEARS[1], 12, 31, 23, 59, 59, 999_000, tzinfo=UTC),
         ),
         Column(
             "close_approach_date",
@@ -252,6 +231,8 @@ CLOSE_APPROACHES = Table(
             "Date of the close approach.",
             "UTC date",
             f"{_APPROACH}.close_approach_date",
+            minimum=_FIRST_DAY,
+            maximum=_LAST_DAY,
         ),
         Column(
             "orbiting_body",
@@ -260,31 +241,46 @@ CLOSE_APPROACHES = Table(
             source=f"{_APPROACH}.orbiting_body",
         ),
         Column(
-            "miss_distance_au", pa.float64(), "Miss distance in au.", "au", f"{_APPROACH}.miss_distance.astronomical"
+            "miss_distance_au",
+            pa.float64(),
+            "Miss distance in au.",
+            "au",
+            f"{_APPROACH}.miss_distance.astronomical",
+            minimum=0,
         ),
-        Column("miss_distance_km", pa.float64(), "Miss distance in km.", "km", f"{_APPROACH}.miss_distance.kilometers"),
+        Column(
+            "miss_distance_km",
+            pa.float64(),
+            "Miss distance in km.",
+            "km",
+            f"{_APPROACH}.miss_distance.kilometers",
+            minimum=0,
+        ),
         Column(
             "relative_velocity_km_s",
             pa.float64(),
             "Velocity relative to the orbiting body.",
             "km/s",
             f"{_APPROACH}.relative_velocity.kilometers_per_second",
+            above=0,
+            maximum=300,
         ),
     ),
+    key=("neo_id", "close_approach_at", "orbiting_body"),
 )
 
 NEO_SIGHTINGS = Table(
     "neo_sightings",
     "One row per NEO and page it was on, to find superseded copies and changes of the catalogue.",
     (
-        Column("neo_id", pa.string(), "The NEO: `id` in neo_records.", source=f"{_NEO}.id, else neo_reference_id"),
+        _NEO_ID,
         Column(
             "principal_designation",
             pa.string(),
             "Provisional designation, kept when the object is numbered; without one, `designation`, else the id.",
             source=f"{_NEO}.designation, else name, else id",
         ),
-        Column("page", pa.int32(), "Number of the Browse page.", source="page.number"),
+        _PAGE,
         Column("fetched_at", _TIME_FETCHED, "When the page was fetched.", "UTC"),
         Column(
             "is_counted",
@@ -299,12 +295,13 @@ QUARANTINE = Table(
     "quarantine",
     "Unreadable records, kept whole, with the reason.",
     (
-        Column("page", pa.int32(), "Number of the Browse page.", source="page.number"),
-        Column("index", pa.int32(), "Position on the page, from 0.", source=_NEO),
+        _PAGE,
+        Column("index", pa.int32(), "Position on the page, from 0.", source=_NEO, minimum=0),
         Column("reason", pa.string(), "Field that could not be read, and why."),
         Column("record", pa.string(), "The record's JSON.", source=_NEO),
     ),
     asset="neo_records",
+    key=("page", "index"),
 )
 
 _BODY = Column(
@@ -321,25 +318,37 @@ _NEAR_MISS_COLUMNS = (
         pa.int64(),
         f"Number of close approaches with a miss distance below {NEAR_MISS_AU} au.",
         "approaches",
+        above=0,
     ),
 )
-_YEARLY_COLUMNS = (_YEAR, _BODY, Column("approaches", pa.int64(), "Number of close approaches.", "approaches"))
+_YEARLY_COLUMNS = (
+    _YEAR,
+    _BODY,
+    Column("approaches", pa.int64(), "Number of close approaches.", "approaches", above=0),
+)
 
-NEAR_MISS_COUNT = Table("near_miss_count", "Near misses of one page set, per orbiting body.", _NEAR_MISS_COLUMNS)
+NEAR_MISS_COUNT = Table(
+    "near_miss_count", "Near misses of one page set, per orbiting body.", _NEAR_MISS_COLUMNS, key=("orbiting_body",)
+)
 YEARLY_APPROACHES = Table(
-    "yearly_approaches", "Close approaches of one page set, per year and orbiting body.", _YEARLY_COLUMNS
+    "yearly_approaches",
+    "Close approaches of one page set, per year and orbiting body.",
+    _YEARLY_COLUMNS,
+    key=("year", "orbiting_body"),
 )
 TOTAL_NEAR_MISSES = Table(
     "total_near_misses",
     "Near misses over all page sets, per orbiting body, each NEO counted once.",
     _NEAR_MISS_COLUMNS,
     partitioned=False,
+    key=("orbiting_body",),
 )
 TOTAL_YEARLY_APPROACHES = Table(
     "total_yearly_approaches",
     "Close approaches over all page sets, per year and orbiting body, each NEO counted once.",
     _YEARLY_COLUMNS,
     partitioned=False,
+    key=("year", "orbiting_body"),
 )
 SNAPSHOT = Table(
     "snapshot",
@@ -350,12 +359,14 @@ SNAPSHOT = Table(
             pa.string(),
             "Verdict of this finding: `consistent`, `drifted` (the catalogue changed meanwhile) or `incomplete` (data "
             "is missing).",
+            choices=("consistent", "drifted", "incomplete"),
         ),
         Column("reason", pa.string(), "Kind of finding, such as `NEOs seen twice`; empty if there is none."),
         Column(
             "count",
             pa.int64(),
             "Number of NEOs, approaches, pages, page sets or records that the finding concerns; 0 if there is none.",
+            minimum=0,
         ),
         Column(
             "detail",
@@ -364,6 +375,7 @@ SNAPSHOT = Table(
         ),
     ),
     partitioned=False,
+    key=("reason",),
 )
 
 TOTALS = {TOTAL_NEAR_MISSES: NEAR_MISS_COUNT, TOTAL_YEARLY_APPROACHES: YEARLY_APPROACHES}

@@ -21,8 +21,9 @@ from neo_assets.pipeline import audit
 from neo_assets.pipeline.metrics.duckdb import DuckDB
 from neo_assets.pipeline.staleness import current
 from neo_assets.pipeline.totals import read_totals
+from neo_assets.schema.columns import Table
 from neo_assets.schema.page_sets import page_set_keys
-from neo_assets.schema.tables import CATALOGUE_STATS, CLOSE_APPROACHES, RAW_PAGE_INDEX, TABLES, YEARLY_APPROACHES, Table
+from neo_assets.schema.tables import CATALOGUE_STATS, CLOSE_APPROACHES, RAW_PAGE_INDEX, TABLES, YEARLY_APPROACHES
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.errors import PagesMissing
 from neo_assets.sources.simulator.catalogue import to_json

@@ -10,8 +10,9 @@ import pytest
 
 from neo_assets.lake import layout, tables
 from neo_assets.lake.storage import LakeError, Storage
+from neo_assets.schema.columns import Table
 from neo_assets.schema.page_sets import LANDED
-from neo_assets.schema.tables import NEAR_MISS_COUNT, QUARANTINE, TABLES, TOTAL_NEAR_MISSES, Table
+from neo_assets.schema.tables import NEAR_MISS_COUNT, QUARANTINE, TABLES, TOTAL_NEAR_MISSES
 
 FIRST, SECOND, THIRD = "00000-00001", "00002-00003", "00004-00005"
 

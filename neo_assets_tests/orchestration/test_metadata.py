@@ -4,7 +4,8 @@ import dagster as dg
 import pytest
 
 from neo_assets.orchestration.metadata import table_metadata, with_page_sets
-from neo_assets.schema.tables import CLOSE_APPROACHES, TABLES, Table
+from neo_assets.schema.columns import Table
+from neo_assets.schema.tables import CLOSE_APPROACHES, TABLES
 
 
 def shown(table: Table) -> list[dg.TableColumn]:

@@ -10,6 +10,7 @@ from neo_assets.lake import layout, owner, tables
 from neo_assets.lake.storage import LakeError, Storage
 from neo_assets.pipeline.consistency import Snapshot
 from neo_assets.pipeline.totals import Totals, read_totals
+from neo_assets.schema.columns import Table
 from neo_assets.schema.tables import (
     NEAR_MISS_COUNT,
     NEO_SIGHTINGS,
@@ -19,7 +20,6 @@ from neo_assets.schema.tables import (
     TOTAL_NEAR_MISSES,
     TOTAL_YEARLY_APPROACHES,
     YEARLY_APPROACHES,
-    Table,
 )
 from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.pipeline.by_hand import ENGINE, gather, total

@@ -4,6 +4,7 @@ import pyarrow as pa
 import pytest
 
 from neo_assets.schema import tables as schema
+from neo_assets.schema.columns import Table
 
 COLUMNS = {
     "raw_page_index": """
@@ -108,7 +109,7 @@ def test_neo_records_has_exactly_17_columns() -> None:
 
 
 @pytest.mark.parametrize("table", schema.TABLES.values(), ids=lambda table: table.name)
-def test_every_field_is_described(table: schema.Table) -> None:
+def test_every_field_is_described(table: Table) -> None:
     assert table.description
     for one in table.schema:
         assert set(one.metadata) == {b"description", b"unit", b"source"}
@@ -116,7 +117,7 @@ def test_every_field_is_described(table: schema.Table) -> None:
 
 
 @pytest.mark.parametrize("table", schema.TABLES.values(), ids=lambda table: table.name)
-def test_every_quantity_has_a_unit(table: schema.Table) -> None:
+def test_every_quantity_has_a_unit(table: Table) -> None:
     quantities = [one for one in table.schema if pa.types.is_floating(one.type) or pa.types.is_temporal(one.type)]
     assert all(one.metadata[b"unit"] for one in quantities)
 
@@ -128,7 +129,7 @@ def test_every_quantity_has_a_unit(table: schema.Table) -> None:
         (schema.TOTAL_YEARLY_APPROACHES, schema.YEARLY_APPROACHES),
     ],
 )
-def test_a_total_has_the_columns_of_the_table_it_sums(total: schema.Table, partial: schema.Table) -> None:
+def test_a_total_has_the_columns_of_the_table_it_sums(total: Table, partial: Table) -> None:
     assert total.schema.equals(partial.schema, check_metadata=True)
     assert (partial.partitioned, total.partitioned) == (True, False)
 

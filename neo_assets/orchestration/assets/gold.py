@@ -16,6 +16,7 @@ from neo_assets.pipeline.consistency import Snapshot
 from neo_assets.pipeline.count import count, counted_page_sets, sum_up
 from neo_assets.pipeline.metrics.engine import Engine
 from neo_assets.pipeline.retire import retire
+from neo_assets.schema.columns import Table
 from neo_assets.schema.tables import (
     CATALOGUE_STATS,
     CLOSE_APPROACHES,
@@ -25,7 +26,6 @@ from neo_assets.schema.tables import (
     TABLES,
     TOTAL_YEARLY_APPROACHES,
     TOTALS,
-    Table,
 )
 
 

@@ -10,8 +10,9 @@ from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.failures import failing_in_one_line
 from neo_assets.orchestration.metadata import OWNERS, table_metadata
 from neo_assets.pipeline.read import read_pages
+from neo_assets.schema.columns import Table
 from neo_assets.schema.pages import StoredPage
-from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS, NEO_SIGHTINGS, QUARANTINE, Table
+from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS, NEO_SIGHTINGS, QUARANTINE
 
 
 def silver_assets(page_sets: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:

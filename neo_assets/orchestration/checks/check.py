@@ -1,27 +1,24 @@
 """An asset check as data: the asset, the function that judges it, and the severity of a failure. The functions live in
-`page_set` and `totals`.
+the modules beside this one, by subject.
 """
 
 import warnings
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
 import pyarrow as pa
-import pyarrow.compute as pc
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (  # the public AssetCheckEvaluation takes it
     AssetCheckEvaluationTargetMaterializationData as MaterializationData,
 )
 
-from neo_assets.schema.tables import NEAR_MISS_AU, NEAR_MISS_COUNT, RAW_PAGE_INDEX, TABLES, Table
+from neo_assets.lake.storage import LakeDamaged, LakeLacks
+from neo_assets.schema.columns import Table
+from neo_assets.schema.tables import RAW_PAGE_INDEX, TABLES
 
 Verdict = tuple[bool, dict[str, Any]]
 """Whether a check passed, and the figures behind it."""
-
-Counts = Counter[tuple[Any, ...]]
-"""Number of close approaches by orbiting body, or by year and orbiting body."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +38,13 @@ class Check:
     def table(self) -> Table:
         """The table that shows whether the asset is stored: its own, or the index of the pages."""
         return TABLES.get(self.asset, RAW_PAGE_INDEX)
+
+    def verdict(self, *stored: Any) -> Verdict:
+        """The verdict; a table that is missing, damaged or of other types fails this check only, not the whole run."""
+        try:
+            return self.judge(*stored)
+        except (LakeLacks, LakeDamaged, pa.ArrowException) as error:
+            return False, {"cannot be read": str(error)}
 
     def spec(self, partitions_def: dg.PartitionsDefinition | None = None) -> dg.AssetCheckSpec:
         """The check as Dagster's UI shows it; if partitioned, with a status for each page set."""
@@ -88,20 +92,3 @@ def materializations(
         return None
 
     return {(asset, key): latest(asset, key) for asset in {check.asset for check in checks} for key in page_sets}
-
-
-def count_again(part: Table, close_approaches: pa.Table) -> Counts:
-    """The counts that these close approaches give, computed with pyarrow instead of SQL."""
-    if part is NEAR_MISS_COUNT:
-        near = close_approaches.filter(pc.less(close_approaches["miss_distance_au"], NEAR_MISS_AU))
-        return counts_of(near.group_by("orbiting_body").aggregate([([], "count_all")]))
-    years = close_approaches.append_column("year", pc.year(close_approaches["close_approach_date"]))
-    return counts_of(years.group_by(["year", "orbiting_body"]).aggregate([([], "count_all")]))
-
-
-def counts_of(rows: pa.Table) -> Counts:
-    """The last column summed by all others."""
-    counts: Counts = Counter()
-    for *key, number in zip(*(column.to_pylist() for column in rows.columns), strict=True):
-        counts[tuple(key)] += number
-    return counts

@@ -1,4 +1,6 @@
-"""Checks of the totals, against the page sets' counts, and of the snapshot. Checks of a page set live in `page_set`."""
+"""Checks of tables of the whole lake: the totals, against the page sets' counts, the snapshot, NeoWs's own counts.
+Which checks a page set has is in `page_set`.
+"""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,40 +10,43 @@ import pyarrow.compute as pc
 
 from neo_assets.lake import tables
 from neo_assets.lake.storage import Storage
-from neo_assets.orchestration.checks.check import Check, Counts, Verdict, count_again, counts_of
+from neo_assets.orchestration.checks.check import Check, Verdict
+from neo_assets.orchestration.checks.counts import Counts, count_again, counts_of
+from neo_assets.orchestration.checks.derived import judged
+from neo_assets.orchestration.checks.read import Read
 from neo_assets.orchestration.failures import failing_in_one_line
 from neo_assets.pipeline.count import counted_page_sets
 from neo_assets.pipeline.origins import origin_of_total
-from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_SIGHTINGS, SNAPSHOT, TABLES, TOTALS, Table
+from neo_assets.schema.columns import Table
+from neo_assets.schema.tables import CATALOGUE_STATS, CLOSE_APPROACHES, NEO_SIGHTINGS, SNAPSHOT, TABLES, TOTALS
 
 
 def total_checks(page_sets: dg.StaticPartitionsDefinition) -> list[dg.AssetChecksDefinition]:
-    """The checks of the two totals and of the snapshot."""
+    """The checks of the two totals, of the snapshot, and of NeoWs's own counts."""
 
     @dg.multi_asset_check(name="total_checks", specs=[check.spec() for check in OF_TOTALS], can_subset=True)
     def of_totals(
         context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Storage]
     ) -> Iterator[dg.AssetCheckResult]:
-        stored = _Stored(lake, page_sets.get_partition_keys())
+        stored = Stored(lake, page_sets.get_partition_keys())
         with failing_in_one_line():
             for check in OF_TOTALS:
                 if check.key in context.selected_asset_check_keys:
-                    yield check.result(check.judge(stored, check.asset))
+                    yield check.result(check.verdict(stored, check.asset))
 
     return [of_totals]
 
 
-class _Stored:
+class Stored:
     """The lake as the checks of the totals read it; figures that several checks need are computed once."""
 
     def __init__(self, lake: Storage, page_sets: Sequence[str]) -> None:
         self.lake, self.page_sets = lake, page_sets
+        self.read = Read(lake)
         self._left_out: dict[tuple[str, ...], dict[str, Counts]] = {}
 
-    def read(self, table: Table) -> pa.Table:
-        return tables.read_table(self.lake, table)
-
     def counted(self, part: Table) -> list[str]:
+        """The page sets that a total of these counts covers."""
         return counted_page_sets(self.lake, part, self.page_sets)
 
     def left_out(self, counted: list[str], sightings: pa.Table) -> dict[str, Counts]:
@@ -57,13 +62,13 @@ class _Stored:
         return known
 
 
-def every_page_set_is_counted(stored: _Stored, total: str) -> Verdict:
+def every_page_set_is_counted(stored: Stored, total: str) -> Verdict:
     """Every requested page set has counts, so the total covers them all."""
     missing = sorted(set(stored.page_sets) - set(stored.counted(TOTALS[TABLES[total]])))
     return not missing, {"page sets missing": len(missing), "first ten": str(missing[:10])}
 
 
-def each_neo_counts_once(stored: _Stored, total: str) -> Verdict:
+def each_neo_counts_once(stored: Stored, total: str) -> Verdict:
     """The total equals the sum of the page sets' current counts, minus the approaches of superseded copies."""
     part, whole = TOTALS[TABLES[total]], stored.read(TABLES[total])
     counted = stored.counted(part)
@@ -97,7 +102,13 @@ def _older_copies(sightings: pa.Table) -> dict[str, list[str]]:
     return older
 
 
-def snapshot_is_consistent(stored: _Stored, snapshot: str) -> Verdict:
+def rows_fit_the_schema(stored: Stored, asset: str) -> Verdict:
+    """Columns and types are the schema's, required values are there, keys are unique, values are possible."""
+    table = TABLES[asset]
+    return judged({table: stored.read.as_stored(table)})
+
+
+def snapshot_is_consistent(stored: Stored, snapshot: str) -> Verdict:
     """The lake holds a single state of the catalogue: nothing is missing, nothing changed during fetching."""
     rows = stored.read(SNAPSHOT).to_pylist()
     found = {
@@ -113,5 +124,6 @@ _NAMES = [total.name for total in TOTALS]
 OF_TOTALS = (
     *(Check(name, every_page_set_is_counted, dg.AssetCheckSeverity.WARN) for name in _NAMES),
     *(Check(name, each_neo_counts_once) for name in _NAMES),
+    *(Check(name, rows_fit_the_schema) for name in (*_NAMES, SNAPSHOT.name, CATALOGUE_STATS.name)),
     Check(SNAPSHOT.name, snapshot_is_consistent, dg.AssetCheckSeverity.WARN),
 )

@@ -18,8 +18,8 @@ from typing import Self, TypeVar
 
 import httpx
 
+from neo_assets.schema.facts import NEOS_PER_PAGE
 from neo_assets.schema.pages import NASA, SIMULATOR, CatalogueStats, Page
-from neo_assets.schema.tables import NEOS_PER_PAGE
 from neo_assets.sources.neows.budget import Budget
 from neo_assets.sources.neows.errors import (
     BadRequest,

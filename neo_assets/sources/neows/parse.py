@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import json as arrow_json
 
+from neo_assets.schema.facts import DAYS_APART, YEARS
 from neo_assets.schema.page_sets import FIRST_LANDED_PAGE
 from neo_assets.schema.pages import Page, StoredPage
-from neo_assets.schema.tables import CLOSE_APPROACHES, DAYS_APART, NEO_RECORDS, NEO_SIGHTINGS, QUARANTINE, YEARS
+from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS, NEO_SIGHTINGS, QUARANTINE
 from neo_assets.sources.neows.pages import ALWAYS_LISTED
 from neo_assets.sources.neows.values import (
     Unreadable,

@@ -9,7 +9,8 @@ import pytest
 from neo_assets.pipeline.count import count, superseded
 from neo_assets.pipeline.metrics import registry
 from neo_assets.pipeline.metrics.engine import ENGINES
-from neo_assets.schema.tables import CLOSE_APPROACHES, NEAR_MISS_COUNT, NEO_SIGHTINGS, YEARLY_APPROACHES, Table
+from neo_assets.schema.columns import Table
+from neo_assets.schema.tables import CLOSE_APPROACHES, NEAR_MISS_COUNT, NEO_SIGHTINGS, YEARLY_APPROACHES
 from neo_assets.settings import Settings
 from neo_assets_tests.sources.neows.examples import NOON
 

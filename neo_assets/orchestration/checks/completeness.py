@@ -1,0 +1,71 @@
+"""Checks that nothing is lost or doubled on the way from the pages of a set to its tables. Counts are checked in
+`counts`, what the values say about each other in `identities`.
+"""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from neo_assets.orchestration.checks.check import Verdict
+from neo_assets.orchestration.checks.derived import count
+from neo_assets.orchestration.checks.read import Read
+from neo_assets.schema.facts import NEOS_PER_PAGE
+from neo_assets.schema.page_sets import pages_of
+from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS, NEO_SIGHTINGS, QUARANTINE, RAW_PAGE_INDEX
+
+
+def every_page_is_whole(read: Read, page_set: str) -> Verdict:
+    """Every page of the set is stored, with the number of NEOs expected at its place in the catalogue."""
+    index = read(RAW_PAGE_INDEX).to_pylist()
+    short = [
+        row["page"]
+        for row in index
+        if row["neos"] != min(max(row["total_elements"] - NEOS_PER_PAGE * row["page"], 0), NEOS_PER_PAGE)
+    ]
+    missing = sorted(set(pages_of(page_set)) - {row["page"] for row in index})
+    return not short and not missing, {"pages with too few or too many NEOs": str(short), "pages missing": str(missing)}
+
+
+def catalogue_stood_still(read: Read, page_set: str) -> Verdict:
+    """All pages of the set report the same catalogue size."""
+    sizes = sorted(set(read(RAW_PAGE_INDEX)["total_elements"].to_pylist()))
+    return len(sizes) == 1, {"NEOs in the catalogue": str(sizes)}
+
+
+def every_neo_is_read_once(read: Read, page_set: str) -> Verdict:
+    """Each NEO on the pages is in `neo_records` once, in quarantine, or an older copy of one that is."""
+    ids = read(NEO_RECORDS)["id"]
+    on_pages = pc.sum(read(RAW_PAGE_INDEX)["neos"], min_count=0).as_py()
+    quarantined = read(QUARANTINE).num_rows
+    sightings = read(NEO_SIGHTINGS)
+    counted = sightings.filter(sightings["is_counted"])["neo_id"]
+    older = sightings.num_rows - len(counted)
+    all_there = on_pages == len(ids) + older + quarantined and ids.to_pylist() == counted.to_pylist()
+    return all_there and pc.count_distinct(ids).as_py() == len(ids), {
+        "NEOs on the pages": on_pages,
+        "NEOs read": len(ids),
+        "superseded copies left out": older,
+        "in quarantine": quarantined,
+    }
+
+
+def nothing_is_in_quarantine(read: Read, page_set: str) -> Verdict:
+    """Every record of the set could be read, or was discarded."""
+    reasons = read.not_discarded()["reason"].to_pylist()
+    return not reasons, {"records in quarantine": len(reasons), "reasons": str(sorted(set(reasons))[:10])}
+
+
+def every_neo_is_everywhere(read: Read, page_set: str) -> Verdict:
+    """Each NEO seen on a page is in `neo_records`, and each one there, or in `close_approaches`, was seen on a page."""
+    records, sightings = read(NEO_RECORDS)["id"], read(NEO_SIGHTINGS)
+    seen = sightings.filter(sightings["is_counted"])["neo_id"]
+    counts = {
+        "on a page, not in neo_records": _lacking(seen, records),
+        "in neo_records, on no page": _lacking(records, seen),
+        "approaches of NEOs on no page": _lacking(read(CLOSE_APPROACHES)["neo_id"], seen),
+    }
+    return not any(counts.values()), counts
+
+
+def _lacking(ids: pa.ChunkedArray, among: pa.ChunkedArray) -> int:
+    """Number of ids that are not among others."""
+    return count(pc.invert(pc.is_in(ids, among.combine_chunks())))

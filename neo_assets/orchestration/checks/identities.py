@@ -1,0 +1,85 @@
+"""Checks of identities in NeoWs's data: what one value says about another. Rules about a single column are in `schema`;
+checks that nothing is lost between tables live in `completeness`.
+"""
+
+from math import sqrt
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from neo_assets.orchestration.checks.check import Verdict
+from neo_assets.orchestration.checks.derived import count
+from neo_assets.orchestration.checks.read import Read
+from neo_assets.schema.facts import DAYS_APART, KM_PER_AU
+from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS
+
+_ROUNDING = 1e-6
+"""Relative difference allowed between km and au: pages from before 2018 round them independently, by up to 8e-8."""
+
+_METRES_AT_ALBEDO_1 = 1_329_000
+"""Diameter of a NEO of H = 0 that reflects all light (https://cneos.jpl.nasa.gov/tools/ast_size_est.html)."""
+
+_ALBEDOS = {"estimated_diameter_min_m": 0.25, "estimated_diameter_max_m": 0.05}
+
+_ROUNDED_DIAMETER = 1e-9
+"""Relative difference allowed between a diameter and what H gives: NeoWs rounds to 10 decimals of a kilometre, which is
+up to 3e-11 of the smallest NEOs.
+"""
+
+
+def units_and_times_agree(read: Read, page_set: str) -> Verdict:
+    """The miss distance is the same in km and au, and the time of each approach is on its date, give or take a day."""
+    rows = read(CLOSE_APPROACHES)
+    apart = pc.abs(pc.days_between(rows["close_approach_date"], pc.cast(rows["close_approach_at"], pa.date32())))
+    off = pc.abs(pc.subtract(rows["miss_distance_km"], pc.multiply(rows["miss_distance_au"], float(KM_PER_AU))))
+    counts = {
+        "km and au disagree": count(pc.greater(off, pc.multiply(rows["miss_distance_km"], _ROUNDING))),
+        "date and time disagree": count(pc.greater(apart, DAYS_APART)),
+    }
+    return not any(counts.values()), counts
+
+
+def diameter_follows_from_h(read: Read, page_set: str) -> Verdict:
+    """Both diameters are those of a NEO of magnitude H at an albedo of 0.25 and 0.05, and are known if H is."""
+    rows = read(NEO_RECORDS)
+    h = rows["absolute_magnitude_h"]
+    scale = pc.power(10.0, pc.divide(h, -5.0))
+    counts = {}
+    for name, albedo in _ALBEDOS.items():
+        expected = pc.multiply(scale, _METRES_AT_ALBEDO_1 / sqrt(albedo))
+        off = pc.abs(pc.subtract(rows[name], expected))
+        counts[f"{name} differs"] = count(pc.greater(off, pc.multiply(expected, _ROUNDED_DIAMETER)))
+        counts[f"{name} without H, or H without it"] = count(pc.xor(pc.is_null(rows[name]), pc.is_null(h)))
+    return not any(counts.values()), counts
+
+
+def closest_approach_is_the_nearest(read: Read, page_set: str) -> Verdict:
+    """The closest approach of each NEO is its approach with the smallest miss distance, the earliest on a tie."""
+    rows, nearest = read(NEO_RECORDS), _nearest(read(CLOSE_APPROACHES))
+    of_each = nearest.take(pc.index_in(rows["id"], nearest["neo_id"].combine_chunks()))
+    counts = {
+        name: count(_differ(rows[f"closest_approach_{name}"], of_each[column]))
+        for name, column in {
+            "miss_distance_km": "miss_distance_km",
+            "date": "close_approach_date",
+            "relative_velocity_km_s": "relative_velocity_km_s",
+        }.items()
+    }
+    return not any(counts.values()), {f"NEOs with another {name}": number for name, number in counts.items()}
+
+
+def _nearest(approaches: pa.Table) -> pa.Table:
+    """The nearest approaches of each NEO, the earliest of them first."""
+    for column in ("miss_distance_km", "close_approach_at"):
+        least = approaches.group_by("neo_id").aggregate([(column, "min")])
+        place = pc.index_in(approaches["neo_id"], least["neo_id"].combine_chunks())
+        approaches = approaches.filter(pc.equal(approaches[column], least[f"{column}_min"].take(place)))
+    return approaches
+
+
+def _differ(stored: pa.ChunkedArray, again: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Where two columns differ, also if only one of them has a value."""
+    return pc.or_(
+        pc.fill_null(pc.not_equal(stored, again), False),
+        pc.xor(pc.is_null(stored), pc.is_null(again)),
+    )

@@ -1,0 +1,245 @@
+"""The fault matrix: each corruption of stored data is noticed by exactly the checks whose names tell it, and no check
+raises an alarm over data that is right.
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from neo_assets.lake.storage import Storage
+from neo_assets.pipeline import origins
+from neo_assets.schema.tables import (
+    CATALOGUE_STATS,
+    CLOSE_APPROACHES,
+    NEAR_MISS_COUNT,
+    NEO_RECORDS,
+    NEO_SIGHTINGS,
+    RAW_PAGE_INDEX,
+    SNAPSHOT,
+    TOTAL_NEAR_MISSES,
+    TOTAL_YEARLY_APPROACHES,
+    YEARLY_APPROACHES,
+)
+from neo_assets.sources.simulator.catalogue import Catalogue
+from neo_assets_tests.orchestration.checks.corrupting import (
+    FIRST,
+    SECOND,
+    Corrupted,
+    copied,
+    exchanged,
+    first_row,
+    made,
+    repeated,
+    with_column,
+    without_the_first,
+)
+from neo_assets_tests.pipeline.by_hand import gather, pages_from
+
+CATALOGUE = Catalogue(45)
+ERROR = dg.AssetCheckSeverity.ERROR
+
+
+@pytest.fixture(scope="session")
+def right(tmp_path_factory: pytest.TempPathFactory) -> Storage:
+    """A lake without fault; do not change it."""
+    return made(tmp_path_factory.mktemp("right"), CATALOGUE)
+
+
+@pytest.fixture
+def lake_of(right: Storage, tmp_path: Path) -> Corrupted:
+    return copied(right, tmp_path)
+
+
+def compared_as_strings(lake: Corrupted) -> None:
+    """The closest approach of each NEO as a program finds it that forgets that distances are numbers."""
+    nearest: dict[str, dict[str, object]] = {}
+
+    def note(rows: pa.Table) -> pa.Table:
+        for row in sorted(rows.to_pylist(), key=lambda row: str(row["miss_distance_km"])):
+            nearest.setdefault(row["neo_id"], row)
+        return rows
+
+    def choose(rows: pa.Table) -> pa.Table:
+        wrong = [
+            row
+            | {
+                "closest_approach_miss_distance_km": nearest[row["id"]]["miss_distance_km"],
+                "closest_approach_date": nearest[row["id"]]["close_approach_date"],
+                "closest_approach_relative_velocity_km_s": nearest[row["id"]]["relative_velocity_km_s"],
+            }
+            if row["id"] in nearest
+            else row
+            for row in rows.to_pylist()
+        ]
+        return pa.Table.from_pylist(wrong, schema=rows.schema)
+
+    lake.change(CLOSE_APPROACHES, note)
+    lake.change(NEO_RECORDS, choose)
+
+
+def lost_page_set(lake: Corrupted) -> None:
+    for table in origins.OF_A_PAGE_SET:
+        lake.delete(table, SECOND)
+
+
+def refreshed_without_its_total(lake: Corrupted) -> None:
+    """A page set whose approaches were counted again after the totals."""
+    gather(lake.lake, SECOND, pages_from(CATALOGUE.inserted(3), SECOND, hours=1))
+
+
+def days_later(days: int) -> Callable[[pa.ChunkedArray], pa.ChunkedArray]:
+    return lambda values: pc.cast(pc.add(pc.cast(values, pa.timestamp("s")), timedelta(days=days)), values.type)
+
+
+def scaled(factor: float) -> Callable[[pa.ChunkedArray], pa.ChunkedArray]:
+    return lambda values: pc.multiply(values, factor)
+
+
+FAULTS: dict[str, tuple[Callable[[Corrupted], None], set[str]]] = {
+    # --- columns and types
+    "distances are stored as strings": (
+        lambda lake: lake.change(
+            CLOSE_APPROACHES, with_column("miss_distance_km", lambda km: pc.cast(km, pa.string()))
+        ),
+        {
+            "rows_fit_the_schema",
+            "units_and_times_agree",
+            "closest_approach_is_the_nearest",
+            "every_neo_is_everywhere",
+            "near_misses_add_up",
+            "years_add_up",
+        },
+    ),
+    "ids are stored as numbers": (
+        lambda lake: lake.change(NEO_SIGHTINGS, with_column("neo_id", lambda ids: pc.cast(ids, pa.int64()))),
+        {"rows_fit_the_schema", "every_neo_is_read_once", "every_neo_is_everywhere", "each_neo_counts_once"},
+    ),
+    "a column is lost": (
+        lambda lake: lake.change(NEO_RECORDS, lambda rows: rows.drop_columns("designation")),
+        {
+            "rows_fit_the_schema",
+            "every_neo_is_read_once",
+            "every_neo_is_everywhere",
+            "diameter_follows_from_h",
+            "closest_approach_is_the_nearest",
+        },
+    ),
+    "columns are in another order": (
+        lambda lake: lake.change(SNAPSHOT, lambda rows: rows.select(rows.schema.names[::-1]), None),
+        {"rows_fit_the_schema", "snapshot_is_consistent"},
+    ),
+    # --- values
+    "a distance is not a number": (
+        lambda lake: lake.change(CLOSE_APPROACHES, first_row(relative_velocity_km_s=float("nan"))),
+        {"rows_fit_the_schema"},
+    ),
+    "velocities are in km/h": (
+        lambda lake: lake.change(CLOSE_APPROACHES, with_column("relative_velocity_km_s", scaled(3600))),
+        {"rows_fit_the_schema", "closest_approach_is_the_nearest"},
+    ),
+    "a magnitude is a placeholder": (
+        lambda lake: lake.change(NEO_RECORDS, first_row(absolute_magnitude_h=99.0)),
+        {"rows_fit_the_schema", "diameter_follows_from_h"},
+    ),
+    "a page is from nowhere": (
+        lambda lake: lake.change(RAW_PAGE_INDEX, first_row(source="elsewhere")),
+        {"rows_fit_the_schema"},
+    ),
+    "the verdict is an unknown word": (
+        lambda lake: lake.change(SNAPSHOT, first_row(verdict="fine"), None),
+        {"rows_fit_the_schema", "snapshot_is_consistent"},
+    ),
+    "the catalogue has fewer NEOs than none": (
+        lambda lake: lake.change(CATALOGUE_STATS, first_row(near_earth_object_count=-1), None),
+        {"rows_fit_the_schema"},
+    ),
+    # --- identities
+    "km and au are swapped": (
+        lambda lake: lake.change(CLOSE_APPROACHES, exchanged("miss_distance_km", "miss_distance_au")),
+        {"units_and_times_agree", "closest_approach_is_the_nearest", "near_misses_add_up"},
+    ),
+    "au are another au": (
+        lambda lake: lake.change(CLOSE_APPROACHES, with_column("miss_distance_km", scaled(1.00001))),
+        {"units_and_times_agree", "closest_approach_is_the_nearest"},
+    ),
+    "dates are shifted": (
+        lambda lake: lake.change(CLOSE_APPROACHES, with_column("close_approach_date", days_later(3))),
+        {"units_and_times_agree", "closest_approach_is_the_nearest", "years_add_up"},
+    ),
+    "diameters are swapped": (
+        lambda lake: lake.change(NEO_RECORDS, exchanged("estimated_diameter_min_m", "estimated_diameter_max_m")),
+        {"diameter_follows_from_h"},
+    ),
+    "diameters are in km": (
+        lambda lake: lake.change(NEO_RECORDS, with_column("estimated_diameter_max_m", scaled(0.001))),
+        {"diameter_follows_from_h"},
+    ),
+    "distances were compared as strings": (compared_as_strings, {"closest_approach_is_the_nearest"}),
+    # --- rows
+    "an object is doubled": (
+        lambda lake: lake.change(NEO_RECORDS, repeated),
+        {"rows_fit_the_schema", "every_neo_is_read_once"},
+    ),
+    "an object is lost": (
+        lambda lake: lake.change(NEO_RECORDS, without_the_first),
+        {"every_neo_is_read_once", "every_neo_is_everywhere"},
+    ),
+    "an approach is doubled": (
+        lambda lake: lake.change(CLOSE_APPROACHES, repeated),
+        {"rows_fit_the_schema", "years_add_up"},
+    ),
+    "approaches are of a stranger": (
+        lambda lake: lake.change(CLOSE_APPROACHES, first_row(neo_id="9999999")),
+        {"every_neo_is_everywhere"},
+    ),
+    "a sighting is lost": (
+        lambda lake: lake.change(NEO_SIGHTINGS, without_the_first),
+        {"every_neo_is_read_once", "every_neo_is_everywhere"},
+    ),
+    "a page is lost from the index": (
+        lambda lake: lake.change(RAW_PAGE_INDEX, without_the_first),
+        {"every_page_is_whole", "every_neo_is_read_once"},
+    ),
+    # --- counts and totals
+    "a body is spelt in another way": (
+        lambda lake: lake.change(NEAR_MISS_COUNT, first_row(orbiting_body="earth")),
+        {"near_misses_add_up", "each_neo_counts_once"},
+    ),
+    "the counts are those of another page set": (
+        lambda lake: lake.copy(YEARLY_APPROACHES, SECOND, FIRST),
+        {"years_add_up", "each_neo_counts_once"},
+    ),
+    "a row of counts is empty": (
+        lambda lake: lake.change(YEARLY_APPROACHES, first_row(approaches=0)),
+        {"rows_fit_the_schema", "years_add_up", "each_neo_counts_once"},
+    ),
+    "a total is off by one": (
+        lambda lake: lake.change(TOTAL_YEARLY_APPROACHES, first_row(approaches=10**6), None),
+        {"each_neo_counts_once"},
+    ),
+    "a total has a body twice": (
+        lambda lake: lake.change(TOTAL_NEAR_MISSES, repeated, None),
+        {"rows_fit_the_schema", "each_neo_counts_once"},
+    ),
+    "a total is stale": (refreshed_without_its_total, {"each_neo_counts_once"}),
+    "a page set is lost": (lost_page_set, {"every_page_set_is_counted", "each_neo_counts_once"}),
+}
+
+
+@pytest.mark.parametrize(("corrupt", "noticed_by"), FAULTS.values(), ids=FAULTS)
+def test_a_fault_is_noticed_by_the_checks_that_name_it(
+    lake_of: Corrupted, corrupt: Callable[[Corrupted], None], noticed_by: set[str]
+) -> None:
+    corrupt(lake_of)
+    assert lake_of.noticed() == noticed_by
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_alarm_over_right_data(tmp_path: Path, seed: int) -> None:
+    lake = Corrupted(made(tmp_path, Catalogue(45, seed=seed)))
+    assert lake.noticed(ERROR) == set()
