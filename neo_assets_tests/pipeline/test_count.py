@@ -146,6 +146,14 @@ def test_an_object_seen_three_times_counts_once(lake: Storage) -> None:
     assert totals(lake, [FIRST, SECOND, THIRD])[0] == {"Earth": 3}
 
 
+def test_the_last_copy_counts_though_its_page_set_holds_a_superseded_copy_of_another_object(lake: Storage) -> None:
+    gather(lake, FIRST, [page(neo("1", *approaches(2)))])
+    gather(lake, SECOND, [page(neo("1", *approaches(3)), neo("2", *approaches(1)), number=1, hours=1)])
+    gather(lake, THIRD, [page(neo("2", *approaches(5)), number=2, hours=2)])
+    near, yearly = totals(lake, [FIRST, SECOND, THIRD])
+    assert near.total() == yearly.total() == 3 + 5
+
+
 def test_a_body_whose_only_near_miss_is_superseded_is_not_in_the_total(lake: Storage) -> None:
     gather(lake, FIRST, [page(neo("1", approach(body="Venus")), neo("2", approach()))])
     gather(lake, SECOND, [page(neo("1", approach()), number=1, hours=1)])
