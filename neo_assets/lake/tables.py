@@ -21,7 +21,8 @@ from neo_assets.schema.page_sets import LANDED
 from neo_assets.schema.tables import NEAR_MISS_COUNT, NEO_SIGHTINGS, QUARANTINE, RAW_PAGE_INDEX, YEARLY_APPROACHES
 
 _MADE_FROM = "made_from"
-_SOURCE = "source"
+SOURCE = "source"
+"""Name of the fact where a table's data come from: `nasa` or `simulator`."""
 _FOR_SPARK = {"org.apache.spark.version": "3.5.0"}
 """Tells Spark 3 that times are in the calendar of today. Without it, Spark refuses files with a time before 1900, which
 Spark 2 would have written in another calendar (`DataSourceUtils.getRebaseSpec` in the source of Spark 3.5).
@@ -78,7 +79,7 @@ def write_file(storage: Storage, table: Table, rows: pa.Table, path: str) -> Wri
     """Write a file of a table to a path of its own. Otherwise like `write_table`."""
     if not rows.schema.remove_metadata().equals(table.schema, check_metadata=True):
         raise ValueError(f"{table.name} has the schema\n{table.schema}\nbut the rows have\n{rows.schema}")
-    facts = {_SOURCE: mark.last_read(storage) or "unknown", **_FOR_SPARK}
+    facts = {SOURCE: mark.last_read(storage) or "unknown", **_FOR_SPARK}
     marked = rows.replace_schema_metadata((rows.schema.metadata or {}) | facts)
     sink = pa.BufferOutputStream()
     pq.write_table(marked, sink, compression="zstd", write_page_checksum=True)

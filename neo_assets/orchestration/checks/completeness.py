@@ -2,12 +2,16 @@
 `counts`, what the values say about each other in `identities`.
 """
 
+from collections import Counter
+from itertools import zip_longest
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from neo_assets.orchestration.checks.check import Verdict
 from neo_assets.orchestration.checks.derived import count
 from neo_assets.orchestration.checks.read import Read
+from neo_assets.pipeline.text import first_few
 from neo_assets.schema.facts import NEOS_PER_PAGE
 from neo_assets.schema.page_sets import pages_of
 from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS, NEO_SIGHTINGS, QUARANTINE, RAW_PAGE_INDEX
@@ -46,6 +50,33 @@ def every_neo_is_read_once(read: Read, page_set: str) -> Verdict:
         "superseded copies left out": older,
         "in quarantine": quarantined,
     }
+
+
+def every_approach_is_read_once(read: Read, page_set: str) -> Verdict:
+    """Each NEO has as many rows in `close_approaches` as approaches on its page, read again without the parser."""
+    if read.raw.fetched_again:
+        return True, {"not checked": "another process has fetched the pages again, and will compute their tables"}
+    given_up = {(row["page"], row["index"]) for row in read(QUARANTINE).select(["page", "index"]).to_pylist()}
+    readable = [seen for page, index, seen in read.raw.objects if (page, index) not in given_up]
+    is_counted = read(NEO_SIGHTINGS)["is_counted"].to_pylist()
+    expected = Counter[str]()
+    for seen, counts in zip_longest(readable, is_counted):
+        if seen and counts:
+            expected[seen.neo_id] += seen.approaches
+    stored = Counter(read(CLOSE_APPROACHES)["neo_id"].to_pylist())
+    off = [neo_id for neo_id in expected.keys() | stored.keys() if expected[neo_id] != stored[neo_id]]
+    return not off, {
+        "approaches on the pages": sum(seen.approaches for _, _, seen in read.raw.objects),
+        "of these, to be read": expected.total(),
+        "approaches read": stored.total(),
+        "NEOs with too few or too many": first_few(sorted(off)) or "none",
+    }
+
+
+def keys_of_neows_are_known(read: Read, page_set: str) -> Verdict:
+    """Every page has exactly the keys and types that NeoWs is known to send; others are named by their path."""
+    pages = read.raw.other_shape
+    return not pages, {"pages that differ": first_few(pages) or "none"} | dict(sorted(read.raw.drift.items()))
 
 
 def nothing_is_in_quarantine(read: Read, page_set: str) -> Verdict:

@@ -15,9 +15,11 @@ from neo_assets.orchestration.assets.landed import LANDED_OBJECTS
 from neo_assets.orchestration.checks.check import Check, Verdict, materializations
 from neo_assets.orchestration.checks.completeness import (
     catalogue_stood_still,
+    every_approach_is_read_once,
     every_neo_is_everywhere,
     every_neo_is_read_once,
     every_page_is_whole,
+    keys_of_neows_are_known,
     nothing_is_in_quarantine,
 )
 from neo_assets.orchestration.checks.counts import near_misses_add_up, years_add_up
@@ -25,8 +27,10 @@ from neo_assets.orchestration.checks.derived import rows_fit_the_schema_of
 from neo_assets.orchestration.checks.identities import (
     closest_approach_is_the_nearest,
     diameter_follows_from_h,
+    hazard_follows_from_moid_and_h,
     units_and_times_agree,
 )
+from neo_assets.orchestration.checks.known_events import known_events_are_there
 from neo_assets.orchestration.checks.read import Read
 from neo_assets.orchestration.failures import failing_in_one_line
 from neo_assets.pipeline import origins
@@ -126,12 +130,16 @@ for _table in origins.OF_A_PAGE_SET:
 OF_A_PAGE_SET = (
     Check("raw_pages", every_page_is_whole),
     Check("raw_pages", catalogue_stood_still, dg.AssetCheckSeverity.WARN),
+    Check("raw_pages", keys_of_neows_are_known, dg.AssetCheckSeverity.WARN),
     Check(NEO_RECORDS.name, every_neo_is_read_once),
     Check(NEO_RECORDS.name, nothing_is_in_quarantine, dg.AssetCheckSeverity.WARN),
     Check(NEO_RECORDS.name, every_neo_is_everywhere),
     Check(NEO_RECORDS.name, diameter_follows_from_h),
+    Check(NEO_RECORDS.name, hazard_follows_from_moid_and_h, dg.AssetCheckSeverity.WARN),
     Check(NEO_RECORDS.name, closest_approach_is_the_nearest),
+    Check(CLOSE_APPROACHES.name, every_approach_is_read_once),
     Check(CLOSE_APPROACHES.name, units_and_times_agree),
+    Check(CLOSE_APPROACHES.name, known_events_are_there),
     Check(NEAR_MISS_COUNT.name, near_misses_add_up),
     Check(YEARLY_APPROACHES.name, years_add_up),
     *(Check(asset, rows_fit_the_schema_of(*tables)) for asset, tables in _TABLES_BY_ASSET.items()),

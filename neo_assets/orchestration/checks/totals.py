@@ -3,6 +3,7 @@ Which checks a page set has is in `page_set`.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import dagster as dg
 import pyarrow as pa
@@ -16,8 +17,10 @@ from neo_assets.orchestration.checks.derived import judged
 from neo_assets.orchestration.checks.read import Read
 from neo_assets.orchestration.failures import failing_in_one_line
 from neo_assets.pipeline.count import counted_page_sets
-from neo_assets.pipeline.origins import origin_of_total
+from neo_assets.pipeline.origins import OF_A_PAGE_SET, origin_of_total
+from neo_assets.pipeline.text import first_few
 from neo_assets.schema.columns import Table
+from neo_assets.schema.page_sets import LANDED
 from neo_assets.schema.tables import CATALOGUE_STATS, CLOSE_APPROACHES, NEO_SIGHTINGS, SNAPSHOT, TABLES, TOTALS
 
 
@@ -48,6 +51,11 @@ class Stored:
     def counted(self, part: Table) -> list[str]:
         """The page sets that a total of these counts covers."""
         return counted_page_sets(self.lake, part, self.page_sets)
+
+    @cached_property
+    def page_sets_of_tables(self) -> dict[str, set[str]]:
+        """The page sets that each table has, without the landed objects."""
+        return {table.name: set(tables.every_page_set(self.lake, table)) - {LANDED} for table in OF_A_PAGE_SET}
 
     def left_out(self, counted: list[str], sightings: pa.Table) -> dict[str, Counts]:
         """What superseded copies contribute to the counts of these page sets, by table, counted with pyarrow."""
@@ -108,6 +116,25 @@ def rows_fit_the_schema(stored: Stored, asset: str) -> Verdict:
     return judged({table: stored.read.as_stored(table)})
 
 
+def no_page_set_is_missing(stored: Stored, snapshot: str) -> Verdict:
+    """Every table has all requested page sets, unless the lake holds nothing but landed objects."""
+    found = stored.page_sets_of_tables
+    if not any(found.values()):
+        return True, {"page sets stored": 0}
+    wanted = set(stored.page_sets)
+    missing = {
+        f"missing from {name}": first_few(sorted(wanted - keys)) for name, keys in found.items() if wanted - keys
+    }
+    return not missing, {"page sets requested": len(wanted)} | missing
+
+
+def no_page_set_is_left_over(stored: Stored, snapshot: str) -> Verdict:
+    """No table has a page set that is not requested: a reader of all its files would find more than the totals say."""
+    others = {name: keys - set(stored.page_sets) for name, keys in stored.page_sets_of_tables.items()}
+    extra = {f"left over in {name}": first_few(sorted(keys)) for name, keys in others.items() if keys}
+    return not extra, extra | {"way out": "`neo prune`"} if extra else {}
+
+
 def snapshot_is_consistent(stored: Stored, snapshot: str) -> Verdict:
     """The lake holds a single state of the catalogue: nothing is missing, nothing changed during fetching."""
     rows = stored.read(SNAPSHOT).to_pylist()
@@ -125,5 +152,7 @@ OF_TOTALS = (
     *(Check(name, every_page_set_is_counted, dg.AssetCheckSeverity.WARN) for name in _NAMES),
     *(Check(name, each_neo_counts_once) for name in _NAMES),
     *(Check(name, rows_fit_the_schema) for name in (*_NAMES, SNAPSHOT.name, CATALOGUE_STATS.name)),
+    Check(SNAPSHOT.name, no_page_set_is_missing),
+    Check(SNAPSHOT.name, no_page_set_is_left_over, dg.AssetCheckSeverity.WARN),
     Check(SNAPSHOT.name, snapshot_is_consistent, dg.AssetCheckSeverity.WARN),
 )

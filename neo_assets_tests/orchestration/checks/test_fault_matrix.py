@@ -2,32 +2,41 @@
 raises an alarm over data that is right.
 """
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from neo_assets.lake import tables
 from neo_assets.lake.storage import Storage
 from neo_assets.pipeline import origins
+from neo_assets.pipeline.count import count
+from neo_assets.schema.pages import Page
 from neo_assets.schema.tables import (
     CATALOGUE_STATS,
     CLOSE_APPROACHES,
     NEAR_MISS_COUNT,
     NEO_RECORDS,
     NEO_SIGHTINGS,
+    QUARANTINE,
     RAW_PAGE_INDEX,
     SNAPSHOT,
     TOTAL_NEAR_MISSES,
     TOTAL_YEARLY_APPROACHES,
+    TOTALS,
     YEARLY_APPROACHES,
 )
 from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.orchestration.checks.corrupting import (
     FIRST,
+    PAGE_SETS,
     SECOND,
     Corrupted,
     copied,
@@ -38,7 +47,7 @@ from neo_assets_tests.orchestration.checks.corrupting import (
     with_column,
     without_the_first,
 )
-from neo_assets_tests.pipeline.by_hand import gather, pages_from
+from neo_assets_tests.pipeline.by_hand import ENGINE, gather, pages_from, total
 
 CATALOGUE = Catalogue(45)
 ERROR = dg.AssetCheckSeverity.ERROR
@@ -92,6 +101,36 @@ def refreshed_without_its_total(lake: Corrupted) -> None:
     gather(lake.lake, SECOND, pages_from(CATALOGUE.inserted(3), SECOND, hours=1))
 
 
+def fetched_again_without_its_total(lake: Corrupted) -> None:
+    """The same pages, fetched later: the counts are the same, but other copies may be the last ones."""
+    gather(lake.lake, SECOND, pages_from(CATALOGUE, SECOND, hours=1))
+
+
+def fewer_approaches(lake: Corrupted) -> None:
+    """Only approaches to Earth, as a parser may keep them, and counts made from these."""
+    lake.change(CLOSE_APPROACHES, lambda rows: rows.filter(pc.equal(rows["orbiting_body"], "Earth")))
+    approaches = tables.read_table(lake.lake, CLOSE_APPROACHES, FIRST)
+    for table in TOTALS.values():
+        tables.write_table(lake.lake, table, count(ENGINE, table, approaches), FIRST)
+
+
+def sent(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[Corrupted], None]:
+    """Everything from pages on which the first object is changed."""
+
+    def corrupt(lake: Corrupted) -> None:
+        for key in PAGE_SETS:
+            gather(lake.lake, key, [_changed(page, change) for page in pages_from(CATALOGUE, key)])
+        total(lake.lake, PAGE_SETS)
+
+    return corrupt
+
+
+def _changed(page: Page, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Page:
+    content = json.loads(page.body)
+    content["near_earth_objects"][0] = change(content["near_earth_objects"][0])
+    return replace(page, body=json.dumps(content).encode())
+
+
 def days_later(days: int) -> Callable[[pa.ChunkedArray], pa.ChunkedArray]:
     return lambda values: pc.cast(pc.add(pc.cast(values, pa.timestamp("s")), timedelta(days=days)), values.type)
 
@@ -111,13 +150,21 @@ FAULTS: dict[str, tuple[Callable[[Corrupted], None], set[str]]] = {
             "units_and_times_agree",
             "closest_approach_is_the_nearest",
             "every_neo_is_everywhere",
+            "every_approach_is_read_once",
+            "known_events_are_there",
             "near_misses_add_up",
             "years_add_up",
         },
     ),
     "ids are stored as numbers": (
         lambda lake: lake.change(NEO_SIGHTINGS, with_column("neo_id", lambda ids: pc.cast(ids, pa.int64()))),
-        {"rows_fit_the_schema", "every_neo_is_read_once", "every_neo_is_everywhere", "each_neo_counts_once"},
+        {
+            "rows_fit_the_schema",
+            "every_neo_is_read_once",
+            "every_neo_is_everywhere",
+            "every_approach_is_read_once",
+            "each_neo_counts_once",
+        },
     ),
     "a column is lost": (
         lambda lake: lake.change(NEO_RECORDS, lambda rows: rows.drop_columns("designation")),
@@ -126,6 +173,7 @@ FAULTS: dict[str, tuple[Callable[[Corrupted], None], set[str]]] = {
             "every_neo_is_read_once",
             "every_neo_is_everywhere",
             "diameter_follows_from_h",
+            "hazard_follows_from_moid_and_h",
             "closest_approach_is_the_nearest",
         },
     ),
@@ -191,11 +239,15 @@ FAULTS: dict[str, tuple[Callable[[Corrupted], None], set[str]]] = {
     ),
     "an approach is doubled": (
         lambda lake: lake.change(CLOSE_APPROACHES, repeated),
-        {"rows_fit_the_schema", "years_add_up"},
+        {"rows_fit_the_schema", "every_approach_is_read_once", "years_add_up"},
     ),
     "approaches are of a stranger": (
         lambda lake: lake.change(CLOSE_APPROACHES, first_row(neo_id="9999999")),
-        {"every_neo_is_everywhere"},
+        {"every_neo_is_everywhere", "every_approach_is_read_once"},
+    ),
+    "approaches are lost in reading": (
+        fewer_approaches,
+        {"every_approach_is_read_once", "closest_approach_is_the_nearest", "each_neo_counts_once"},
     ),
     "a sighting is lost": (
         lambda lake: lake.change(NEO_SIGHTINGS, without_the_first),
@@ -203,7 +255,7 @@ FAULTS: dict[str, tuple[Callable[[Corrupted], None], set[str]]] = {
     ),
     "a page is lost from the index": (
         lambda lake: lake.change(RAW_PAGE_INDEX, without_the_first),
-        {"every_page_is_whole", "every_neo_is_read_once"},
+        {"every_page_is_whole", "every_neo_is_read_once", "every_approach_is_read_once"},
     ),
     # --- counts and totals
     "a body is spelt in another way": (
@@ -227,7 +279,35 @@ FAULTS: dict[str, tuple[Callable[[Corrupted], None], set[str]]] = {
         {"rows_fit_the_schema", "each_neo_counts_once"},
     ),
     "a total is stale": (refreshed_without_its_total, {"each_neo_counts_once"}),
-    "a page set is lost": (lost_page_set, {"every_page_set_is_counted", "each_neo_counts_once"}),
+    "a total of the right size is of older copies": (fetched_again_without_its_total, {"each_neo_counts_once"}),
+    # --- page sets
+    "a page set is lost": (
+        lost_page_set,
+        {"no_page_set_is_missing", "every_page_set_is_counted", "each_neo_counts_once"},
+    ),
+    "a table lacks a page set": (
+        lambda lake: lake.delete(QUARANTINE, SECOND),
+        {"no_page_set_is_missing", "every_neo_is_read_once", "nothing_is_in_quarantine"}
+        | {"every_approach_is_read_once", "rows_fit_the_schema"},
+    ),
+    "a page set is left over": (
+        lambda lake: lake.copy(NEO_RECORDS, FIRST, "00100-00101"),
+        {"no_page_set_is_left_over"},
+    ),
+    # --- what NeoWs sends
+    "a flag is wrong": (
+        lambda lake: lake.change(NEO_RECORDS, with_column("is_potentially_hazardous_asteroid", pc.invert)),
+        {"hazard_follows_from_moid_and_h"},
+    ),
+    "an object has a new key": (sent(lambda neo: neo | {"colour": "red"}), {"keys_of_neows_are_known"}),
+    "a key is gone": (
+        sent(lambda neo: {name: value for name, value in neo.items() if name != "is_sentry_object"}),
+        {"keys_of_neows_are_known"},
+    ),
+    "a key has another type": (
+        sent(lambda neo: neo | {"nasa_jpl_url": 5}),
+        {"keys_of_neows_are_known", "nothing_is_in_quarantine", "snapshot_is_consistent"},
+    ),
 }
 
 
