@@ -35,10 +35,10 @@ def build_defs(settings: Settings, *, lake: Storage | None = None, neows: NeoWs 
         "source of pages": dg.MetadataValue.text(neows.where),
     }
     automated = automation(sets, settings)
-    assets = [*bronze_assets(sets, settings), *silver_assets(sets), *landed_assets(), *gold_assets(sets)]
+    assets = [*bronze_assets(sets, settings), *silver_assets(sets), *landed_assets(), *gold_assets(sets, settings)]
     return dg.Definitions(
         assets=dg.map_asset_specs(lambda spec: with_page_sets(spec).merge_attributes(metadata=place), assets),
-        asset_checks=[*page_set_checks(sets), *total_checks(sets)],
+        asset_checks=[*page_set_checks(sets), *total_checks(sets, settings)],
         jobs=automated.jobs,
         schedules=automated.schedules,
         sensors=automated.sensors,

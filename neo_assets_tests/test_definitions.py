@@ -70,6 +70,7 @@ CHECKS = {
     ("snapshot", "snapshot_is_consistent"),
     ("snapshot", "no_page_set_is_missing"),
     ("snapshot", "no_page_set_is_left_over"),
+    ("snapshot", "no_page_is_too_old"),
     ("total_near_misses", "each_neo_counts_once"),
     ("total_near_misses", "every_page_set_is_counted"),
     ("total_yearly_approaches", "each_neo_counts_once"),

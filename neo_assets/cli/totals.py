@@ -3,6 +3,7 @@
 import click
 
 from neo_assets.cli.printing import print_totals
+from neo_assets.pipeline.text import quantity
 from neo_assets.settings import Settings
 
 
@@ -15,7 +16,16 @@ def totals(as_json: bool) -> None:
     """
     from neo_assets.lake.storage import Storage
     from neo_assets.pipeline.metrics.engine import ENGINES
+    from neo_assets.pipeline.staleness import age, oldest_page, too_old_after
     from neo_assets.pipeline.totals import read_totals
 
     settings = Settings.load()
-    print_totals(read_totals(Storage(settings.lake), ENGINES[settings.engine](), settings.page_sets), as_json)
+    lake = Storage(settings.lake)
+    print_totals(read_totals(lake, ENGINES[settings.engine](), settings.page_sets), as_json)
+    oldest = oldest_page(lake, settings.page_sets)
+    if oldest and age(oldest) >= too_old_after(settings.raw_max_age_hours):
+        click.echo(
+            f"The oldest page is too old: page {oldest.page} arrived {quantity(age(oldest).days, 'day')} ago, on "
+            f"{oldest.arrived_at:%Y-%m-%d}. Run `neo run` to fetch it again.",
+            err=True,
+        )

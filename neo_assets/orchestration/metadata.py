@@ -1,13 +1,17 @@
-"""What Dagster's UI shows of every asset: owners, columns, page sets. The columns are defined in `schema.tables`."""
+"""What Dagster's UI shows of assets: owners, columns, page sets, freshness. `schema.tables` defines the columns."""
 
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 
+from neo_assets.pipeline.staleness import too_old_after
 from neo_assets.schema.columns import Column, Table
 from neo_assets.schema.page_sets import pages_of
 
 OWNERS = ["team:neo-data"]
+
+_FROM_WARNING_TO_FAILURE = timedelta(days=5)
 
 
 def table_metadata(table: Table) -> dict[str, Any]:
@@ -39,3 +43,12 @@ def with_page_sets(spec: dg.AssetSpec) -> dg.AssetSpec:
     meaning = "Partitions are page sets, named after their first and last Browse page: "
     example = f"`{key}` holds pages {pages[0]} to {pages[-1]}."
     return spec.replace_attributes(description=f"{spec.description}\n\n{meaning}{example}")
+
+
+def freshness(max_age_hours: float) -> dg.FreshnessPolicy:
+    """The freshness policy of an asset that is made again every day, if pages younger than `max_age_hours` are reused.
+
+    Dagster judges by the latest materialization of any page set; the asset check `no_page_is_too_old` judges by all.
+    """
+    warn = too_old_after(max_age_hours)
+    return dg.FreshnessPolicy.time_window(fail_window=warn + _FROM_WARNING_TO_FAILURE, warn_window=warn)

@@ -1,10 +1,10 @@
-"""Which page sets are current, judged from the lake's files only, not from Dagster's history. What an origin covers is
-defined in `origins`.
+"""Which page sets are current and which page is the oldest, judged from the lake's files only, not from Dagster's
+history. What an origin covers is defined in `origins`.
 """
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from neo_assets.lake import raw_pages, tables
 from neo_assets.lake.storage import Storage
@@ -12,8 +12,15 @@ from neo_assets.pipeline.origins import OF_A_PAGE_SET, origin
 from neo_assets.schema.columns import Table
 from neo_assets.schema.page_sets import pages_of
 from neo_assets.schema.pages import PageFacts
+from neo_assets.schema.tables import RAW_PAGE_INDEX
 
 logger = logging.getLogger(__name__)
+
+_LATE = timedelta(days=1)
+"""A page that was due for a refresh this long ago is too old: a daily refresh has left it out."""
+
+_LONGEST_H = 24 * 36_525
+"""A century; higher values of NEO_RAW_MAX_AGE_HOURS mean the same, and Python's `timedelta` cannot hold them all."""
 
 
 def reusable_pages(
@@ -59,3 +66,24 @@ def current(lake: Storage, facts: Mapping[str, Sequence[PageFacts]]) -> set[str]
     """Page sets whose pages are all given, and whose tables were made from exactly these pages."""
     whole = complete(facts)
     return whole.keys() - set(stale(lake, whole))
+
+
+def age(page: PageFacts) -> timedelta:
+    """Time since a page arrived; negative if it arrived while the clock was ahead."""
+    return datetime.now(UTC) - page.arrived_at
+
+
+def too_old_after(max_age_hours: float) -> timedelta:
+    """The age from which a page is too old, if pages younger than `max_age_hours` are reused."""
+    return timedelta(hours=min(max_age_hours, _LONGEST_H)) + _LATE
+
+
+def oldest_page(lake: Storage, page_sets: Sequence[str]) -> PageFacts | None:
+    """The page that arrived first, of those that the indices of these page sets list; None if there are none.
+
+    Raises:
+        LakeUnreachable: the lake does not answer.
+    """
+    indices = tables.read_found(lake, RAW_PAGE_INDEX, page_sets).values()
+    pages = (PageFacts(**row) for index in indices for row in index.to_pylist())
+    return min(pages, key=lambda one: one.arrived_at, default=None)

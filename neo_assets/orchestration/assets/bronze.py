@@ -1,7 +1,7 @@
 """The bronze layer: pages as NeoWs returned them, and NeoWs's own catalogue counts. `silver` reads their content."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import dagster as dg
 import pyarrow as pa
@@ -10,7 +10,7 @@ from pydantic import Field
 from neo_assets.lake import owner
 from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.failures import WrongConfig, failing_in_one_line
-from neo_assets.orchestration.metadata import OWNERS, table_metadata
+from neo_assets.orchestration.metadata import OWNERS, freshness, table_metadata
 from neo_assets.pipeline.gather import Pages, gather, stored
 from neo_assets.pipeline.text import first_few, named
 from neo_assets.schema.page_sets import pages_of
@@ -20,8 +20,6 @@ from neo_assets.sources.neows.source import NeoWs
 
 RECOMPUTE = "recompute"
 """Name of the job in which `raw_pages` fetches nothing, whatever run config it is launched with."""
-
-_FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=7), warn_window=timedelta(days=2))
 
 
 class RawPagesConfig(dg.Config):
@@ -83,7 +81,7 @@ def bronze_assets(page_sets: dg.PartitionsDefinition, settings: Settings) -> lis
         kinds={"json", "rest"},
         io_manager_key="raw_pages_io",
         dagster_type=dg.Any,  # Dagster has no type for iterators
-        freshness_policy=_FRESHNESS,
+        freshness_policy=freshness(settings.raw_max_age_hours),
     )
     def raw_pages(
         context: dg.AssetExecutionContext,

@@ -11,7 +11,7 @@ import pyarrow as pa
 from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.assets.landed import LANDED_OBJECTS
 from neo_assets.orchestration.failures import failing_in_one_line
-from neo_assets.orchestration.metadata import OWNERS, table_metadata
+from neo_assets.orchestration.metadata import OWNERS, freshness, table_metadata
 from neo_assets.pipeline.consistency import Snapshot
 from neo_assets.pipeline.count import count, counted_page_sets, sum_up
 from neo_assets.pipeline.metrics.engine import Engine
@@ -27,14 +27,16 @@ from neo_assets.schema.tables import (
     TOTAL_YEARLY_APPROACHES,
     TOTALS,
 )
+from neo_assets.settings import Settings
 
 
-def gold_assets(page_sets: dg.StaticPartitionsDefinition) -> list[dg.AssetsDefinition]:
+def gold_assets(page_sets: dg.StaticPartitionsDefinition, settings: Settings) -> list[dg.AssetsDefinition]:
     """Counts per page set, the totals, and the verdict on the snapshot."""
+    policy = freshness(settings.raw_max_age_hours)
     return [
         _counts(page_sets),
-        *(_total(total, partial, page_sets) for total, partial in TOTALS.items()),
-        _snapshot(page_sets),
+        *(_total(total, partial, page_sets, policy) for total, partial in TOTALS.items()),
+        _snapshot(page_sets, policy),
     ]
 
 
@@ -60,7 +62,9 @@ def _counts(page_sets: dg.StaticPartitionsDefinition) -> dg.AssetsDefinition:
     return counts
 
 
-def _total(total: Table, partial: Table, page_sets: dg.StaticPartitionsDefinition) -> dg.AssetsDefinition:
+def _total(
+    total: Table, partial: Table, page_sets: dg.StaticPartitionsDefinition, policy: dg.FreshnessPolicy
+) -> dg.AssetsDefinition:
     def roll_up(
         context: dg.AssetExecutionContext, lake: dg.ResourceParam[Storage], engine: dg.ResourceParam[Engine]
     ) -> pa.Table:
@@ -73,10 +77,17 @@ def _total(total: Table, partial: Table, page_sets: dg.StaticPartitionsDefinitio
     # Of page sets with superseded copies, which `neo_records` finds, the approaches are counted again.
     deps = [partial.name, NEO_RECORDS.name, CLOSE_APPROACHES.name, LANDED_OBJECTS]
     follows = _follows(partial.name)
-    return dg.asset(roll_up, name=total.name, deps=deps, automation_condition=follows, **_described(total))
+    return dg.asset(
+        roll_up,
+        name=total.name,
+        deps=deps,
+        automation_condition=follows,
+        freshness_policy=policy,
+        **_described(total),
+    )
 
 
-def _snapshot(page_sets: dg.StaticPartitionsDefinition) -> dg.AssetsDefinition:
+def _snapshot(page_sets: dg.StaticPartitionsDefinition, policy: dg.FreshnessPolicy) -> dg.AssetsDefinition:
     def snapshot(
         context: dg.AssetExecutionContext, lake: dg.ResourceParam[Storage], engine: dg.ResourceParam[Engine]
     ) -> pa.Table:
@@ -92,7 +103,14 @@ def _snapshot(page_sets: dg.StaticPartitionsDefinition) -> dg.AssetsDefinition:
     required = [NEO_RECORDS.name, TOTAL_YEARLY_APPROACHES.name]
     read = [RAW_PAGE_INDEX.asset, *(counts.name for counts in TOTALS.values()), LANDED_OBJECTS, CATALOGUE_STATS.name]
     deps, follows = [*required, *read], _follows(*required)
-    return dg.asset(snapshot, name=SNAPSHOT.name, deps=deps, automation_condition=follows, **_described(SNAPSHOT))
+    return dg.asset(
+        snapshot,
+        name=SNAPSHOT.name,
+        deps=deps,
+        automation_condition=follows,
+        freshness_policy=policy,
+        **_described(SNAPSHOT),
+    )
 
 
 def _follows(*required: str) -> dg.AutomationCondition[Any]:

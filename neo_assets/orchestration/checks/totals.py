@@ -1,8 +1,10 @@
-"""Checks of tables of the whole lake: the totals, against the page sets' counts, the snapshot, NeoWs's own counts.
+"""Checks of tables of the whole lake: the totals, against the page sets' counts, the snapshot, the age of
+all stored pages, NeoWs's own counts.
 Which checks a page set has is in `page_set`.
 """
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from functools import cached_property
 
 import dagster as dg
@@ -18,20 +20,22 @@ from neo_assets.orchestration.checks.read import Read
 from neo_assets.orchestration.failures import failing_in_one_line
 from neo_assets.pipeline.count import counted_page_sets
 from neo_assets.pipeline.origins import OF_A_PAGE_SET, origin_of_total
+from neo_assets.pipeline.staleness import age, oldest_page, too_old_after
 from neo_assets.pipeline.text import first_few
 from neo_assets.schema.columns import Table
 from neo_assets.schema.page_sets import LANDED
 from neo_assets.schema.tables import CATALOGUE_STATS, CLOSE_APPROACHES, NEO_SIGHTINGS, SNAPSHOT, TABLES, TOTALS
+from neo_assets.settings import Settings
 
 
-def total_checks(page_sets: dg.StaticPartitionsDefinition) -> list[dg.AssetChecksDefinition]:
+def total_checks(page_sets: dg.StaticPartitionsDefinition, settings: Settings) -> list[dg.AssetChecksDefinition]:
     """The checks of the two totals, of the snapshot, and of NeoWs's own counts."""
 
     @dg.multi_asset_check(name="total_checks", specs=[check.spec() for check in OF_TOTALS], can_subset=True)
     def of_totals(
         context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Storage]
     ) -> Iterator[dg.AssetCheckResult]:
-        stored = Stored(lake, page_sets.get_partition_keys())
+        stored = Stored(lake, page_sets.get_partition_keys(), too_old_after(settings.raw_max_age_hours))
         with failing_in_one_line():
             for check in OF_TOTALS:
                 if check.key in context.selected_asset_check_keys:
@@ -43,8 +47,8 @@ def total_checks(page_sets: dg.StaticPartitionsDefinition) -> list[dg.AssetCheck
 class Stored:
     """The lake as the checks of the totals read it; figures that several checks need are computed once."""
 
-    def __init__(self, lake: Storage, page_sets: Sequence[str]) -> None:
-        self.lake, self.page_sets = lake, page_sets
+    def __init__(self, lake: Storage, page_sets: Sequence[str], too_old_after: timedelta) -> None:
+        self.lake, self.page_sets, self.too_old_after = lake, page_sets, too_old_after
         self.read = Read(lake)
         self._left_out: dict[tuple[str, ...], dict[str, Counts]] = {}
 
@@ -146,6 +150,18 @@ def snapshot_is_consistent(stored: Stored, snapshot: str) -> Verdict:
     return all(row["verdict"] == "consistent" for row in rows), found
 
 
+def no_page_is_too_old(stored: Stored, snapshot: str) -> Verdict:
+    """The oldest page is at most a day older than NEO_RAW_MAX_AGE_HOURS. Dagster's freshness shows the newest."""
+    oldest = oldest_page(stored.lake, stored.page_sets)
+    if oldest is None:
+        return True, {"pages": "none is stored yet"}
+    return age(oldest) < stored.too_old_after, {
+        "oldest page": oldest.page,
+        "fetched": dg.MetadataValue.timestamp(oldest.arrived_at),
+        "too old after": f"{stored.too_old_after / timedelta(hours=1):g} hours",
+    }
+
+
 _NAMES = [total.name for total in TOTALS]
 
 OF_TOTALS = (
@@ -155,4 +171,5 @@ OF_TOTALS = (
     Check(SNAPSHOT.name, no_page_set_is_missing),
     Check(SNAPSHOT.name, no_page_set_is_left_over, dg.AssetCheckSeverity.WARN),
     Check(SNAPSHOT.name, snapshot_is_consistent, dg.AssetCheckSeverity.WARN),
+    Check(SNAPSHOT.name, no_page_is_too_old, dg.AssetCheckSeverity.WARN),
 )

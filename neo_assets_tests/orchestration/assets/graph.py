@@ -47,7 +47,12 @@ class Graph:
         sets = dg.StaticPartitionsDefinition(page_set_keys(self.settings.pages, self.settings.pages_per_set))
         tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
         return dg.materialize(
-            [*bronze_assets(sets, self.settings), *silver_assets(sets), *landed_assets(), *gold_assets(sets)],
+            [
+                *bronze_assets(sets, self.settings),
+                *silver_assets(sets),
+                *landed_assets(),
+                *gold_assets(sets, self.settings),
+            ],
             selection=select.split(","),
             partition_key=None if last else first,
             tags={name: key for name, key in tags.items() if key} if last else None,

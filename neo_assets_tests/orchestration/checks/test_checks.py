@@ -166,7 +166,7 @@ def test_all_checks_run_with_the_graph_and_pass(lake: Storage) -> None:
         assert {check.partition for check in evaluated} == {page_set}
     evaluated = graph.materialize("totals").get_asset_check_evaluations()
     assert {check.check_name: check.passed for check in evaluated} == dict.fromkeys(OF_TOTALS, True)
-    assert len(evaluated) == 10
+    assert len(evaluated) == 11
 
 
 def test_landed_objects_pass_the_same_checks_and_damage_to_them_is_noticed(lake: Storage) -> None:
