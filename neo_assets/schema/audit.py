@@ -4,7 +4,7 @@
 
 import pyarrow as pa
 
-from neo_assets.schema.tables import Column, Table
+from neo_assets.schema.columns import Column, Table
 
 QUEUED, PROCESSING, SUCCESS, FAILED = "queued", "processing", "success", "failed"
 """What the audit says of a run, a materialization or a check."""

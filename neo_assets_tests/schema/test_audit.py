@@ -3,7 +3,7 @@
 import pytest
 
 from neo_assets.schema.audit import AUDIT
-from neo_assets.schema.tables import Column
+from neo_assets.schema.columns import Column
 
 
 @pytest.mark.parametrize("column", AUDIT.columns, ids=lambda column: column.name)

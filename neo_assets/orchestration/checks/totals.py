@@ -1,6 +1,5 @@
-"""Checks of tables of the whole lake: the totals, against the page sets' counts, the snapshot, the age of
-all stored pages, NeoWs's own counts.
-Which checks a page set has is in `page_set`.
+"""Checks of tables of the whole lake: the totals, against the page sets' counts, the snapshot, the age of all stored
+pages, NeoWs's own counts. Which checks a page set has is in `page_set`.
 """
 
 from collections.abc import Iterator, Sequence

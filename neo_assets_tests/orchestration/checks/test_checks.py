@@ -60,6 +60,7 @@ OF_TOTALS = {
     "no_page_set_is_missing",
     "no_page_set_is_left_over",
     "snapshot_is_consistent",
+    "no_page_is_too_old",
 }
 WHOLE_LAKE = {"total_near_misses", "total_yearly_approaches", "snapshot", "catalogue_stats"}
 
