@@ -1,6 +1,6 @@
 """Jobs, schedules and sensors: what runs, and when. The steps themselves live in `assets` and `pipeline`."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -14,10 +14,11 @@ from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.assets.bronze import RECOMPUTE
 from neo_assets.orchestration.assets.landed import LANDED_OBJECTS
 from neo_assets.orchestration.failures import failing_in_one_line
+from neo_assets.orchestration.refresh import PAGE_SET, UNDER_WAY, daily_refresh
 from neo_assets.pipeline.land import TakenIn, affected_page_sets, take_in
 from neo_assets.pipeline.staleness import complete, stale
 from neo_assets.pipeline.text import first_few
-from neo_assets.schema.page_sets import LANDED, pages_of
+from neo_assets.schema.page_sets import LANDED
 from neo_assets.schema.tables import SNAPSHOT, TOTALS
 from neo_assets.settings import Settings
 
@@ -31,16 +32,8 @@ _SETTLED_S = 10
 
 _MOST_OBSERVATIONS = 1000
 
-_UNDER_WAY = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
-
 _PAGE_SET_JOB = dg.define_asset_job(
-    "page_set", selection=_OF_A_PAGE_SET, description="Gather one page set and compute all its tables."
+    PAGE_SET, selection=_OF_A_PAGE_SET, description="Gather one page set and compute all its tables."
 )
 _RECOMPUTE_JOB = dg.define_asset_job(
     RECOMPUTE,
@@ -93,7 +86,7 @@ def automation(page_sets: dg.StaticPartitionsDefinition, settings: Settings) -> 
     - Job `totals`: the two totals and the snapshot's verdict, from the lake alone; job `stats`: NeoWs's own counts.
     - Job `land`: takes in files from the landing zone; job `landed`: computes the landed objects' tables.
     - Schedule `daily_refresh`: refreshes every page set once a day, one run each, as NeoWs updates its data about
-      daily. Off by default.
+      daily. Every hour, it requests as many as the request budget can pay for, oldest first. Off by default.
     - Schedule `daily_stats`: fetches NeoWs's own counts for comparison. Off by default.
     - Sensor `totals_follow_page_sets`: computes the totals when page sets have new counts and none is missing, when
       landed objects have new ones, and at noon (UTC).
@@ -110,7 +103,7 @@ def automation(page_sets: dg.StaticPartitionsDefinition, settings: Settings) -> 
     )
     return Automation(
         jobs=[_PAGE_SET_JOB, _RECOMPUTE_JOB, _TOTALS_JOB, _STATS_JOB, _land_job(settings), _LANDED_JOB],
-        schedules=[_daily_refresh(page_sets), _daily_stats()],
+        schedules=[daily_refresh(page_sets), _daily_stats()],
         sensors=[
             follow,
             _landing,
@@ -118,28 +111,6 @@ def automation(page_sets: dg.StaticPartitionsDefinition, settings: Settings) -> 
             _landed_sensor("landed_objects", [LANDED]),
         ],
     )
-
-
-def _daily_refresh(page_sets: dg.StaticPartitionsDefinition) -> dg.ScheduleDefinition:
-    @dg.schedule(
-        cron_schedule="0 6 * * *",
-        job=_PAGE_SET_JOB,
-        execution_timezone="UTC",
-        description="Fetches every page again once a day and computes all tables, in one run for each page set.",
-    )
-    def daily_refresh(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
-        day = context.scheduled_execution_time.date().isoformat()
-        for key in page_sets.get_partition_keys():
-            # By their age alone, yesterday's pages would be reused: they are just under a day old. Pages that an
-            # earlier attempt fetched today are not fetched again.
-            config = {
-                "take_again": list(pages_of(key)),
-                "not_before": context.scheduled_execution_time.astimezone(UTC).isoformat(),
-            }
-            run_config = {"ops": {"raw_pages": {"config": config}}}
-            yield dg.RunRequest(run_key=f"{day} {key}", partition_key=key, run_config=run_config)
-
-    return daily_refresh
 
 
 def _daily_stats() -> dg.ScheduleDefinition:
@@ -198,7 +169,7 @@ def _landing(context: dg.SensorEvaluationContext, lake: dg.ResourceParam[Storage
     files = waiting(lake, _SETTLED_S)
     if not files:
         return dg.SkipReason("no files are waiting")
-    if context.instance.get_runs_count(dg.RunsFilter(job_name="land", statuses=_UNDER_WAY)):
+    if context.instance.get_runs_count(dg.RunsFilter(job_name="land", statuses=UNDER_WAY)):
         return dg.SkipReason("job land is already running")
     listing = "\n".join(f"{file.name} {file.version}" for file in files)
     return dg.RunRequest(run_key=f"{_this_hour()} {sha256(listing.encode()).hexdigest()}")

@@ -1,4 +1,4 @@
-"""Automation: the assets of each job, the runs that the schedule requests, and when the totals follow."""
+"""Automation: the assets of each job, and when the totals follow. `daily_refresh` is tested in `test_refresh`."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,26 +48,6 @@ def test_every_asset_is_in_a_job(defs: dg.Definitions) -> None:
     jobs = ("page_set", "recompute", "totals", "stats", "landed")
     every = {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()}
     assert set().union(*(assets_of(defs, job) for job in jobs)) == every
-
-
-def test_the_daily_schedule_requests_every_page_set_once_a_day(
-    defs: dg.Definitions, instance: dg.DagsterInstance
-) -> None:
-    schedule = defs.resolve_schedule_def("daily_refresh")
-    assert schedule.cron_schedule == "0 6 * * *"
-    assert schedule.execution_timezone == "UTC"
-    assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
-    at = datetime(2026, 3, 1, 6, tzinfo=UTC)
-    with dg.build_schedule_context(
-        instance, scheduled_execution_time=at, repository_def=defs.get_repository_def()
-    ) as context:
-        requests = schedule.evaluate_tick(context).run_requests
-    assert requests is not None
-    assert [request.partition_key for request in requests] == PAGE_SETS
-    assert [request.run_key for request in requests] == [f"2026-03-01 {key}" for key in PAGE_SETS]
-    assert [request.run_config["ops"]["raw_pages"]["config"] for request in requests] == [
-        {"take_again": [page], "not_before": "2026-03-01T06:00:00+00:00"} for page in (0, 1)
-    ]
 
 
 def test_the_stats_schedule_runs_daily_before_the_totals_at_noon(defs: dg.Definitions) -> None:

@@ -11,11 +11,12 @@ parked keys. Only the one query in `_next_slot` would be saved.
 import contextlib
 import functools
 import hashlib
+import itertools
 import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,7 +108,27 @@ class Budget:
 
         Keys that the host refused in the last day are left out, unless no other is left.
         """
-        at = self._clock()
+        with contextlib.closing(self._further_slots()) as slots:
+            return max(itertools.islice(slots, requests), default=self._clock())
+
+    def affordable(self, at_most: int, within_s: float, longest_wait_s: float) -> int:
+        """How many further requests can be sent soon, if no one else sends any; keys are left out as in `forecast`.
+
+        Args:
+            at_most: number of requests wanted.
+            within_s: those that can be sent only later than this, in seconds from now, do not count.
+            longest_wait_s: nor do those before which the budget requires a longer wait than this.
+        """
+        number, before, until = 0, self._clock(), self._clock() + within_s
+        with contextlib.closing(self._further_slots()) as slots:
+            for at in itertools.islice(slots, at_most):
+                if at > min(until, before + longest_wait_s):
+                    break
+                number, before = number + 1, at
+        return number
+
+    def _further_slots(self) -> Generator[float, None, None]:
+        """The times of the next slots, if no one else takes any; none of them is reserved."""
         with contextlib.closing(sqlite3.connect(":memory:")) as copy:  # a copy, so as not to block other processes
             with self._explained():
                 self._db.backup(copy)
@@ -115,9 +136,10 @@ class Budget:
             self._forget(copy)
             refused = {key for key in self._hashes if self._is_refused(copy, key)}
             without = refused if len(refused) < len(self._hashes) else ()
-            for _ in range(requests):
+            at = self._clock()
+            while True:
                 at = self._take(copy, without, not_before=at).at
-        return at
+                yield at
 
     def parked(self) -> set[str]:
         """The keys that are parked now."""

@@ -99,6 +99,14 @@ class NeoWs:
         """
         return self._budget.forecast(requests) if self._budget else time.time()
 
+    def affordable(self, at_most: int, within_s: float, longest_wait_s: float) -> int:
+        """How many of that many requests the budget allows soon; takes the arguments of `Budget.affordable`.
+
+        Raises:
+            BudgetError: the budget's ledger cannot be used.
+        """
+        return self._budget.affordable(at_most, within_s, longest_wait_s) if self._budget else at_most
+
     def close(self) -> None:
         """Close the connections and the budget's ledger; the next use reopens them."""
         with self._lock:

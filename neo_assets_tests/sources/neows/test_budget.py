@@ -230,6 +230,48 @@ def test_a_refused_key_counts_again_once_the_host_accepts_it(make: Callable[...,
     assert budget.forecast(10) < clock.now + 1, "and after a day"
 
 
+AFFORDABLE = {"within_s": HOUR, "longest_wait_s": 600.0}
+
+
+def test_what_is_affordable_is_what_can_be_sent_without_a_long_wait(make: Callable[..., Budget], clock: Clock) -> None:
+    budget = make("ab", per_hour=5)
+    budget.reserve()
+    assert [budget.affordable(wanted, **AFFORDABLE) for wanted in (0, 3, 9, 100)] == [0, 3, 9, 9]
+    assert budget.affordable(100, **AFFORDABLE) == 9, "asking spends nothing"
+    for _ in range(9):
+        budget.reserve()
+    assert budget.affordable(100, **AFFORDABLE) == 0
+    clock.now += HOUR - 500
+    assert budget.affordable(100, **AFFORDABLE) == 10, "in 500 seconds they are free again"
+    assert budget.affordable(100, HOUR, 400) == 0
+    budget.park("a", 1200)
+    assert budget.affordable(100, **AFFORDABLE) == 5
+
+
+def test_what_can_be_sent_only_later_is_not_affordable(make: Callable[..., Budget]) -> None:
+    budget = make(per_hour=1000, per_second=0.1)
+    assert budget.affordable(1000, within_s=600, longest_wait_s=600) == 61
+
+
+@pytest.mark.parametrize(
+    ("key", "per_hour", "pages", "by_hour"),
+    [("a", 1000, 2100, [1000, 1000, 100, 0]), (DEMO_KEY, 1000, 200, [30, 20, *[0] * 22, 30, 20, 0])],
+)
+def test_a_tick_every_hour_uses_each_hour_whole_and_no_day_twice(
+    make: Callable[..., Budget], clock: Clock, key: str, per_hour: int, pages: int, by_hour: list[int]
+) -> None:
+    """As `daily_refresh` does: what one tick may start, its runs send within minutes, however late they begin."""
+    budget, found = make([key], per_hour=per_hour, per_second=2), []
+    start = clock.now
+    for hour in range(len(by_hour)):
+        clock.now = start + hour * HOUR
+        found.append(budget.affordable(pages, **AFFORDABLE))
+        pages -= found[-1]
+        for _ in range(found[-1]):
+            clock.now = max(clock.now, budget.reserve().at)
+    assert found == by_hour
+
+
 def test_a_restart_forgets_nothing(make: Callable[..., Budget], clock: Clock) -> None:
     before = make(per_hour=2)
     before.learn_limit("a", 2)
