@@ -43,7 +43,7 @@ def build_defs(settings: Settings, *, lake: Storage | None = None, neows: NeoWs 
         schedules=automated.schedules,
         sensors=automated.sensors,
         resources={
-            "lake": lake_resource(lake),
+            "lake": lake_resource(lake, neows),
             "neows": neows,
             "engine": ENGINES[settings.engine](),
             "raw_pages_io": RawPagesIOManager(lake),

@@ -15,6 +15,7 @@ from neo_assets.lake.storage import LakeError, Storage
 from neo_assets.pipeline import audit
 from neo_assets.pipeline.audit import Row
 from neo_assets.schema.audit import CHECK, FAILED, MATERIALIZATION, PROCESSING, QUEUED, RUN, SUCCESS
+from neo_assets.sources.neows.source import NeoWs
 
 logger = logging.getLogger(__name__)
 
@@ -37,22 +38,22 @@ _FIGURES = {
     "rows_out": ("dagster/row_count",),
     "pages_fetched": ("pages fetched",),
     "pages_reused": ("pages reused",),
-    "requests": ("requests",),
     "bytes": ("bytes", "bytes of JSON"),
 }
 """Columns of the audit, and the metadata of a materialization that has their value."""
 
 
 @contextlib.contextmanager
-def audited(lake: Storage, instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator[None]:
+def audited(lake: Storage, neows: NeoWs, instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator[None]:
     """Record a run in the audit when it begins and when its last step has ended."""
     events = list(instance.all_logs(run.run_id))
+    requests_before = neows.requests
     _write(lake, instance, run, events)
     instance.add_event_listener(run.run_id, events.append)  # reading them again takes 12 ms for a page set
     try:
         yield
     finally:
-        _write(lake, instance, run, events, ended=True)
+        _write(lake, instance, run, events, ended=True, requests=neows.requests - requests_before)
 
 
 def record(lake: Storage, instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
@@ -67,18 +68,23 @@ def _write(
     events: Sequence[dg.EventLogEntry],
     *,
     ended: bool = False,
+    requests: int | None = None,
 ) -> None:
     """Write what a run has done so far. A lake that cannot be written does not end it: its tables show that anyway."""
     stored = instance.get_run_record_by_id(run.run_id)
     if not stored:  # deleted meanwhile
         return
     try:
-        audit.write(lake, run.run_id, stored.create_timestamp, rows_of(run, stored.create_timestamp, events, ended))
+        audit.write(
+            lake, run.run_id, stored.create_timestamp, rows_of(run, stored.create_timestamp, events, ended, requests)
+        )
     except LakeError as error:
         logger.warning("the audit lacks run %s: %s", run.run_id, error)
 
 
-def rows_of(run: dg.DagsterRun, queued_at: datetime, events: Sequence[dg.EventLogEntry], ended: bool) -> list[Row]:
+def rows_of(
+    run: dg.DagsterRun, queued_at: datetime, events: Sequence[dg.EventLogEntry], ended: bool, requests: int | None
+) -> list[Row]:
     """The rows of a run: its own first, then its materializations and checks in the order in which they were planned.
 
     Args:
@@ -86,6 +92,7 @@ def rows_of(run: dg.DagsterRun, queued_at: datetime, events: Sequence[dg.EventLo
         queued_at: when it was created.
         events: what it has logged so far.
         ended: whether nothing more will happen in it.
+        requests: how many it has sent; None if that is not known.
     """
     steps = _Steps(events)
     whole = {
@@ -105,7 +112,7 @@ def rows_of(run: dg.DagsterRun, queued_at: datetime, events: Sequence[dg.EventLo
         "status": FAILED if failed else SUCCESS if ended else PROCESSING,
         "pages_fetched": _total(items, "pages_fetched"),
         "pages_reused": _total(items, "pages_reused"),
-        "requests": _total(items, "requests"),
+        "requests": requests,
         "error": next(iter(steps.errors.values()), "it was stopped, or its process was killed" if failed else None),
     }
     return [whole | of_run | _span(started, _time(events[-1]) if ended and events else None), *items]

@@ -18,6 +18,7 @@ from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.audit import audited, record
 from neo_assets.orchestration.failures import StateUnusable
 from neo_assets.orchestration.state import StateOfLake, check_lake, explained, in_one_line, is_of_lake, one_at_a_time
+from neo_assets.sources.neows.source import NeoWs
 
 _DEFAULT_HOME = Path("data/dagster")
 _OVERRIDES: Any = {
@@ -71,10 +72,14 @@ def tags_of_this_process(run_id: str) -> dict[str, str]:
     return {_MACHINE: socket.gethostname(), _RUN: run_id, _PROCESS: _identity(psutil.Process())}
 
 
-def lake_resource(lake: Storage) -> dg.ResourceDefinition:
+def lake_resource(lake: Storage, neows: NeoWs) -> dg.ResourceDefinition:
     """The resource `lake`. Before a run or a sensor uses it, it checks whose history the instance keeps, notes which
     process executes the run, and ends lost runs, so they end where only Dagster's own commands or the daemon run too.
     What a run does is recorded in the audit.
+
+    Args:
+        lake: the lake.
+        neows: where pages come from; the audit counts the requests that it sends.
     """
 
     def checked(context: dg.InitResourceContext) -> Iterator[Storage]:
@@ -85,7 +90,7 @@ def lake_resource(lake: Storage) -> dg.ResourceDefinition:
         if context.run and context.run.tags.get(_RUN) != context.run.run_id:
             context.instance.add_run_tags(context.run.run_id, tags_of_this_process(context.run.run_id))
         _end_lost_runs(context.instance, lake)
-        with audited(lake, context.instance, context.run) if context.run else contextlib.nullcontext():
+        with audited(lake, neows, context.instance, context.run) if context.run else contextlib.nullcontext():
             yield lake
 
     return dg.ResourceDefinition(checked, description=f"The lake at {lake.root}")

@@ -55,7 +55,11 @@ AUDIT = Table(
         Column("pages_fetched", pa.int64(), "Pages fetched from the source.", "pages", nullable=True),
         Column("pages_reused", pa.int64(), "Stored pages that were young enough.", "pages", nullable=True),
         Column(
-            "requests", pa.int64(), "Requests sent to the source, repeated ones included.", "requests", nullable=True
+            "requests",
+            pa.int64(),
+            "Requests that the run sent to the source, repeated ones too.",
+            "requests",
+            nullable=True,
         ),
         Column("bytes", pa.int64(), "Bytes of the table's file; for pages, of their JSON.", "bytes", nullable=True),
         Column("error", pa.string(), "Why it failed, in one line; null if it did not.", nullable=True),

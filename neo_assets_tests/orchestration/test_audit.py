@@ -64,6 +64,7 @@ def test_a_run_is_recorded_with_what_it_made_and_checked(lake: Storage, run: Cal
     [of_run] = rows_of(lake, kind="run")
     assert (of_run["status"], of_run["job"], of_run["page_set"]) == ("success", "page_set", FIRST)
     assert (of_run["launched_by"], of_run["pages_fetched"]) == ("schedule daily_refresh", 1)
+    assert of_run["requests"] == 1
     assert of_run["queued_at"] <= of_run["started_at"] <= of_run["ended_at"]
     assert of_run["error"] is None
 
@@ -135,6 +136,14 @@ def test_a_run_that_was_stopped_has_failed(lake: Storage, run: Callable[..., Any
     [of_run] = rows_of(lake, kind="run")
     assert of_run["status"] == "failed"
     assert of_run["error"]
+
+
+def test_the_requests_of_each_run_are_counted(lake: Storage, run: Callable[..., Any]) -> None:
+    with NeoWs(settings_of(pages=2, pages_per_set=1)) as neows:
+        run("page_set", FIRST, neows)
+        run("page_set", FIRST, neows)
+        run("stats", None, neows)
+    assert [row["requests"] for row in rows_of(lake, kind="run")] == [1, 0, 1]
 
 
 def test_it_outlives_dagsters_history(lake: Storage, run: Callable[..., Any], instance: dg.DagsterInstance) -> None:

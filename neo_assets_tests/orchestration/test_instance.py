@@ -9,6 +9,8 @@ import pytest
 
 from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.instance import lake_resource, open_instance, tags_of_this_process
+from neo_assets.sources.neows.source import NeoWs
+from neo_assets_tests.settings import settings_of
 
 STATUS = dg.DagsterRunStatus
 PROCESS = ".dagster/neo_assets/process"
@@ -58,7 +60,7 @@ def test_a_run_of_dagsters_own_commands_names_its_process(tmp_path: Path) -> Non
     def use(lake: dg.ResourceParam[Storage]) -> None:
         pass
 
-    @dg.job(resource_defs={"lake": lake_resource(Storage("data/lake"))})
+    @dg.job(resource_defs={"lake": lake_resource(Storage("data/lake"), NeoWs(settings_of()))})
     def job() -> None:
         use()
 
@@ -72,5 +74,5 @@ def test_it_ends_where_only_the_daemon_runs_too(tmp_path: Path, another: str) ->
     """The sensors use the lake once a minute."""
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
         run = add_run(instance, STATUS.STARTED, **{PROCESS: f"{another} 5"})
-        with dg.build_resources({"lake": lake_resource(Storage("data/lake"))}, instance):
+        with dg.build_resources({"lake": lake_resource(Storage("data/lake"), NeoWs(settings_of()))}, instance):
             assert status_of(instance, run) == STATUS.FAILURE

@@ -15,7 +15,9 @@ from neo_assets.lake.storage import Storage
 from neo_assets.orchestration import state
 from neo_assets.orchestration.failures import StateUnusable
 from neo_assets.orchestration.instance import lake_resource, open_instance
+from neo_assets.sources.neows.source import NeoWs
 from neo_assets_tests.integration.harness import CHECKOUT
+from neo_assets_tests.settings import settings_of
 
 RUN = dg.DagsterRun("page_set", "12345678-1234-1234-1234-123456789012")
 
@@ -67,7 +69,7 @@ def test_a_run_on_the_history_of_another_lake_fails(tmp_path: Path) -> None:
         pass
 
     def job(lake: str) -> dg.JobDefinition:
-        @dg.job(resource_defs={"lake": lake_resource(Storage(lake))})
+        @dg.job(resource_defs={"lake": lake_resource(Storage(lake), NeoWs(settings_of()))})
         def job() -> None:
             use()
 

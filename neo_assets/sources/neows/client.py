@@ -116,6 +116,8 @@ class NeoWsClient:
         Raises:
             Misconfigured: the environment names a proxy or a file of certificates that cannot be used.
         """
+        self.requests = 0
+        """Requests sent so far, repeated ones included."""
         self._keys = tuple(dict.fromkeys(keys))
         self._gate = Gate(self._keys, budget, policy)
         self._attempts = policy.attempts
@@ -245,6 +247,7 @@ class NeoWsClient:
         """
         try:
             url = self._base_url + path
+            self.requests += 1
             async with self._http.stream("GET", url, params=params, headers={"X-Api-Key": key}) as response:
                 body = b"".join([part async for part in response.aiter_raw()])
         except CONNECTION_ERRORS as error:

@@ -42,6 +42,7 @@ class NeoWs:
         self._budget = None if settings.simulated else _budget(settings)  # the simulator needs no budget
         self._lock = threading.Lock()
         self._started: tuple[LoopThread, NeoWsClient] | None = None
+        self._requests_before = 0  # by clients that were closed
 
     @property
     def source(self) -> str | None:
@@ -54,6 +55,12 @@ class NeoWs:
     def where(self) -> str:
         """The source, for messages."""
         return "the embedded simulator" if self._settings.simulated else self._settings.base_url
+
+    @property
+    def requests(self) -> int:
+        """Requests sent so far, repeated ones included."""
+        started = self._started
+        return self._requests_before + (started[1].requests if started else 0)
 
     def pages(self, numbers: Iterable[int]) -> Generator[Page, None, None]:
         """Fetch Browse pages, and yield each one as soon as it arrives.
@@ -112,6 +119,7 @@ class NeoWs:
         with self._lock:
             if self._started:
                 self._started[0].close()
+                self._requests_before += self._started[1].requests
                 self._started = None
         if self._budget:
             self._budget.close()
