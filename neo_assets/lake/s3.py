@@ -29,6 +29,8 @@ from botocore.parsers import ResponseParserError
 from botocore.utils import parse_timestamp
 from pyarrow import fs
 
+from neo_assets.lake.s3_shortcut import Shortcut
+
 # A silent endpoint is reported within 35 s: three attempts (the default of AWS_MAX_ATTEMPTS) and the pauses between.
 _CONNECT_S = 5
 _READ_S = 10
@@ -133,10 +135,11 @@ class Bucket:
         self._connections = connections
         self._lock = threading.Lock()
         self._shared_client: Any = None
+        self._shared_shortcut: Shortcut | None = None
 
     def read(self, path: str) -> pa.Buffer:
         """Read a whole object, with one GET."""
-        return self._get(path)
+        return self._shortcut.get(self._prefix + path, lambda: self._get(path))
 
     def open(self, path: str) -> pa.NativeFile:
         """Open an object as a file. It is read into memory whole, with one GET."""
@@ -153,8 +156,12 @@ class Bucket:
 
     def write(self, path: str, data: bytes | pa.Buffer) -> str:
         """Write an object with one PUT, which is atomic. Returns its ETag."""
-        put = self._client.put_object(Bucket=self._bucket, Key=self._prefix + path, Body=bytes(data))
-        return _etag(put)
+        key, body = self._prefix + path, bytes(data)
+
+        def put() -> str:
+            return _etag(self._client.put_object(Bucket=self._bucket, Key=key, Body=body))
+
+        return self._shortcut.put(key, body, put)
 
     def write_pieces(self, path: str, pieces: Iterable[bytes]) -> None:
         """Write an object from pieces, which are joined in memory first."""
@@ -279,15 +286,23 @@ class Bucket:
 
     @property
     def _client(self) -> Any:
+        return self._ways()[0]
+
+    @property
+    def _shortcut(self) -> Shortcut:
+        return self._ways()[1]
+
+    def _ways(self) -> tuple[Any, Shortcut]:
         with self._lock:
-            if self._shared_client is None:
+            if self._shared_client is None or self._shared_shortcut is None:
                 config = Config(
                     connect_timeout=_CONNECT_S, read_timeout=_READ_S, max_pool_connections=self._connections
                 )
                 core = botocore.session.get_session()
                 core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_time)
                 self._shared_client = boto3.session.Session(botocore_session=core).client("s3", config=config)
-            return self._shared_client
+                self._shared_shortcut = Shortcut(core, self._shared_client, self._bucket)
+            return self._shared_client, self._shared_shortcut
 
 
 def _time(value: Any) -> datetime:

@@ -112,6 +112,15 @@ def test_more_than_a_thousand_files_are_listed(s3: S3Server) -> None:
     assert lake.digests(paths[5:]).keys() == set(paths[5:])
 
 
+@pytest.mark.parametrize("name", ["a=b", "a b", "a%b", "a+b~c", "a#b?c&d", "Größe…", "[a]*'"])
+def test_names_are_kept_as_they_are(s3: S3Server, name: str) -> None:
+    lake = Storage(s3.new_lake())
+    for content in (b"x", b"y"):
+        lake.write(name, content)
+        assert lake.read(name).to_pybytes() == content
+    assert s3.keys(lake.root).keys() == {name}
+
+
 def test_only_what_is_asked_for_is_listed(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """A listing of a whole lake of 2,100 pages takes three requests, and boto3 half a second to read."""
     paths = [*(f"a/page-{number}" for number in range(20, 30)), "a/page-3", "b/page-20"]

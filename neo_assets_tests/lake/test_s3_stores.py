@@ -6,8 +6,10 @@ What a real server does is tested in `test_s3`; no local server lacks these thin
 import hashlib
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -36,6 +38,10 @@ class Store:
     refused: dict[str, Answer] = field(default_factory=dict)
     missing: Answer = NO_SUCH_KEY
     etags: bool = True
+    encrypted: bool = False
+    """Whether ETags are no MD5s, as with KMS."""
+    askers: list[str] = field(default_factory=list)
+    """Who sent each request: `boto3` or `obstore`, and with which access key."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -71,11 +77,14 @@ class Handler(BaseHTTPRequestHandler):
         return self.answer(404, b"") if content is None else self.answer(200, b"", content)
 
     def answer(self, status: int, body: bytes, content: bytes | None = None) -> None:
+        [key] = re.findall(r"Credential=([^/]*)/", self.headers.get("Authorization", "Credential=/"))
+        self.store.askers.append(f"{'boto3' if 'Boto3' in self.headers['User-Agent'] else 'obstore'} {key}")
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT")
         if content is not None and self.store.etags:
-            self.send_header("ETag", f'"{hashlib.md5(content).hexdigest()}"')
+            sealed = b"key" + content if self.store.encrypted else content
+            self.send_header("ETag", f'"{hashlib.md5(sealed).hexdigest()}"')
         self.end_headers()
         self.wfile.write(body)
 
@@ -215,6 +224,137 @@ class TestAnswers:
     def test_an_error_of_several_lines_becomes_one(self, store: Store, lake: Storage) -> None:
         store.missing = NOT_IMPLEMENTED
         assert "A header is not implemented" in refusal(lambda: lake.read("a"))
+
+
+class TestShortcut:
+    """Who moves the bytes of whole objects: obstore, unless something is special."""
+
+    @staticmethod
+    def askers(store: Store) -> list[str]:
+        """Who asked since the last call."""
+        names = [one.split()[0] for one in store.askers]
+        store.askers.clear()
+        return names
+
+    def test_it_is_taken_once_boto3_has_shown_the_way(self, store: Store, lake: Storage) -> None:
+        digest = lake.write("a", b"x")
+        assert lake.write("a", b"x") == digest
+        assert lake.read("a").to_pybytes() == b"x"
+        assert self.askers(store) == ["boto3", "obstore", "obstore"]
+        assert store.objects == {"/bucket/neo/a": b"x"}
+
+    def test_a_read_shows_the_way_too(self, store: Store, lake: Storage) -> None:
+        store.objects["/bucket/neo/a"] = b"x"
+        assert [lake.read("a").to_pybytes(), lake.read("a").to_pybytes()] == [b"x", b"x"]
+        assert self.askers(store) == ["boto3", "obstore"]
+
+    def test_it_is_left_for_good_where_only_boto3_succeeds(self, store: Store, lake: Storage) -> None:
+        store.refused = {"x-amz-checksum-sha256": INVALID_ARGUMENT}
+        for path in ("a", "b", "c"):
+            lake.write(path, b"x")
+        assert self.askers(store) == ["boto3", "obstore", "boto3", "boto3"]
+        assert len(store.objects) == 3
+
+    def test_an_error_has_the_line_that_boto3_gives_it(self, store: Store, lake: Storage) -> None:
+        lake.write("a", b"x")
+        store.refused = {"Content-Length": (403, b"<Error><Code>AccessDenied</Code></Error>")}
+        assert "permission denied: grant" in refusal(lambda: lake.write("a", b"y"))
+        store.missing = PLAIN_404
+        assert "does not answer like an S3 server" in refusal(lambda: lake.read("b"))
+        store.refused = {}
+        self.askers(store)
+        lake.write("a", b"y")
+        assert self.askers(store) == ["obstore"]
+
+    def test_a_missing_file_does_not_end_it(self, store: Store, lake: Storage) -> None:
+        lake.write("a", b"x")
+        with pytest.raises(FileNotFoundError):
+            lake.read("b")
+        self.askers(store)
+        lake.read("a")
+        assert self.askers(store) == ["obstore"]
+
+    def test_a_store_that_goes_away_is_reported(self, store: Store, lake: Storage) -> None:
+        lake.write("a", b"x")
+        lake.write("a", b"x")
+        store.refused = {"Host": (503, b"<Error><Code>SlowDown</Code></Error>")}
+        assert "is throttling requests: try again later" in refusal(lambda: lake.write("a", b"x"), LakeUnreachable)
+
+    def test_what_it_cannot_check_is_read_by_boto3(self, store: Store, lake: Storage) -> None:
+        lake.write("a", b"x")
+        store.encrypted = True
+        assert [lake.read("a").to_pybytes(), lake.read("a").to_pybytes()] == [b"x", b"x"]
+        assert self.askers(store) == ["boto3", "obstore", "boto3", "boto3"]
+
+    def test_large_objects_are_written_by_boto3(
+        self, store: Store, lake: Storage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("neo_assets.lake.s3_shortcut._MOST_BYTES", 2)
+        for content in (b"12", b"12", b"123"):
+            lake.write("a", content)
+        assert self.askers(store) == ["boto3", "obstore", "boto3"]
+
+    @pytest.mark.parametrize("name", ["AWS_CA_BUNDLE", "HTTP_PROXY", "all_proxy"])
+    def test_it_is_not_taken_past_a_proxy_or_a_certificate_of_ones_own(
+        self, store: Store, lake: Storage, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv(name, store.url if "proxy" in name.lower() else __file__)
+        lake.write("a", b"x")
+        lake.write("a", b"x")
+        assert self.askers(store) == ["boto3", "boto3"]
+
+    def test_no_proxy_is_none(self, store: Store, lake: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HTTP_PROXY", "http://nobody.test")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        lake.write("a", b"x")
+        lake.write("a", b"x")
+        assert self.askers(store) == ["boto3", "obstore"]
+
+    def test_it_is_not_taken_to_an_endpoint_with_a_path(
+        self, store: Store, lake: Storage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"{store.url}/s3")
+        lake.write("a", b"x")
+        lake.write("a", b"y")
+        assert self.askers(store) == ["boto3", "boto3"]
+        assert store.objects == {"/s3/bucket/neo/a": b"y"}
+
+    def test_a_slash_at_the_start_of_a_key_is_kept(self, store: Store) -> None:
+        lake = Storage("s3://bucket//neo")
+        lake.write("a", b"x")
+        lake.write("a", b"y")
+        assert store.objects == {"/bucket//neo/a": b"y"}
+
+    def test_it_sends_no_checksums_that_are_not_wanted(
+        self, store: Store, lake: Storage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
+        store.refused = {"x-amz-(sdk-)?checksum": INVALID_ARGUMENT}
+        lake.write("a", b"x")
+        lake.write("a", b"x")
+        assert self.askers(store) == ["boto3", "obstore"]
+
+    def test_credentials_are_renewed(
+        self, store: Store, lake: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.delenv(name)
+        count = tmp_path / "count"
+        program = tmp_path / "program"
+        program.write_text(
+            f"echo >> {count}\n"
+            f'echo \'{{"Version": 1, "AccessKeyId": "\'key$(wc -l < {count})\'", "SecretAccessKey": "secret", \''
+            '\'"Expiration": "\'$(date -u -d "+20 seconds" +%Y-%m-%dT%H:%M:%SZ)\'"}\'\n'
+        )
+        (tmp_path / "config").write_text(f"[profile neo]\ncredential_process = sh {program}\n")
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+        monkeypatch.setenv("AWS_PROFILE", "neo")
+        monkeypatch.setattr("neo_assets.lake.s3_shortcut._VALID", timedelta(0))
+        for _ in range(3):
+            lake.write("a", b"x")
+            time.sleep(0.2)  # obstore asks at most ten times a second
+        assert [one.split()[0] for one in store.askers] == ["boto3", "obstore", "obstore"]
+        assert len(set(store.askers)) == 3
 
 
 class TestCredentials:
