@@ -119,7 +119,7 @@ def _is_plain(session: botocore.session.Session, client: Any) -> bool:
         client.meta.config.signature_version == "s3v4"
         and url.path in ("", "/")
         and not {url.scheme, "all"} & get_environ_proxies(client.meta.endpoint_url).keys()
-        and not session.get_config_variable("ca_bundle")
+        and not (url.scheme == "https" and session.get_config_variable("ca_bundle"))  # obstore would only add it
     )
 
 

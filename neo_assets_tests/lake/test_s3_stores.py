@@ -3,6 +3,7 @@
 What a real server does is tested in `test_s3`; no local server lacks these things.
 """
 
+import contextlib
 import hashlib
 import re
 import threading
@@ -13,13 +14,16 @@ from datetime import timedelta
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
+import botocore.session
 import pytest
 
 from neo_assets.lake import owner
+from neo_assets.lake.s3_shortcut import Shortcut
 from neo_assets.lake.storage import LakeError, LakeUnreachable, Storage
 from neo_assets.schema.pages import SIMULATOR
-from neo_assets_tests.integration.harness import nobody_at
+from neo_assets_tests.integration.harness import listening, nobody_at
 
 Answer = tuple[int, bytes]
 NOT_IMPLEMENTED = (501, b"<Error><Code>NotImplemented</Code><Message>A header is\nnot implemented</Message></Error>")
@@ -294,14 +298,35 @@ class TestShortcut:
             lake.write("a", content)
         assert self.askers(store) == ["boto3", "obstore", "boto3"]
 
-    @pytest.mark.parametrize("name", ["AWS_CA_BUNDLE", "HTTP_PROXY", "all_proxy"])
-    def test_it_is_not_taken_past_a_proxy_or_a_certificate_of_ones_own(
+    @pytest.mark.parametrize("name", ["HTTP_PROXY", "all_proxy"])
+    def test_it_is_not_taken_past_a_proxy(
         self, store: Store, lake: Storage, name: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv(name, store.url if "proxy" in name.lower() else __file__)
+        monkeypatch.setenv(name, store.url)
         lake.write("a", b"x")
         lake.write("a", b"x")
         assert self.askers(store) == ["boto3", "boto3"]
+
+    @pytest.mark.parametrize("trusts_others", [True, False])
+    def test_it_is_not_taken_where_other_certificates_are_trusted(
+        self, store: Store, trusts_others: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """obstore would trust the system's certificates besides those of AWS_CA_BUNDLE."""
+        with listening() as server:
+            url = f"https://127.0.0.1:{server.getsockname()[1]}"
+            monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+            if trusts_others:
+                monkeypatch.setenv("AWS_CA_BUNDLE", __file__)
+            monkeypatch.setattr("neo_assets.lake.s3_shortcut._WAIT", timedelta(seconds=0.3))
+            session = botocore.session.get_session()
+            client = session.create_client("s3")
+            shortcut = Shortcut(session, client, "bucket")
+            answer = SimpleNamespace(status_code=200, url=f"{url}/bucket/a")
+            client.meta.events.emit("after-call.s3.PutObject", http_response=answer, context={})
+            assert shortcut.put("a", b"x", lambda: "by boto3") == "by boto3"
+            server.settimeout(0.3)
+            with pytest.raises(TimeoutError) if trusts_others else contextlib.nullcontext():
+                server.accept()[0].close()
 
     def test_no_proxy_is_none(self, store: Store, lake: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HTTP_PROXY", "http://nobody.test")
