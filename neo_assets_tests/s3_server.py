@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from io import BufferedIOBase
@@ -31,6 +31,9 @@ LAKES = "lakes"
 
 VERSIONED = "versioned"
 """A bucket with versioning, which shows every write."""
+
+SOCKETS = Path("/tmp")
+"""Where the server puts its sockets, whatever it is told. Their names end with its ports."""
 
 _PORTS = ("s3", "s3.port.grpc", "master", "master.port.grpc", "volume", "volume.port.grpc")
 _MORE_PORTS = ("filer", "filer.port.grpc", "admin", "admin.port.grpc")
@@ -59,6 +62,7 @@ class S3Server:
 
     url: str
     process: subprocess.Popen[bytes]
+    ports: Collection[int]
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def settings(self, who: str = "admin", url: str | None = None) -> dict[str, str]:
@@ -94,8 +98,12 @@ class S3Server:
         }
 
     def kill(self) -> None:
+        """End it, without the sockets that it would leave behind."""
         self.process.kill()
         self.process.wait()
+        for port in self.ports:
+            for path in SOCKETS.glob(f"seaweedfs-*-{port}.sock"):
+                path.unlink(missing_ok=True)
 
     def uploads(self) -> list[str]:
         """Unfinished multipart uploads."""
@@ -134,6 +142,7 @@ def _start(directory: Path, data: Path) -> S3Server:
     ports = dict(zip(_PORTS + _MORE_PORTS, free, strict=True))
     command = [
         str(Path(sys.executable).with_name("weed")),
+        f"-logdir={directory}",
         *("mini", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false"),
         *(f"-dir={data}", f"-s3.config={directory / 's3.json'}"),
         *(f"-{name if '.' in name else f'{name}.port'}={port}" for name, port in ports.items()),
@@ -142,7 +151,7 @@ def _start(directory: Path, data: Path) -> S3Server:
     data.mkdir()
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    return S3Server(f"http://127.0.0.1:{ports['s3']}", process)
+    return S3Server(f"http://127.0.0.1:{ports['s3']}", process, free)
 
 
 def _comes_up(server: S3Server) -> bool:

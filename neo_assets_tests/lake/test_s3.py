@@ -4,6 +4,7 @@ A real S3 server answers, except for what no local server does: redirect to anot
 """
 
 import re
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -22,7 +23,7 @@ from neo_assets.lake.s3 import Bucket
 from neo_assets.lake.storage import LakeError, LakeUnreachable, Storage
 from neo_assets.schema.tables import CLOSE_APPROACHES, NEAR_MISS_COUNT
 from neo_assets_tests.integration.harness import listening, nobody_at
-from neo_assets_tests.s3_server import LAKES, S3Server, counting
+from neo_assets_tests.s3_server import LAKES, SOCKETS, S3Server, counting, serving_s3
 
 USES: dict[str, Callable[[Storage], object]] = {
     "read": lambda lake: lake.read("a/b"),
@@ -204,6 +205,16 @@ def test_tables_of_rows_are_not_kept_in_memory(s3: S3Server) -> None:
         tables.write_table(lake, CLOSE_APPROACHES, rows, f"{number:05}-{number:05}")
         tables.read_table(lake, CLOSE_APPROACHES, f"{number:05}-{number:05}")
     assert pa.total_allocated_bytes() - before < 1_000
+
+
+def test_the_server_of_the_tests_leaves_nothing_in_the_systems_temporary_directory(tmp_path: Path) -> None:
+    with serving_s3(tmp_path) as server:
+        pid = server.process.pid
+        assert list(tmp_path.glob(f"weed.*.{pid}"))
+        sockets = {path for port in server.ports for path in SOCKETS.glob(f"seaweedfs-*-{port}.sock")}
+        assert sockets
+    assert not [path for path in sockets if path.exists()]
+    assert not list(Path(tempfile.gettempdir()).glob(f"weed.*.{pid}"))
 
 
 # --- refusals
