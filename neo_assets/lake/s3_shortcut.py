@@ -6,11 +6,12 @@ and repeats whatever the shortcut fails at. If boto3 then succeeds, the shortcut
 
 import contextlib
 import hashlib
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import botocore.session
 import pyarrow as pa
@@ -44,10 +45,11 @@ class Shortcut:
             bucket: name of the bucket.
         """
         self._session, self._client, self._bucket = session, client, bucket
-        self._url = ""  # of a successful request
+        self._last = threading.local()
+        self._place: tuple[str, bool] | None = None
         self._is_open = _is_plain(session, client)
         for operation in ("GetObject", "PutObject"):
-            client.meta.events.register(f"after-call.s3.{operation}", self._learn)
+            client.meta.events.register(f"after-call.s3.{operation}", self._note)
 
     def get(self, key: str, otherwise: Callable[[], pa.Buffer]) -> pa.Buffer:
         """Read an object. `otherwise` does the same with boto3."""
@@ -60,7 +62,7 @@ class Shortcut:
                 raise ValueError("the content cannot be checked")
             return data
 
-        return self._either(get, otherwise)
+        return self._either(key, get, otherwise)
 
     def put(self, key: str, data: bytes, otherwise: Callable[[], str]) -> str:
         """Write an object with one PUT, which is atomic. Returns its ETag. `otherwise` does the same with boto3."""
@@ -71,39 +73,53 @@ class Shortcut:
                 raise ValueError("there is no ETag")
             return tag.strip('"')
 
-        return self._either(put, otherwise) if len(data) <= _MOST_BYTES else otherwise()
+        return self._either(key, put, otherwise) if len(data) <= _MOST_BYTES else otherwise()
 
-    def _either(self, shortly: Callable[["S3Store"], Answer], otherwise: Callable[[], Answer]) -> Answer:
-        if not self._url or not self._is_open:
+    def _either(self, key: str, shortly: Callable[["S3Store"], Answer], otherwise: Callable[[], Answer]) -> Answer:
+        if not self._is_open:
             return otherwise()
+        if not self._place:
+            answer = otherwise()
+            self._learn(key)
+            return answer
         with contextlib.suppress(Exception):  # boto3 tells what it is
             return shortly(self._store)
         answer = otherwise()
         self._is_open = False
         return answer
 
-    def _learn(self, http_response: Any, **_: object) -> None:
-        """Note where boto3 has sent a request to."""
-        if http_response.status_code == 200:
-            self._url = http_response.url
+    def _note(self, http_response: Any, **_: object) -> None:
+        """Note where this thread has sent a request to."""
+        self._last.url = http_response.url
+
+    def _learn(self, key: str) -> None:
+        """Learn from a successful request for this key whether the bucket is in the host's name, or in the path."""
+        url = urlsplit(self._last.url)
+        if unquote(url.path) == f"/{self._bucket}/{key}":
+            self._place = f"{url.scheme}://{url.netloc}", False
+        elif unquote(url.path) == f"/{key}" and url.netloc.startswith(f"{self._bucket}."):
+            self._place = f"{url.scheme}://{url.netloc}", True
+        else:
+            self._is_open = False
 
     @cached_property
     def _store(self) -> "S3Store":
         from obstore.auth.boto3 import Boto3CredentialProvider
         from obstore.store import S3Store
 
-        url = urlsplit(self._url)
+        assert self._place
+        endpoint, bucket_in_host = self._place
         wanted = self._client.meta.config.request_checksum_calculation != "when_required"
         checksums: S3Config = {"checksum_algorithm": "SHA256"} if wanted else {}
         return S3Store(
             self._bucket,
             config=checksums,
-            endpoint=f"{url.scheme}://{url.netloc}",
-            virtual_hosted_style_request=url.netloc.startswith(f"{self._bucket}."),
+            endpoint=endpoint,
+            virtual_hosted_style_request=bucket_in_host,
             region=self._client.meta.region_name,
             credential_provider=Boto3CredentialProvider(self._session, ttl=_VALID),
             client_options={
-                "allow_http": url.scheme == "http",
+                "allow_http": endpoint.startswith("http:"),
                 "connect_timeout": _WAIT,
                 "read_timeout": _WAIT,
                 "timeout": timedelta(hours=1),
@@ -117,7 +133,6 @@ def _is_plain(session: botocore.session.Session, client: Any) -> bool:
     url = urlsplit(client.meta.endpoint_url)
     return (
         client.meta.config.signature_version == "s3v4"
-        and url.path in ("", "/")
         and not {url.scheme, "all"} & get_environ_proxies(client.meta.endpoint_url).keys()
         and not (url.scheme == "https" and session.get_config_variable("ca_bundle"))  # obstore would only add it
     )
