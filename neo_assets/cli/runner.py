@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 from tqdm import tqdm
 
 from neo_assets.lake import owner, raw_pages, tables
-from neo_assets.lake.storage import LakeDamaged, LakeLacks, Storage
+from neo_assets.lake.storage import LakeDamaged, LakeLacks, LakeWrong, Storage
 from neo_assets.pipeline import landed_objects
 from neo_assets.pipeline.consistency import Snapshot
 from neo_assets.pipeline.land import TakenIn, affected_page_sets, take_in
@@ -41,7 +41,7 @@ from neo_assets.sources.neows.source import NeoWs
 if TYPE_CHECKING:
     from neo_assets.cli.jobs import Instance, Jobs
 
-PageSetError = PagesMissing | LakeDamaged | LakeLacks
+PageSetError = PagesMissing | LakeDamaged | LakeLacks | LakeWrong
 """Errors that concern one page set only; the others go on."""
 
 _ROUNDS = 3
@@ -125,7 +125,7 @@ class Runner:
 
         Raises:
             LakeError: the lake cannot be used, or belongs to another source.
-            PagesMissing, LakeDamaged, LakeLacks: every page set failed.
+            PagesMissing, LakeDamaged, LakeLacks, LakeWrong: every page set failed.
         """
         settings = self._settings
         _print(
@@ -312,7 +312,7 @@ class Runner:
                     )
                     failed[key] = error
                     stopped = stopped or next((one for one in error.errors if one.concerns_all), None)
-                except (LakeDamaged, LakeLacks) as error:
+                except (LakeDamaged, LakeLacks, LakeWrong) as error:
                     _print(f"{label}: FAILED: {error}")
                     failed[key] = error
             self._bar.update(len(pages) - (self._neows.fetched - before))
@@ -321,7 +321,7 @@ class Runner:
     def _recompute(self, page_set: str) -> PageSetError | None:
         try:
             _report(self._jobs.recompute(page_set))
-        except (LakeDamaged, LakeLacks) as error:
+        except (LakeDamaged, LakeLacks, LakeWrong) as error:
             return error
         return None
 

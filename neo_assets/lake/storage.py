@@ -43,6 +43,10 @@ class LakeLacks(LakeError):
     """One required file is missing; other files are not affected."""
 
 
+class LakeWrong(LakeError):
+    """Tables of one page set contradict each other or their pages, so nothing is made from them."""
+
+
 class LakeUnreachable(LakeError):
     """The lake does not answer now; a later retry may help."""
 

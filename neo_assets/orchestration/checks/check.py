@@ -3,7 +3,7 @@ the modules beside this one, by subject.
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +13,17 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (  # t
     AssetCheckEvaluationTargetMaterializationData as MaterializationData,
 )
 
-from neo_assets.lake.storage import LakeDamaged, LakeLacks
+from neo_assets.lake import raw_pages
+from neo_assets.lake.storage import LakeDamaged, LakeLacks, LakeWrong, Storage
+from neo_assets.pipeline.staleness import stale
 from neo_assets.schema.columns import Table
-from neo_assets.schema.tables import RAW_PAGE_INDEX, TABLES
+from neo_assets.schema.page_sets import name_of
+from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS, NEO_SIGHTINGS, QUARANTINE, RAW_PAGE_INDEX, TABLES
 
 Verdict = tuple[bool, dict[str, Any]]
 """Whether a check passed, and the figures behind it."""
+
+_MADE_FROM_PAGES = (RAW_PAGE_INDEX, NEO_RECORDS, CLOSE_APPROACHES, NEO_SIGHTINGS, QUARANTINE)
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,8 @@ class Check:
     asset: str
     judge: Callable[..., Verdict]
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
+    blocking: bool = False
+    """Whether a failure fails the run, so that nothing is made from the asset."""
 
     @property
     def key(self) -> dg.AssetCheckKey:
@@ -52,7 +59,11 @@ class Check:
             # Partitioned checks are a preview feature, but Dagster offers no other way to keep a status per page set.
             warnings.simplefilter("ignore", dg.PreviewWarning)
             return dg.AssetCheckSpec(
-                self.judge.__name__, asset=self.asset, description=self.judge.__doc__, partitions_def=partitions_def
+                self.judge.__name__,
+                asset=self.asset,
+                description=self.judge.__doc__,
+                partitions_def=partitions_def,
+                blocking=self.blocking,
             )
 
     def result(self, verdict: Verdict) -> dg.AssetCheckResult:
@@ -75,6 +86,24 @@ class Check:
         passed, metadata = verdict
         return dg.AssetCheckEvaluation(
             self.key.asset_key, self.key.name, passed, metadata, made, self.severity, partition=page_set
+        )
+
+
+def refuse(lake: Storage, page_set: str, verdicts: Mapping[Check, Verdict]) -> None:
+    """Fail the run if a check that blocks has failed, unless another process is making the tables again just now.
+
+    Raises:
+        LakeWrong: one has; Dagster then makes nothing from these tables.
+    """
+    wrong = [
+        f"{check.asset} {check.key.name}: " + ", ".join(f"{name}: {figure}" for name, figure in figures.items())
+        for check, (passed, figures) in verdicts.items()
+        if check.blocking and not passed
+    ]
+    if wrong and not stale(lake, raw_pages.known_facts(lake, [page_set]), _MADE_FROM_PAGES):
+        raise LakeWrong(
+            f"the tables of {name_of(page_set)} are wrong, so nothing is made from them ({'; '.join(wrong)}): compute "
+            f"them again with `neo recompute {page_set}`; docs/checks.md explains the checks"
         )
 
 

@@ -1,18 +1,19 @@
 """Which checks a page set has, and the landed objects, and how Dagster runs them. What they judge lives in the modules
 beside this one, by subject; checks of the totals live in `totals`.
 
-Each check reads the stored tables and computes its figures independently: with pyarrow where the graph uses SQL. All
-checks of a page set run in one step, because a step costs more than all of them together.
+Each check reads the stored tables and computes its figures independently: with pyarrow where the graph uses SQL. They
+run in two steps, because a step costs more than its checks: what the counts are made from, and the counts.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import dagster as dg
 
 from neo_assets.lake import tables
 from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.assets.landed import LANDED_OBJECTS
-from neo_assets.orchestration.checks.check import Check, Verdict, materializations
+from neo_assets.orchestration.checks.check import Check, Verdict, materializations, refuse
 from neo_assets.orchestration.checks.completeness import (
     catalogue_stood_still,
     every_approach_is_read_once,
@@ -35,25 +36,20 @@ from neo_assets.orchestration.checks.read import Read
 from neo_assets.orchestration.failures import failing_in_one_line
 from neo_assets.pipeline import origins
 from neo_assets.pipeline.text import first_few
-from neo_assets.schema.columns import Table
 from neo_assets.schema.page_sets import LANDED
-from neo_assets.schema.tables import CLOSE_APPROACHES, NEAR_MISS_COUNT, NEO_RECORDS, YEARLY_APPROACHES
+from neo_assets.schema.tables import (
+    CLOSE_APPROACHES,
+    NEAR_MISS_COUNT,
+    NEO_RECORDS,
+    NEO_SIGHTINGS,
+    QUARANTINE,
+    RAW_PAGE_INDEX,
+    YEARLY_APPROACHES,
+)
 
 
 def page_set_checks(page_sets: dg.StaticPartitionsDefinition) -> list[dg.AssetChecksDefinition]:
     """The checks of each page set, and the same ones for the landed objects."""
-
-    @dg.multi_asset_check(
-        name="page_set_checks", specs=[check.spec(page_sets) for check in OF_A_PAGE_SET], can_subset=True
-    )
-    def of_page_sets(
-        context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Storage]
-    ) -> Iterator[dg.AssetCheckEvaluation | dg.Output[None]]:
-        with failing_in_one_line():
-            if context.has_partition_key:
-                yield from _judge_one(context, lake, context.partition_key)
-            else:
-                yield from _judge_several(context, lake, page_sets.get_partition_keys())
 
     @dg.multi_asset_check(
         name="landed_objects_checks", specs=[check.spec() for check in OF_LANDED_OBJECTS], can_subset=True
@@ -63,24 +59,48 @@ def page_set_checks(page_sets: dg.StaticPartitionsDefinition) -> list[dg.AssetCh
     ) -> Iterator[dg.AssetCheckResult]:
         read = Read(lake, LANDED)
         with failing_in_one_line():
-            for check in _selected(context, OF_LANDED_OBJECTS):
-                yield check.result(check.verdict(read, LANDED))
+            verdicts = {check: check.verdict(read, LANDED) for check in _selected(context, OF_LANDED_OBJECTS)}
+            yield from (check.result(verdict) for check, verdict in verdicts.items())
+            refuse(lake, LANDED, verdicts)
 
-    return [of_page_sets, of_landed_objects]
+    return [
+        _step("page_set_checks", OF_PAGES_AND_TABLES, page_sets),
+        _step("count_checks", OF_COUNTS, page_sets),
+        of_landed_objects,
+    ]
+
+
+def _step(name: str, checks: Sequence[Check], page_sets: dg.StaticPartitionsDefinition) -> dg.AssetChecksDefinition:
+    """A step that runs these checks."""
+
+    @dg.multi_asset_check(name=name, specs=[check.spec(page_sets) for check in checks], can_subset=True)
+    def step(
+        context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Storage]
+    ) -> Iterator[dg.AssetCheckEvaluation | dg.Output[None]]:
+        selected = _selected(context, checks)
+        with failing_in_one_line():
+            if context.has_partition_key:
+                yield from _judge_one(context, lake, context.partition_key, selected)
+            else:
+                yield from _judge_several(context, lake, page_sets.get_partition_keys(), selected)
+
+    return step
 
 
 def _judge_one(
-    context: dg.AssetCheckExecutionContext, lake: Storage, page_set: str
+    context: dg.AssetCheckExecutionContext, lake: Storage, page_set: str, checks: Sequence[Check]
 ) -> Iterator[dg.AssetCheckEvaluation | dg.Output[None]]:
-    read, checks = Read(lake, page_set), _selected(context, OF_A_PAGE_SET)
+    read = Read(lake, page_set)
     made = materializations(context.instance, checks, [page_set])
-    for check in checks:
-        yield check.evaluation(check.verdict(read, page_set), page_set, made[check.asset, page_set])
-        yield _done(check)
+    verdicts = {check: check.verdict(read, page_set) for check in checks}
+    for check, verdict in verdicts.items():
+        yield check.evaluation(verdict, page_set, made[check.asset, page_set])
+    refuse(lake, page_set, verdicts)
+    yield from map(_done, checks)
 
 
 def _judge_several(
-    context: dg.AssetCheckExecutionContext, lake: Storage, page_sets: Sequence[str]
+    context: dg.AssetCheckExecutionContext, lake: Storage, page_sets: Sequence[str], checks: Sequence[Check]
 ) -> Iterator[dg.AssetCheckEvaluation | dg.Output[None]]:
     """The verdicts of a run over a range of page sets, or over all that are stored if it names none, as when the UI
     runs the checks of an asset alone.
@@ -88,21 +108,21 @@ def _judge_several(
     `AssetCheckResult` will not do: Dagster records one verdict for the whole range, and fails if there is no range.
     """
     keys = context.partition_keys if context.has_partition_key_range else page_sets
-    checks = _selected(context, OF_A_PAGE_SET)
     made = materializations(context.instance, checks, keys)
     stored = {check: set(tables.stored_page_sets(lake, check.table, keys)) for check in checks}
-    verdicts: dict[Check, dict[str, Verdict]] = {check: {} for check in checks}
+    verdicts: dict[str, dict[Check, Verdict]] = {}
     for key in keys:
         read = Read(lake, key)
-        for check in checks:
-            if key in stored[check]:
-                verdicts[check][key] = check.verdict(read, key)
-    for check, of_page_sets in verdicts.items():
+        verdicts[key] = {check: check.verdict(read, key) for check in checks if key in stored[check]}
+    for check in checks:
+        of_page_sets = {key: found[check] for key, found in verdicts.items() if check in found}
         # The UI's list of checks shows the verdict that was recorded last: failures come last.
         for key, verdict in sorted(of_page_sets.items(), key=lambda item: not item[1][0]):
             yield check.evaluation(verdict, key, made[check.asset, key])
         yield check.evaluation(_of_all(check, of_page_sets))
-        yield _done(check)
+    for key, found in verdicts.items():
+        refuse(lake, key, found)
+    yield from map(_done, checks)
 
 
 def _done(check: Check) -> dg.Output[None]:
@@ -123,32 +143,40 @@ def _of_all(check: Check, verdicts: Mapping[str, Verdict]) -> Verdict:
     return not failing, {"page sets checked": len(verdicts), "page sets that fail": first_few(failing) or "none"}
 
 
-_TABLES_BY_ASSET: dict[str, list[Table]] = {}
-for _table in origins.OF_A_PAGE_SET:
-    _TABLES_BY_ASSET.setdefault(_table.asset or _table.name, []).append(_table)
+_WARN = dg.AssetCheckSeverity.WARN
 
-OF_A_PAGE_SET = (
+OF_PAGES_AND_TABLES = (
     Check("raw_pages", every_page_is_whole),
-    Check("raw_pages", catalogue_stood_still, dg.AssetCheckSeverity.WARN),
-    Check("raw_pages", keys_of_neows_are_known, dg.AssetCheckSeverity.WARN),
-    Check(NEO_RECORDS.name, every_neo_is_read_once),
-    Check(NEO_RECORDS.name, nothing_is_in_quarantine, dg.AssetCheckSeverity.WARN),
-    Check(NEO_RECORDS.name, every_neo_is_everywhere),
+    Check("raw_pages", catalogue_stood_still, _WARN),
+    Check("raw_pages", keys_of_neows_are_known, _WARN),
+    Check("raw_pages", rows_fit_the_schema_of(RAW_PAGE_INDEX)),
+    Check(NEO_RECORDS.name, rows_fit_the_schema_of(NEO_RECORDS, NEO_SIGHTINGS, QUARANTINE)),
+    Check(NEO_RECORDS.name, every_neo_is_read_once, blocking=True),
+    Check(NEO_RECORDS.name, every_neo_is_everywhere, blocking=True),
+    Check(NEO_RECORDS.name, nothing_is_in_quarantine, _WARN),
     Check(NEO_RECORDS.name, diameter_follows_from_h),
-    Check(NEO_RECORDS.name, hazard_follows_from_moid_and_h, dg.AssetCheckSeverity.WARN),
-    Check(NEO_RECORDS.name, closest_approach_is_the_nearest),
-    Check(CLOSE_APPROACHES.name, every_approach_is_read_once),
-    Check(CLOSE_APPROACHES.name, units_and_times_agree),
+    Check(NEO_RECORDS.name, hazard_follows_from_moid_and_h, _WARN),
+    Check(NEO_RECORDS.name, closest_approach_is_the_nearest, blocking=True),
+    Check(CLOSE_APPROACHES.name, rows_fit_the_schema_of(CLOSE_APPROACHES)),
+    Check(CLOSE_APPROACHES.name, every_approach_is_read_once, blocking=True),
+    Check(CLOSE_APPROACHES.name, units_and_times_agree, blocking=True),
     Check(CLOSE_APPROACHES.name, known_events_are_there),
-    Check(NEAR_MISS_COUNT.name, near_misses_add_up),
-    Check(YEARLY_APPROACHES.name, years_add_up),
-    *(Check(asset, rows_fit_the_schema_of(*tables)) for asset, tables in _TABLES_BY_ASSET.items()),
 )
+
+OF_COUNTS = (
+    Check(NEAR_MISS_COUNT.name, rows_fit_the_schema_of(NEAR_MISS_COUNT)),
+    Check(NEAR_MISS_COUNT.name, near_misses_add_up),
+    Check(YEARLY_APPROACHES.name, rows_fit_the_schema_of(YEARLY_APPROACHES)),
+    Check(YEARLY_APPROACHES.name, years_add_up),
+)
+"""In a step of their own: the counts are made only after the checks of what they are made from."""
+
+OF_A_PAGE_SET = (*OF_PAGES_AND_TABLES, *OF_COUNTS)
 
 # Pages of landed objects are not part of the catalogue, so no number of NEOs is expected on them.
 OF_LANDED_OBJECTS = (
     *(
-        Check(LANDED_OBJECTS, check.judge, check.severity)
+        replace(check, asset=LANDED_OBJECTS)
         for check in OF_A_PAGE_SET
         if check.asset != "raw_pages" and check.key.name != "rows_fit_the_schema"
     ),

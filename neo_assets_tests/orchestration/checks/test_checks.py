@@ -101,7 +101,7 @@ class Graph:
         job = self.defs.resolve_implicit_global_asset_job_def()
         alone = job.get_subset(asset_selection=set(), asset_check_selection=set(keys))
         result = alone.execute_in_process(
-            instance=self.instance, tags={"dagster/partition": page_set} if page_set else None
+            instance=self.instance, raise_on_error=False, tags={"dagster/partition": page_set} if page_set else None
         )
         return result.get_asset_check_evaluations()
 

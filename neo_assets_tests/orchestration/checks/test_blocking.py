@@ -1,0 +1,103 @@
+"""Checks that block: from tables that are wrong nothing is made, and the run says why."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import dagster as dg
+import pyarrow.compute as pc
+import pytest
+
+from neo_assets.definitions import build_defs
+from neo_assets.lake import raw_pages, tables
+from neo_assets.lake.storage import LakeWrong, Storage
+from neo_assets.orchestration.assets import silver
+from neo_assets.orchestration.checks.check import Check, refuse
+from neo_assets.orchestration.checks.page_set import OF_A_PAGE_SET
+from neo_assets.pipeline.read import read_pages
+from neo_assets.schema.pages import StoredPage
+from neo_assets.schema.tables import NEAR_MISS_COUNT, YEARLY_APPROACHES
+from neo_assets.sources.neows.parse import Parsed
+from neo_assets.sources.simulator.catalogue import Catalogue
+from neo_assets_tests.integration.harness import Ended
+from neo_assets_tests.orchestration.checks.corrupting import FIRST, made
+from neo_assets_tests.pipeline.by_hand import pages_from
+from neo_assets_tests.settings import settings_of
+
+LOST = "close_approaches every_approach_is_read_once"
+
+
+def read_without_venus(pages: Iterable[StoredPage]) -> Parsed:
+    """As a parser might that forgets a body."""
+    parsed = read_pages(pages)
+    kept = parsed.close_approaches.filter(pc.not_equal(parsed.close_approaches["orbiting_body"], "Venus"))
+    return replace(parsed, close_approaches=kept)
+
+
+@pytest.fixture
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    monkeypatch.setattr(silver, "read_pages", read_without_venus)
+    return monkeypatch
+
+
+def test_nothing_is_counted_from_tables_that_are_wrong(lake: Storage, forgetful: pytest.MonkeyPatch) -> None:
+    defs = build_defs(settings_of(lake=lake.root, pages=2, pages_per_set=2))
+
+    def materialize() -> dg.ExecuteInProcessResult:
+        with dg.DagsterInstance.ephemeral(str(Path.cwd())) as instance:
+            job = defs.resolve_job_def("page_set")
+            return job.execute_in_process(instance=instance, partition_key=FIRST, raise_on_error=False)
+
+    result = materialize()
+    assert not result.success
+    [failed] = result.get_step_failure_events()
+    assert failed.step_key == "page_set_checks"
+    assert failed.step_failure_data.user_failure_data
+    assert LOST in str(failed.step_failure_data.user_failure_data.description)
+    assert not any(tables.stored_page_sets(lake, table, [FIRST]) for table in (NEAR_MISS_COUNT, YEARLY_APPROACHES))
+    recorded = {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
+    assert not recorded["every_approach_is_read_once"]
+    assert recorded["diameter_follows_from_h"], "all verdicts of the step are recorded"
+    forgetful.undo()
+    assert materialize().success
+
+
+def test_neo_run_says_so_and_asks_for_the_page_set_again_next_time(
+    neo: Callable[..., Ended], disk_lake: Storage, forgetful: pytest.MonkeyPatch
+) -> None:
+    def run() -> Ended:
+        return neo("run", NEO_LAKE=disk_lake.root, NEO_PAGES=2)
+
+    for _ in range(2):
+        ended = run()
+        assert ended.code == 1
+        assert f"the tables of page set {FIRST} are wrong, so nothing is made from them (" in ended.err
+        assert LOST in ended.err
+    forgetful.undo()
+    assert run().code == 0
+
+
+def failing(checks: Iterable[Check]) -> dict[Check, tuple[bool, dict[str, object]]]:
+    return {check: (False, {"rows": 3}) for check in checks}
+
+
+def test_the_checks_that_block_are_those_of_what_the_graph_itself_may_lose(tmp_path: Path) -> None:
+    lake = made(tmp_path, Catalogue(45))
+    with pytest.raises(LakeWrong) as refused:
+        refuse(lake, FIRST, failing(OF_A_PAGE_SET))
+    named = {check.key.name for check in OF_A_PAGE_SET if f"{check.key.name}: rows: 3" in str(refused.value)}
+    assert named == {
+        "every_neo_is_read_once",
+        "every_neo_is_everywhere",
+        "closest_approach_is_the_nearest",
+        "every_approach_is_read_once",
+        "units_and_times_agree",
+    }
+    refuse(lake, FIRST, failing(check for check in OF_A_PAGE_SET if not check.blocking))
+
+
+def test_tables_that_another_process_is_making_again_are_not_refused(tmp_path: Path) -> None:
+    lake = made(tmp_path, Catalogue(45))
+    [later, _] = pages_from(Catalogue(45).inserted(2), FIRST, hours=1)
+    raw_pages.write_page(lake, later)
+    refuse(lake, FIRST, failing(OF_A_PAGE_SET))
