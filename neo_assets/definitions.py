@@ -10,6 +10,7 @@ from neo_assets.orchestration.assets.gold import gold_assets
 from neo_assets.orchestration.assets.landed import landed_assets
 from neo_assets.orchestration.assets.silver import silver_assets
 from neo_assets.orchestration.automation import automation
+from neo_assets.orchestration.checks.heartbeat import heartbeat_checks
 from neo_assets.orchestration.checks.page_set import page_set_checks
 from neo_assets.orchestration.checks.totals import total_checks
 from neo_assets.orchestration.instance import lake_resource
@@ -38,7 +39,7 @@ def build_defs(settings: Settings, *, lake: Storage | None = None, neows: NeoWs 
     assets = [*bronze_assets(sets, settings), *silver_assets(sets), *landed_assets(), *gold_assets(sets, settings)]
     return dg.Definitions(
         assets=dg.map_asset_specs(lambda spec: with_page_sets(spec).merge_attributes(metadata=place), assets),
-        asset_checks=[*page_set_checks(sets), *total_checks(sets, settings)],
+        asset_checks=[*page_set_checks(sets), *total_checks(sets, settings), *heartbeat_checks(settings)],
         jobs=automated.jobs,
         schedules=automated.schedules,
         sensors=automated.sensors,

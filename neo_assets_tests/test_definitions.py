@@ -25,6 +25,7 @@ DEPS = {
     "total_near_misses": {"near_miss_count", "close_approaches", "neo_records", "landed_objects"},
     "total_yearly_approaches": {"yearly_approaches", "close_approaches", "neo_records", "landed_objects"},
     "catalogue_stats": set(),
+    "heartbeat": set(),
     "landed_objects": set(),
     "snapshot": {
         *("raw_pages", "neo_records", "near_miss_count", "yearly_approaches", "total_yearly_approaches"),
@@ -32,13 +33,13 @@ DEPS = {
     },
 }
 GROUPS = {
-    "bronze": {"raw_pages", "catalogue_stats"},
+    "bronze": {"raw_pages", "catalogue_stats", "heartbeat"},
     "silver": {"neo_records", "close_approaches", "landed_objects"},
     "gold": {"near_miss_count", "yearly_approaches", "total_near_misses", "total_yearly_approaches", "snapshot"},
 }
-WHOLE = {"total_near_misses", "total_yearly_approaches", "catalogue_stats", "landed_objects", "snapshot"}
+WHOLE = {"total_near_misses", "total_yearly_approaches", "catalogue_stats", "heartbeat", "landed_objects", "snapshot"}
 """Assets that are not partitioned."""
-JOBS = {"page_set", "recompute", "totals", "stats", "land", "landed"}
+JOBS = {"page_set", "recompute", "totals", "stats", "one_heartbeat", "land", "landed"}
 TABLE_ASSETS = sorted(DEPS.keys() - {"raw_pages", "landed_objects"})
 CHECKS = {
     *((asset, "rows_fit_the_schema") for asset in DEPS),
@@ -67,6 +68,8 @@ CHECKS = {
     ("landed_objects", "known_events_are_there"),
     ("landed_objects", "near_misses_add_up"),
     ("landed_objects", "years_add_up"),
+    ("heartbeat", "neows_is_in_order"),
+    ("heartbeat", "neo_pages_cover_the_catalogue"),
     ("snapshot", "snapshot_is_consistent"),
     ("snapshot", "no_page_set_is_missing"),
     ("snapshot", "no_page_set_is_left_over"),
@@ -181,7 +184,7 @@ def test_every_check_has_a_description(graph: Any) -> None:
 def test_jobs_schedules_and_sensors_are_exactly_these(defs: dg.Definitions) -> None:
     repository = defs.get_repository_def()
     assert {name for name in repository.job_names if not name.startswith("__")} == JOBS
-    assert {schedule.name for schedule in repository.schedule_defs} == {"daily_refresh", "daily_stats"}
+    assert {schedule.name for schedule in repository.schedule_defs} == {"daily_refresh", "daily_stats", "heartbeat"}
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "totals_follow_page_sets",
         "landing",

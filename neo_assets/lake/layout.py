@@ -19,6 +19,7 @@ AUDIT = "audit"
 _DIRECTORIES = {
     "raw_page_index": "bronze",
     "catalogue_stats": "bronze",
+    "heartbeat": "bronze",
     "neo_records": "silver",
     "close_approaches": "silver",
     "neo_sightings": "silver",

@@ -18,19 +18,29 @@ from neo_assets.orchestration.refresh import PAGE_SET, UNDER_WAY, daily_refresh
 from neo_assets.pipeline.land import TakenIn, affected_page_sets, take_in
 from neo_assets.pipeline.staleness import complete, stale
 from neo_assets.pipeline.text import first_few
+from neo_assets.schema.heartbeat import HEARTBEAT
 from neo_assets.schema.page_sets import LANDED
 from neo_assets.schema.tables import SNAPSHOT, TOTALS
 from neo_assets.settings import Settings
+from neo_assets.sources.neows.source import HEARTBEAT_REQUESTS, NeoWs
 
 _TOTALS = dg.AssetSelection.assets(*(total.name for total in TOTALS), SNAPSHOT.name)
 _STATS = dg.AssetSelection.assets("catalogue_stats")
 _LANDED = dg.AssetSelection.assets(LANDED_OBJECTS)
-_OF_A_PAGE_SET = dg.AssetSelection.all() - _TOTALS - _STATS - _LANDED
+_HEARTBEAT = dg.AssetSelection.assets(HEARTBEAT.name)
+_OF_A_PAGE_SET = dg.AssetSelection.all() - _TOTALS - _STATS - _LANDED - _HEARTBEAT
 
 _SETTLED_S = 10
 """Files changed within this many seconds may still be incomplete, so they are left for the next run."""
 
 _MOST_OBSERVATIONS = 1000
+
+_HEARTBEATS_A_DAY = 96
+_SHARE_FOR_HEARTBEATS = 0.1
+"""Of the requests that the budget allows in a day. DEMO_KEY's 50 would not last for the heartbeats alone."""
+
+_BEFORE_OTHERS = {"dagster/priority": "1"}
+"""Tags of a run that is not to wait in the queue behind the runs of a refresh."""
 
 _PAGE_SET_JOB = dg.define_asset_job(
     PAGE_SET, selection=_OF_A_PAGE_SET, description="Gather one page set and compute all its tables."
@@ -50,6 +60,10 @@ _TOTALS_JOB = dg.define_asset_job(
 )
 _STATS_JOB = dg.define_asset_job(
     "stats", selection=_STATS, description="Fetch NeoWs's own counts of its catalogue (`/stats`)."
+)
+_ONE_HEARTBEAT = "one_heartbeat"  # the asset has the name `heartbeat`, and Dagster allows it once
+_HEARTBEAT_JOB = dg.define_asset_job(
+    _ONE_HEARTBEAT, selection=_HEARTBEAT, description="Look whether NeoWs is in order, and how large its catalogue is."
 )
 
 
@@ -84,10 +98,13 @@ def automation(page_sets: dg.StaticPartitionsDefinition, settings: Settings) -> 
 
     - Job `page_set`: everything upstream of the totals, for one page set; job `recompute`: the same from stored pages.
     - Job `totals`: the two totals and the snapshot's verdict, from the lake alone; job `stats`: NeoWs's own counts.
+    - Job `one_heartbeat`: looks whether NeoWs is in order.
     - Job `land`: takes in files from the landing zone; job `landed`: computes the landed objects' tables.
     - Schedule `daily_refresh`: refreshes every page set once a day, one run each, as NeoWs updates its data about
       daily. Every hour, it requests as many as the request budget can pay for, oldest first. Off by default.
     - Schedule `daily_stats`: fetches NeoWs's own counts for comparison. Off by default.
+    - Schedule `heartbeat`: requests `one_heartbeat` every 15 minutes, unless that takes more than a tenth of the
+      request budget. Off by default.
     - Sensor `totals_follow_page_sets`: computes the totals when page sets have new counts and none is missing, when
       landed objects have new ones, and at noon (UTC).
     - Sensor `landing`: requests `land` when files wait. On by default: one listing a minute costs about 0.25 dollars a
@@ -102,8 +119,8 @@ def automation(page_sets: dg.StaticPartitionsDefinition, settings: Settings) -> 
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     return Automation(
-        jobs=[_PAGE_SET_JOB, _RECOMPUTE_JOB, _TOTALS_JOB, _STATS_JOB, _land_job(settings), _LANDED_JOB],
-        schedules=[daily_refresh(page_sets), _daily_stats()],
+        jobs=[_PAGE_SET_JOB, _RECOMPUTE_JOB, _TOTALS_JOB, _STATS_JOB, _HEARTBEAT_JOB, _land_job(settings), _LANDED_JOB],
+        schedules=[daily_refresh(page_sets), _daily_stats(), _heartbeat],
         sensors=[
             follow,
             _landing,
@@ -121,6 +138,26 @@ def _daily_stats() -> dg.ScheduleDefinition:
         execution_timezone="UTC",
         description="Fetches NeoWs's own counts of its catalogue, half an hour before the verdict compares with them.",
     )
+
+
+@dg.schedule(
+    name="heartbeat",
+    cron_schedule="*/15 * * * *",
+    job_name=_ONE_HEARTBEAT,
+    execution_timezone="UTC",
+    description="Looks every 15 minutes whether NeoWs is in order, and how large its catalogue is, with two requests; "
+    "never with more than a tenth of the request budget, so not with DEMO_KEY.",
+)
+def _heartbeat(context: dg.ScheduleEvaluationContext, neows: dg.ResourceParam[NeoWs]) -> dg.RunRequest | dg.SkipReason:
+    wanted, allowed = _HEARTBEATS_A_DAY * HEARTBEAT_REQUESTS, neows.per_day()
+    if wanted > _SHARE_FOR_HEARTBEATS * allowed:
+        return dg.SkipReason(
+            f"heartbeats would take {wanted} of the {allowed:.0f} requests a day that the budget allows: set a key of "
+            "your own (NASA_API_KEYS), or a larger NEO_REQUESTS_PER_HOUR"
+        )
+    if context.instance.get_runs_count(dg.RunsFilter(job_name=_ONE_HEARTBEAT, statuses=UNDER_WAY)):
+        return dg.SkipReason(f"job {_ONE_HEARTBEAT} is already running")
+    return dg.RunRequest(tags=_BEFORE_OTHERS)
 
 
 def _land_job(settings: Settings) -> dg.JobDefinition:

@@ -215,8 +215,7 @@ class Snapshot:
             return
         sizes = [row["total_elements"] for row in self._index]
         requested = len(self._missing_pages) + len(self._index)
-        if _WHOLE_CATALOGUE_SHARE * self.catalogue_pages <= requested < self.catalogue_pages:
-            beyond = self.catalogue_pages - requested
+        if beyond := pages_beyond(requested, self.catalogue_pages):
             yield Finding("incomplete", "pages beyond NEO_PAGES", beyond, f"set NEO_PAGES={self.catalogue_pages}")
         if len(set(sizes)) > 1:
             verdict: Verdict = "consistent" if self._only_grew and not self._landed_at_another_size else "drifted"
@@ -244,6 +243,12 @@ class Snapshot:
                 detail = f"{reported} in /stats, {self._approaches} in the totals"
                 difference = abs(reported - (self._approaches or 0))
                 yield Finding("consistent", "approach count differs from /stats", difference, detail)
+
+
+def pages_beyond(requested: int, catalogue_pages: int) -> int:
+    """How many pages the catalogue has beyond those requested; 0 unless these are meant to be the whole catalogue."""
+    meant_to_be_whole = requested >= _WHOLE_CATALOGUE_SHARE * catalogue_pages
+    return max(0, catalogue_pages - requested) if meant_to_be_whole else 0
 
 
 def gravest(findings: Iterable[Finding]) -> Verdict:

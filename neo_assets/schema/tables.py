@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from neo_assets.schema.columns import Column, Table
 from neo_assets.schema.facts import YEARS
+from neo_assets.schema.heartbeat import HEARTBEAT
 
 NEAR_MISS_AU = 0.2
 """A close approach with a miss distance strictly below this, in au, is a near miss: the exercise's definition."""
@@ -321,11 +322,7 @@ _NEAR_MISS_COLUMNS = (
         above=0,
     ),
 )
-_YEARLY_COLUMNS = (
-    _YEAR,
-    _BODY,
-    Column("approaches", pa.int64(), "Number of close approaches.", "approaches", above=0),
-)
+_YEARLY_COLUMNS = (_YEAR, _BODY, Column("approaches", pa.int64(), "Number of close approaches.", "approaches", above=0))
 
 NEAR_MISS_COUNT = Table(
     "near_miss_count", "Near misses of one page set, per orbiting body.", _NEAR_MISS_COLUMNS, key=("orbiting_body",)
@@ -394,6 +391,7 @@ TABLES = {
         TOTAL_NEAR_MISSES,
         TOTAL_YEARLY_APPROACHES,
         CATALOGUE_STATS,
+        HEARTBEAT,
         SNAPSHOT,
     )
 }

@@ -42,6 +42,7 @@ def test_a_page_set_has_one_file_of_a_table(table: str, path: str) -> None:
         ("total_yearly_approaches", "gold"),
         ("snapshot", "gold"),
         ("catalogue_stats", "bronze"),
+        ("heartbeat", "bronze"),
     ],
 )
 def test_a_table_over_the_whole_lake_has_one_file(table: str, directory: str) -> None:

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.test_utils import create_run_for_test
 
 from neo_assets.definitions import build_defs
+from neo_assets.sources.neows.source import NeoWs
 from neo_assets_tests.settings import settings_of
 
 PAGE_SETS = ["00000-00000", "00001-00001"]
@@ -37,6 +39,7 @@ def assets_of(defs: dg.Definitions, job: str) -> set[str]:
         ("recompute", OF_A_PAGE_SET),
         ("totals", TOTALS | {"snapshot"}),
         ("stats", {"catalogue_stats"}),
+        ("one_heartbeat", {"heartbeat"}),
         ("landed", {"landed_objects"}),
     ],
 )
@@ -45,7 +48,7 @@ def test_a_job_holds_exactly_its_assets(defs: dg.Definitions, job: str, assets: 
 
 
 def test_every_asset_is_in_a_job(defs: dg.Definitions) -> None:
-    jobs = ("page_set", "recompute", "totals", "stats", "landed")
+    jobs = ("page_set", "recompute", "totals", "stats", "one_heartbeat", "landed")
     every = {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()}
     assert set().union(*(assets_of(defs, job) for job in jobs)) == every
 
@@ -54,6 +57,46 @@ def test_the_stats_schedule_runs_daily_before_the_totals_at_noon(defs: dg.Defini
     schedule = defs.resolve_schedule_def("daily_stats")
     assert (schedule.job_name, schedule.cron_schedule, schedule.execution_timezone) == ("stats", "30 11 * * *", "UTC")
     assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
+
+
+def heartbeat_tick(defs: dg.Definitions, instance: dg.DagsterInstance, neows: NeoWs) -> tuple[int, str]:
+    """The number of runs that a tick requests, and why it requests none."""
+    repository = defs.get_repository_def()
+    with dg.build_schedule_context(instance, resources={"neows": neows}, repository_def=repository) as context:
+        result = defs.resolve_schedule_def("heartbeat").evaluate_tick(context)
+    for request in result.run_requests or []:
+        assert request.tags["dagster/priority"] == "1", "it does not wait for the runs of a refresh"
+    return len(result.run_requests or []), result.skip_message or ""
+
+
+def test_the_heartbeat_is_off_at_first_and_beats_every_15_minutes(defs: dg.Definitions, tmp_path: Path) -> None:
+    schedule = defs.resolve_schedule_def("heartbeat")
+    assert (schedule.job_name, schedule.cron_schedule) == ("one_heartbeat", "*/15 * * * *")
+    assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
+    instance = dg.DagsterInstance.local_temp(str(tmp_path))
+    neows = NeoWs(settings_of())
+    assert heartbeat_tick(defs, instance, neows) == (1, "")
+    create_run_for_test(instance, "one_heartbeat", status=dg.DagsterRunStatus.NOT_STARTED)
+    assert heartbeat_tick(defs, instance, neows) == (0, "job one_heartbeat is already running")
+
+
+@pytest.mark.parametrize(
+    ("keys", "per_hour", "runs"),
+    [("a-key", 1000, 1), ("a-key", 81, 1), ("a-key", 80, 0), ("DEMO_KEY", 1000, 0), ("a-key,another", 41, 1)],
+)
+def test_the_heartbeat_takes_a_tenth_of_the_budget_at_most(
+    defs: dg.Definitions, tmp_path: Path, keys: str, per_hour: int, runs: int
+) -> None:
+    values = {"nasa_api_keys": keys, "requests_per_hour": per_hour, "ledger": tmp_path / "ledger"}
+    instance = dg.DagsterInstance.local_temp(str(tmp_path))
+    with NeoWs(settings_of(**values)) as neows:
+        number, why = heartbeat_tick(defs, instance, neows)
+    assert number == runs
+    if keys == "DEMO_KEY":
+        assert why == (
+            "heartbeats would take 192 of the 50 requests a day that the budget allows: set a key of your own "
+            "(NASA_API_KEYS), or a larger NEO_REQUESTS_PER_HOUR"
+        )
 
 
 def test_the_totals_sensor_is_on_from_the_start(defs: dg.Definitions) -> None:

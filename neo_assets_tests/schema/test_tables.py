@@ -24,6 +24,17 @@ COLUMNS = {
         near_earth_object_count int64
         close_approach_count int64
     """,
+    "heartbeat": """
+        at timestamp[us, tz=UTC]
+        status string
+        detail string?
+        source string?
+        page_seconds double?
+        stats_seconds double?
+        total_elements int64?
+        near_earth_object_count int64?
+        close_approach_count int64?
+    """,
     "neo_records": """
         id string
         neo_reference_id string
@@ -136,4 +147,4 @@ def test_a_total_has_the_columns_of_the_table_it_sums(total: Table, partial: Tab
 
 def test_tables_over_the_whole_lake_are_not_partitioned() -> None:
     whole = {name for name, table in schema.TABLES.items() if not table.partitioned}
-    assert whole == {"total_near_misses", "total_yearly_approaches", "catalogue_stats", "snapshot"}
+    assert whole == {"total_near_misses", "total_yearly_approaches", "catalogue_stats", "heartbeat", "snapshot"}

@@ -1,4 +1,6 @@
-"""The bronze layer: pages as NeoWs returned them, and NeoWs's own catalogue counts. `silver` reads their content."""
+"""The bronze layer: pages as NeoWs returned them, its own catalogue counts, and whether it is in order. `silver` reads
+the pages' content.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -12,7 +14,9 @@ from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.failures import WrongConfig, failing_in_one_line
 from neo_assets.orchestration.metadata import OWNERS, freshness, table_metadata
 from neo_assets.pipeline.gather import Pages, gather, stored
+from neo_assets.pipeline.heartbeat import append
 from neo_assets.pipeline.text import first_few, named
+from neo_assets.schema.heartbeat import HEARTBEAT
 from neo_assets.schema.page_sets import pages_of
 from neo_assets.schema.tables import CATALOGUE_STATS
 from neo_assets.settings import Settings
@@ -72,7 +76,7 @@ class RawPagesConfig(dg.Config):
 
 
 def bronze_assets(page_sets: dg.PartitionsDefinition, settings: Settings) -> list[dg.AssetsDefinition]:
-    """`raw_pages`, partitioned by page set, and `catalogue_stats`."""
+    """`raw_pages`, partitioned by page set, `catalogue_stats` and `heartbeat`."""
 
     @dg.asset(
         partitions_def=page_sets,
@@ -119,7 +123,29 @@ def bronze_assets(page_sets: dg.PartitionsDefinition, settings: Settings) -> lis
                 owner.claim(lake, neows.source)
             return pa.Table.from_pylist([vars(neows.stats())], schema=CATALOGUE_STATS.schema)
 
-    return [raw_pages, catalogue_stats]
+    @dg.asset(
+        group_name="bronze",
+        owners=OWNERS,
+        kinds={"rest", "parquet"},
+        description=HEARTBEAT.description,
+        metadata=table_metadata(HEARTBEAT),
+    )
+    def heartbeat(
+        context: dg.AssetExecutionContext, lake: dg.ResourceParam[Storage], neows: dg.ResourceParam[NeoWs]
+    ) -> dg.MaterializeResult[None]:
+        with failing_in_one_line():
+            beat = neows.heartbeat()
+            if source := beat.source or neows.source:
+                owner.claim(lake, source)
+            written = append(lake, beat)
+        if beat.detail:
+            context.log.warning("NeoWs: %s (%s)", beat.status, beat.detail)
+        shown = {name: value for name, value in vars(beat).items() if value is not None and name != "at"}
+        return dg.MaterializeResult(
+            metadata={"dagster/row_count": written.rows, "dagster/uri": written.location, **shown}
+        )
+
+    return [raw_pages, catalogue_stats, heartbeat]
 
 
 def _page_sets_of(context: dg.AssetExecutionContext, allowed: list[str]) -> list[str]:

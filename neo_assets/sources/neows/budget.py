@@ -127,6 +127,14 @@ class Budget:
                 number, before = number + 1, at
         return number
 
+    def per_day(self) -> float:
+        """How many requests the limits of all keys allow in a day."""
+        with self._transaction() as db:
+            return sum(
+                min(allowed * 24 * self._hour_s / length_s for length_s, allowed in self._windows(db, key).items())
+                for key in self._hashes
+            )
+
     def _further_slots(self) -> Generator[float, None, None]:
         """The times of the next slots, if no one else takes any; none of them is reserved."""
         with contextlib.closing(sqlite3.connect(":memory:")) as copy:  # a copy, so as not to block other processes

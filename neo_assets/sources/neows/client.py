@@ -4,21 +4,24 @@
 """
 
 import asyncio
+import functools
 import logging
 import re
+import time
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from http.cookiejar import CookieJar
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
 
 from neo_assets.schema.facts import NEOS_PER_PAGE
+from neo_assets.schema.heartbeat import OUT_OF_ORDER, REFUSED, Heartbeat
 from neo_assets.schema.pages import NASA, SIMULATOR, CatalogueStats, Page
 from neo_assets.sources.neows.budget import Budget
 from neo_assets.sources.neows.errors import (
@@ -216,14 +219,7 @@ class NeoWsClient:
             NeoWsError: it could not be fetched; the class tells why.
             BudgetError: the budget's ledger cannot be used.
         """
-
-        async def send(key: str) -> Page:
-            response, body = await self._get("/neo/browse", {"page": number, "size": NEOS_PER_PAGE}, key)
-            body = redact(unpack(body), self._keys)
-            neos, total_elements = read_envelope(body, number)
-            return Page(number, body, datetime.now(UTC), _source(response), neos, total_elements)
-
-        return await self._gate.ask(f"page {number}", send, self._attempts)
+        return await self._gate.ask(f"page {number}", functools.partial(self._page, number), self._attempts)
 
     async def fetch_stats(self) -> CatalogueStats:
         """Fetch NeoWs's own counts for its whole catalogue (`/stats`), without retries, and not after an outage.
@@ -232,12 +228,47 @@ class NeoWsClient:
             NeoWsError: they could not be fetched.
             BudgetError: the budget's ledger cannot be used.
         """
+        return await self._gate.ask("/stats", self._stats)
 
-        async def send(key: str) -> CatalogueStats:
-            _, body = await self._get("/stats", {}, key)
-            return read_stats(unpack(body), datetime.now(UTC))
+    async def fetch_heartbeat(self) -> Heartbeat:
+        """Fetch page 0 and `/stats`, without retries, and measure how long each takes from its sending.
 
-        return await self._gate.ask("/stats", send)
+        After an error, which the result describes, nothing more is requested.
+
+        Raises:
+            BudgetError: the budget's ledger cannot be used.
+        """
+
+        async def timed(what: str, send: Callable[[str], Awaitable[T]]) -> tuple[T, float]:
+            async def send_timed(key: str) -> tuple[T, float]:
+                sent_at = time.monotonic()
+                return await send(key), time.monotonic() - sent_at
+
+            return await self._gate.ask(what, send_timed)
+
+        self._gate.reopen()
+        at, found = datetime.now(UTC), dict[str, Any]()
+        try:
+            page, found["page_seconds"] = await timed("page 0", functools.partial(self._page, 0))
+            found |= {"source": page.source, "total_elements": page.total_elements}
+            stats, found["stats_seconds"] = await timed("/stats", self._stats)
+            found["near_earth_object_count"] = stats.near_earth_object_count
+            found["close_approach_count"] = stats.close_approach_count
+        except NeoWsError as error:
+            # A limit may be reached although NeoWs is in order.
+            out_of_order = error.retryable and not isinstance(error, RateLimited)
+            found |= {"status": OUT_OF_ORDER if out_of_order else REFUSED, "detail": str(error)}
+        return Heartbeat(at, **found)
+
+    async def _page(self, number: int, key: str) -> Page:
+        response, body = await self._get("/neo/browse", {"page": number, "size": NEOS_PER_PAGE}, key)
+        body = redact(unpack(body), self._keys)
+        neos, total_elements = read_envelope(body, number)
+        return Page(number, body, datetime.now(UTC), _source(response), neos, total_elements)
+
+    async def _stats(self, key: str) -> CatalogueStats:
+        _, body = await self._get("/stats", {}, key)
+        return read_stats(unpack(body), datetime.now(UTC))
 
     async def _get(self, path: str, params: dict[str, int], key: str) -> tuple[httpx.Response, bytes]:
         """Send a GET and return its response and the body as sent, which httpx would unpack only in part.

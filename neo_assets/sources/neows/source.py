@@ -1,16 +1,20 @@
-"""NeoWs as configured by the settings, for callers that are not async: pages, NeoWs's own counts, and a forecast.
+"""NeoWs as configured by the settings, for callers that are not async: pages, NeoWs's own counts, heartbeats, and what
+the request budget allows.
 
 `client` and `gate` fetch the pages; the caller stores them.
 """
 
+import math
 import threading
 import time
 import weakref
 from collections.abc import Generator, Iterable
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
+from neo_assets.schema.heartbeat import NOT_ASKED, REFUSED, Heartbeat
 from neo_assets.schema.pages import NASA, SIMULATOR, CatalogueStats, Page
 from neo_assets.settings import NASA_BASE_URL, Settings
 from neo_assets.sources.neows.budget import Budget
@@ -22,6 +26,11 @@ if TYPE_CHECKING:
     from neo_assets.sources.neows.client import NeoWsClient
 
 _EMBEDDED_KEY = "embedded-simulator"
+
+HEARTBEAT_REQUESTS = 2
+"""Requests that one heartbeat sends."""
+
+_AT_ONCE_S = 10.0
 
 
 class NeoWs:
@@ -98,6 +107,24 @@ class NeoWs:
         loop, client = self._running()
         return loop.call(client.fetch_stats)
 
+    def heartbeat(self) -> Heartbeat:
+        """Ask NeoWs for page 0 and its own counts, to see whether it is in order: two requests, without retries.
+
+        Nothing is requested if the budget does not allow both at once.
+
+        Raises:
+            BudgetError: the budget's ledger cannot be used.
+        """
+        if self.affordable(HEARTBEAT_REQUESTS, _AT_ONCE_S, _AT_ONCE_S) < HEARTBEAT_REQUESTS:
+            later = datetime.fromtimestamp(self.forecast(HEARTBEAT_REQUESTS), UTC)
+            why = f"the request budget allows no request before {later:%Y-%m-%d %H:%M} UTC"
+            return Heartbeat(datetime.now(UTC), NOT_ASKED, why)
+        try:
+            loop, client = self._running()
+        except Misconfigured as error:
+            return Heartbeat(datetime.now(UTC), REFUSED, str(error))
+        return loop.call(client.fetch_heartbeat)
+
     def forecast(self, requests: int) -> float:
         """The earliest time at which the budget allows the last of that many requests (seconds since 1970).
 
@@ -113,6 +140,14 @@ class NeoWs:
             BudgetError: the budget's ledger cannot be used.
         """
         return self._budget.affordable(at_most, within_s, longest_wait_s) if self._budget else at_most
+
+    def per_day(self) -> float:
+        """How many requests the limits of all keys allow in a day; infinite without a budget.
+
+        Raises:
+            BudgetError: the budget's ledger cannot be used.
+        """
+        return self._budget.per_day() if self._budget else math.inf
 
     def close(self) -> None:
         """Close the connections and the budget's ledger; the next use reopens them."""

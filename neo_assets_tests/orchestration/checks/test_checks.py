@@ -62,7 +62,7 @@ OF_TOTALS = {
     "snapshot_is_consistent",
     "no_page_is_too_old",
 }
-WHOLE_LAKE = {"total_near_misses", "total_yearly_approaches", "snapshot", "catalogue_stats"}
+WHOLE_LAKE = {"total_near_misses", "total_yearly_approaches", "snapshot", "catalogue_stats", "heartbeat"}
 
 Verdicts = dict[str, bool]
 

@@ -1,0 +1,53 @@
+"""The table `heartbeat`: adding a row, and what the last rows say. The requests live in `sources.neows`.
+
+The table is one file, written anew for each row. A write replaces it whole, on disk and S3, so no reader ever sees half
+of it. It stays small, and engines read it like any other table; a file for each heartbeat would have to be merged with
+others sooner or later.
+"""
+
+import logging
+from dataclasses import asdict
+from math import ceil
+
+import pyarrow as pa
+
+from neo_assets.lake import tables
+from neo_assets.lake.storage import LakeDamaged, LakeLacks, Storage
+from neo_assets.lake.tables import WrittenTable
+from neo_assets.schema.facts import NEOS_PER_PAGE
+from neo_assets.schema.heartbeat import HEARTBEAT, NOT_ASKED, Heartbeat
+
+logger = logging.getLogger(__name__)
+
+
+def append(lake: Storage, beat: Heartbeat) -> WrittenTable:
+    """Add a heartbeat to the table. Of two that are added at the same moment, one may be lost.
+
+    Raises:
+        LakeError: the table cannot be read or written; a damaged one is begun anew.
+    """
+    row = pa.Table.from_pylist([asdict(beat)], schema=HEARTBEAT.schema)
+    rows = pa.concat_tables([row.slice(0, 0), _stored(lake), row], promote_options="default")
+    return tables.write_table(lake, HEARTBEAT, rows.replace_schema_metadata())
+
+
+def last_asked(lake: Storage) -> Heartbeat | None:
+    """The last heartbeat for which NeoWs was asked; None if there is none."""
+    rows = _stored(lake).to_pylist()
+    return next((Heartbeat(**row) for row in reversed(rows) if row["status"] != NOT_ASKED), None)
+
+
+def catalogue_pages(lake: Storage) -> int | None:
+    """Number of pages in NeoWs's catalogue, according to the last heartbeat that saw it; None if none did."""
+    sizes = _stored(lake)["total_elements"].drop_null()
+    return ceil(sizes[-1].as_py() / NEOS_PER_PAGE) if len(sizes) else None
+
+
+def _stored(lake: Storage) -> pa.Table:
+    try:
+        return tables.read_table(lake, HEARTBEAT)
+    except LakeLacks:
+        pass
+    except LakeDamaged as error:
+        logger.warning("%s", error)
+    return HEARTBEAT.schema.empty_table()

@@ -1,0 +1,16 @@
+"""A heartbeat and a row of its table are the same."""
+
+from dataclasses import fields
+
+from neo_assets.schema.heartbeat import HEARTBEAT, NOT_ASKED, OK, OUT_OF_ORDER, REFUSED, Heartbeat
+
+
+def test_the_value_has_the_fields_of_a_row() -> None:
+    assert [one.name for one in fields(Heartbeat)] == HEARTBEAT.schema.names
+    missing = {one.name for one in fields(Heartbeat) if one.default is None}
+    assert missing == {one.name for one in HEARTBEAT.columns if one.nullable}
+
+
+def test_the_statuses_are_an_interface() -> None:
+    [status] = [one for one in HEARTBEAT.columns if one.name == "status"]
+    assert status.choices == (OK, OUT_OF_ORDER, REFUSED, NOT_ASKED) == ("ok", "out of order", "refused", "not asked")
