@@ -6,7 +6,7 @@
     /tmp/picture/bin/python docs/images/graph.py /usr/bin/chromium
 
 The argument is a Chromium; on Debian, `apt-get install chromium` installs one. For a picture in which every asset has
-been materialized, also land a file with objects, and launch the job `stats` in the UI.
+been materialized, also land a file with objects, and launch the jobs `stats` and `one_heartbeat` in the UI.
 """
 
 import io
