@@ -16,6 +16,7 @@ import pyarrow as pa
 from neo_assets.lake import layout, raw_pages, tables
 from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.failures import failing_in_one_line
+from neo_assets.orchestration.metadata import preview
 from neo_assets.pipeline.gather import Gathered, Pages, store
 from neo_assets.schema.page_sets import pages_of
 from neo_assets.schema.pages import StoredPage
@@ -127,6 +128,7 @@ class ParquetIOManager(dg.IOManager):
                     "file": dg.MetadataValue.path(written.location),
                     "bytes": written.bytes,
                     "sha256": written.sha256,
+                    "first rows": preview(rows),
                 }
                 _describe(context, page_set, metadata)
 

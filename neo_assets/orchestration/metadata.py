@@ -1,10 +1,13 @@
 """What Dagster's UI shows of assets: owners, columns, page sets, freshness. `schema.tables` defines the columns."""
 
+import base64
 from datetime import timedelta
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 
+from neo_assets.pipeline.charts import bars, described
 from neo_assets.pipeline.staleness import too_old_after
 from neo_assets.schema.columns import Column, Table
 from neo_assets.schema.page_sets import pages_of
@@ -52,3 +55,29 @@ def freshness(max_age_hours: float) -> dg.FreshnessPolicy:
     """
     warn = too_old_after(max_age_hours)
     return dg.FreshnessPolicy.time_window(fail_window=warn + _FROM_WARNING_TO_FAILURE, warn_window=warn)
+
+
+_PREVIEWED = 10
+"""Rows in the preview of a table."""
+
+
+def preview(rows: pa.Table) -> dg.TableMetadataValue:
+    """The first rows of a table."""
+    records = [
+        dg.TableRecord({name: _shown(value) for name, value in row.items()})
+        for row in rows.slice(0, _PREVIEWED).to_pylist()
+    ]
+    columns = [dg.TableColumn(field.name, type=str(field.type)) for field in rows.schema]
+    return dg.MetadataValue.table(records, dg.TableSchema(columns))
+
+
+def chart(numbers: dict[str, int], title: str) -> dg.MarkdownMetadataValue:
+    """A bar chart, which the UI shows as an image."""
+    image = base64.b64encode(bars(numbers, title).encode()).decode()
+    return dg.MetadataValue.md(f"![{described(numbers, title)}](data:image/svg+xml;base64,{image})")
+
+
+def _shown(value: Any) -> str | int | float | bool:
+    if value is None:
+        return ""
+    return value if isinstance(value, str | int | float | bool) else str(value)

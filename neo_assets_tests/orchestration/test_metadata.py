@@ -1,9 +1,12 @@
 """Metadata of a table's asset: every column of the schema, with its unit."""
 
+from datetime import date
+
 import dagster as dg
+import pyarrow as pa
 import pytest
 
-from neo_assets.orchestration.metadata import table_metadata, with_page_sets
+from neo_assets.orchestration.metadata import preview, table_metadata, with_page_sets
 from neo_assets.schema.columns import Table
 from neo_assets.schema.tables import CLOSE_APPROACHES, TABLES
 
@@ -46,3 +49,17 @@ def test_a_partitioned_asset_says_what_its_keys_mean(key: str, pages: str) -> No
     )
     whole = dg.AssetSpec("a", description="Rows.")
     assert with_page_sets(whole).description == "Rows."
+
+
+def test_a_preview_shows_ten_rows_whatever_their_types() -> None:
+    day = date(2026, 3, 1)
+    rows = pa.table({"id": [str(number) for number in range(12)], "day": [day, None] * 6, "au": [0.5] * 12})
+    shown = preview(rows)
+    assert [record.data["id"] for record in shown.records] == [str(number) for number in range(10)]
+    assert [record.data["day"] for record in shown.records][:2] == ["2026-03-01", ""]
+    assert [column.type for column in shown.schema.columns] == ["string", "date32[day]", "double"]
+
+
+def test_a_preview_of_no_rows_shows_the_columns() -> None:
+    shown = preview(pa.table({"id": pa.array([], pa.string())}))
+    assert (shown.records, [column.name for column in shown.schema.columns]) == ([], ["id"])

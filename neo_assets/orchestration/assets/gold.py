@@ -11,7 +11,7 @@ import pyarrow as pa
 from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.assets.landed import LANDED_OBJECTS
 from neo_assets.orchestration.failures import failing_in_one_line
-from neo_assets.orchestration.metadata import OWNERS, freshness, table_metadata
+from neo_assets.orchestration.metadata import OWNERS, chart, freshness, table_metadata
 from neo_assets.pipeline.consistency import Snapshot
 from neo_assets.pipeline.count import count, counted_page_sets, sum_up
 from neo_assets.pipeline.metrics.engine import Engine
@@ -72,7 +72,9 @@ def _total(
         with failing_in_one_line():
             counted = counted_page_sets(lake, partial, keys)
             context.add_output_metadata({"page sets": f"{len(set(counted).intersection(keys))} of {len(keys)}"})
-            return sum_up(engine, lake, total, partial, keys)
+            rows = sum_up(engine, lake, total, partial, keys)
+            context.add_output_metadata({"chart": _chart(rows)})
+            return rows
 
     # Of page sets with superseded copies, which `neo_records` finds, the approaches are counted again.
     deps = [partial.name, NEO_RECORDS.name, CLOSE_APPROACHES.name, LANDED_OBJECTS]
@@ -85,6 +87,16 @@ def _total(
         freshness_policy=policy,
         **_described(total),
     )
+
+
+def _chart(rows: pa.Table) -> dg.MarkdownMetadataValue:
+    """The numbers of a total's last column by its first one: years in order, others the largest first."""
+    key, number = rows.schema.names[0], rows.schema.names[-1]
+    sums = rows.group_by(key).aggregate([(number, "sum")])
+    order = (key, "ascending") if pa.types.is_integer(rows[key].type) else (f"{number}_sum", "descending")
+    names, numbers = (column.to_pylist() for column in sums.sort_by([order]).select([key, f"{number}_sum"]))
+    named = dict(zip(map(str, names), numbers, strict=True))
+    return chart(named, f"{number} per {key}".replace("_", " ").capitalize())
 
 
 def _snapshot(page_sets: dg.StaticPartitionsDefinition, policy: dg.FreshnessPolicy) -> dg.AssetsDefinition:

@@ -1,5 +1,7 @@
 """Counts and totals as assets: errors in one line, and the metadata of a total."""
 
+from base64 import b64decode
+
 import pytest
 
 from neo_assets.lake import layout
@@ -29,3 +31,17 @@ def test_a_total_shows_how_many_page_sets_it_covers(lake: Storage, served: Serve
         for key in keys:
             assert graph.run(select, key).success
         assert metadata(graph.run("total_near_misses"))["total_near_misses", None]["page sets"] == page_sets
+
+
+@pytest.mark.slow
+def test_totals_carry_a_chart_and_their_first_rows(lake: Storage, served: Served) -> None:
+    graph = Graph(lake, at(served))
+    assert graph.run("raw_pages,neo_records,close_approaches,near_miss_count,yearly_approaches", FIRST).success
+    of = metadata(graph.run("total_near_misses,total_yearly_approaches"))
+    near_misses, years = of["total_near_misses", None], of["total_yearly_approaches", None]
+    assert near_misses["chart"].startswith("![Near misses per orbiting body, ")
+    assert years["chart"].startswith("![Approaches per year, 1900 to 2200; most in ")
+    image = years["chart"].partition("base64,")[2].removesuffix(")")
+    assert b64decode(image).startswith(b"<svg ")
+    assert len(years["first rows"].records) == 10
+    assert years["first rows"].records[0].data["year"] == 1900
