@@ -41,12 +41,12 @@ def test_missing_pages_are_reported_in_one_line(failed: dict[int, NeoWsError], a
     ("errors", "concerns_all", "retryable"),
     [
         ([MISSING], False, False),
-        ([MISSING, NotAPage("")], False, True),
+        ([MISSING, NotAPage("")], False, False),
         ([MISSING, KeyRejected("")], True, False),
         ([NotAPage(""), Outage("")], True, True),
     ],
 )
-def test_missing_pages_are_retryable_if_their_errors_are(
+def test_missing_pages_are_retryable_if_all_their_errors_are(
     errors: list[NeoWsError], concerns_all: bool, retryable: bool
 ) -> None:
     error = PagesMissing(dict(enumerate(errors)), 9)
@@ -85,6 +85,7 @@ def run_of(raises: Exception, instance: dg.DagsterInstance) -> dg.ExecuteInProce
         (Unavailable("503"), True),
         (PagesMissing({0: MISSING}, 1), False),
         (PagesMissing({0: Unavailable("503")}, 1), True),
+        (PagesMissing({0: Unavailable("503"), 1: MISSING}, 2), False),
         (WrongConfig("not_before: 'yesterday' is not a time"), False),
     ],
 )

@@ -163,5 +163,9 @@ class PagesMissing(Exception):
 
     @property
     def retryable(self) -> bool:
-        """Whether a later retry may help."""
-        return any(error.retryable for error in self.errors)
+        """Whether a later retry may help.
+
+        If one page failed for a permanent reason, its page set stays incomplete, so a retry would gain nothing and
+        repeat that request. Within a run, `pages_to_ask_again` picks the pages that are worth a second round.
+        """
+        return all(error.retryable for error in self.errors)
