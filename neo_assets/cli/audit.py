@@ -15,7 +15,9 @@ from neo_assets.settings import Settings
 @click.option("--failed", is_flag=True, help="Only runs in which something failed.")
 @click.option("--json", "as_json", is_flag=True, help="Print each run, materialization and check as a JSON object.")
 def audit(last: int, failed: bool, as_json: bool) -> None:
-    """List the latest runs: when, by whom, what they did, and why something failed.
+    """List what was done, by whom, and what failed.
+
+    One line per run, the latest last; below it, what failed in it, and why.
 
     The audit is in the lake, a Parquet file per run below audit/, so it outlives Dagster's own history.
     """
