@@ -42,10 +42,10 @@ class Schedule:
         self.defs = build_defs(settings, lake=lake, neows=self.neows)
         self.skipped: str | None = None
 
-    def tick(self) -> list[dg.RunRequest]:
+    def tick(self, at: datetime = NOW) -> list[dg.RunRequest]:
         with dg.build_schedule_context(
             self.instance,
-            NOW,
+            at,
             resources={"lake": self.lake, "neows": self.neows},
             repository_def=self.defs.get_repository_def(),
         ) as context:
@@ -235,6 +235,8 @@ def test_a_page_set_is_left_for_tomorrow_after_three_runs(schedule: Schedule, la
         schedule.was(B, FAILURE)
     assert found == [f"{DAY:%Y-%m-%d} {B} attempt {number}" for number in (1, 2, 3)]
     assert schedule.skipped == f"page set {B} left for tomorrow after 3 runs"
+    tomorrow = schedule.tick(NOW + timedelta(days=1))
+    assert f"{DAY + timedelta(days=1):%Y-%m-%d} {B} attempt 1" in [request.run_key for request in tomorrow]
 
 
 def test_a_recomputation_is_no_attempt(schedule: Schedule) -> None:

@@ -11,7 +11,7 @@ import pytest
 from neo_assets.lake import layout, raw_pages, tables
 from neo_assets.lake.storage import Storage
 from neo_assets.pipeline.gather import store
-from neo_assets.pipeline.staleness import current, reusable_pages
+from neo_assets.pipeline.staleness import age, current, oldest_page, reusable_pages, too_old_after
 from neo_assets.schema.pages import Page
 from neo_assets.schema.tables import TABLES
 from neo_assets_tests.conftest import disk_and_s3
@@ -149,3 +149,20 @@ def test_a_damaged_page_is_not_reused(lake: Storage, at: int, indexed: bool) -> 
         lake.delete(file_of("raw_page_index"))
     assert [facts.page for facts in reusable_pages(lake, [PAGE_SET], DAY_H)[PAGE_SET]] == [0]
     assert not done(lake)
+
+
+def test_the_oldest_page_is_the_one_that_arrived_first_by_the_clock_of_its_time(lake: Storage) -> None:
+    """If the clock was set back, a page is dated later than it arrived."""
+    assert oldest_page(lake, [PAGE_SET]) is None
+    first, second = pages(hours_old=1)
+    arrived = first.fetched_at - timedelta(days=3)
+    gather(lake, PAGE_SET, [first, dataclasses.replace(second, clock_at=arrived)])
+    oldest = oldest_page(lake, [PAGE_SET, "00002-00003"])
+    assert oldest is not None
+    assert (oldest.page, oldest.arrived_at) == (1, arrived)
+    assert timedelta(days=3) < age(oldest) < timedelta(days=3, hours=2)
+
+
+def test_a_page_is_too_old_a_day_after_it_was_due() -> None:
+    assert [too_old_after(hours) for hours in (0, 24, 1.5)] == [timedelta(hours=hours) for hours in (24, 48, 25.5)]
+    assert too_old_after(1e300) > timedelta(days=36_525)

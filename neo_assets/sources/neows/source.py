@@ -30,7 +30,7 @@ _EMBEDDED_KEY = "embedded-simulator"
 HEARTBEAT_REQUESTS = 2
 """Requests that one heartbeat sends."""
 
-_AT_ONCE_S = 10.0
+_AT_ONCE_S = 60.0
 
 
 class NeoWs:
