@@ -13,22 +13,22 @@ import pyarrow as pa
 
 from neo_assets.lake import tables
 from neo_assets.lake.storage import LakeDamaged, LakeLacks, Storage
-from neo_assets.lake.tables import WrittenTable
 from neo_assets.schema.facts import NEOS_PER_PAGE
 from neo_assets.schema.heartbeat import HEARTBEAT, NOT_ASKED, Heartbeat
 
 logger = logging.getLogger(__name__)
 
 
-def append(lake: Storage, beat: Heartbeat) -> WrittenTable:
-    """Add a heartbeat to the table. Of two that are added at the same moment, one may be lost.
+def append(lake: Storage, beat: Heartbeat) -> pa.Table:
+    """Add a heartbeat to the table, and return all rows. Of two that are added at the same moment, one may be lost.
 
     Raises:
         LakeError: the table cannot be read or written; a damaged one is begun anew.
     """
     row = pa.Table.from_pylist([asdict(beat)], schema=HEARTBEAT.schema)
-    rows = pa.concat_tables([row.slice(0, 0), _stored(lake), row], promote_options="default")
-    return tables.write_table(lake, HEARTBEAT, rows.replace_schema_metadata())
+    rows = pa.concat_tables([row.slice(0, 0), _stored(lake), row], promote_options="default").replace_schema_metadata()
+    tables.write_table(lake, HEARTBEAT, rows)
+    return rows
 
 
 def last_asked(lake: Storage) -> Heartbeat | None:

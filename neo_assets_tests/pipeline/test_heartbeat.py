@@ -20,7 +20,7 @@ NOTHING = Heartbeat(NOON + timedelta(minutes=30), NOT_ASKED, "the request budget
 @disk_and_s3
 def test_each_heartbeat_is_a_row_behind_the_others(lake: Storage) -> None:
     for number, beat in enumerate((WHOLE, OUTAGE, NOTHING), 1):
-        assert append(lake, beat).rows == number
+        assert append(lake, beat).num_rows == number
     stored = tables.read_table(lake, HEARTBEAT)
     assert [Heartbeat(**row) for row in stored.to_pylist()] == [WHOLE, OUTAGE, NOTHING]
     assert [info.path for info in lake.files("bronze")] == ["bronze/heartbeat/data.parquet"]
@@ -28,7 +28,7 @@ def test_each_heartbeat_is_a_row_behind_the_others(lake: Storage) -> None:
 
 def test_a_damaged_table_is_begun_anew(lake: Storage, caplog: pytest.LogCaptureFixture) -> None:
     lake.write(layout.table_file(HEARTBEAT), b"no Parquet")
-    assert append(lake, WHOLE).rows == 1
+    assert append(lake, WHOLE).num_rows == 1
     assert "heartbeat/data.parquet is damaged" in caplog.text
 
 

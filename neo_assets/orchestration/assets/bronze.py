@@ -9,10 +9,10 @@ import dagster as dg
 import pyarrow as pa
 from pydantic import Field
 
-from neo_assets.lake import owner
+from neo_assets.lake import layout, owner
 from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.failures import WrongConfig, failing_in_one_line
-from neo_assets.orchestration.metadata import OWNERS, freshness, table_metadata
+from neo_assets.orchestration.metadata import OWNERS, freshness, preview, table_metadata
 from neo_assets.pipeline.gather import Pages, gather, stored
 from neo_assets.pipeline.heartbeat import append
 from neo_assets.pipeline.text import first_few, named
@@ -137,12 +137,17 @@ def bronze_assets(page_sets: dg.PartitionsDefinition, settings: Settings) -> lis
             beat = neows.heartbeat()
             if source := beat.source or neows.source:
                 owner.claim(lake, source)
-            written = append(lake, beat)
+            rows = append(lake, beat)
         if beat.detail:
             context.log.warning("NeoWs: %s (%s)", beat.status, beat.detail)
         shown = {name: value for name, value in vars(beat).items() if value is not None and name != "at"}
         return dg.MaterializeResult(
-            metadata={"dagster/row_count": written.rows, "dagster/uri": written.location, **shown}
+            metadata={
+                "dagster/row_count": rows.num_rows,
+                "dagster/uri": lake.location(layout.table_file(HEARTBEAT)),
+                "latest rows": preview(rows.sort_by([("at", "descending")])),
+                **shown,
+            }
         )
 
     return [raw_pages, catalogue_stats, heartbeat]

@@ -60,6 +60,7 @@ def test_two_requests_give_size_latency_and_status(lake: Storage, served: Served
     assert 0 < second["page_seconds"] < 10
     assert 0 < second["stats_seconds"] < 10
     assert (shown["dagster/row_count"], shown["status"], shown["total_elements"]) == (2, "ok", 90)
+    assert [record.data["at"] for record in shown["latest rows"].records] == [str(second["at"]), str(first["at"])]
     assert owner.source_of(lake) == "simulator"
 
 
