@@ -4,6 +4,7 @@ words. Values are read, and judged, in `parse`.
 The keys are those of real responses of 2020 to 2026. Each column's source in `schema.tables` is one of them.
 """
 
+import json
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -144,15 +145,9 @@ class _AllSeen(msgspec.Struct, gc=False):
     near_earth_objects: list[_Seen]
 
 
-class _Objects(msgspec.Struct):
-    near_earth_objects: list[msgspec.Raw]
-
-
 _EXACT = msgspec.json.Decoder(_Page)
 """Tells in 0.5 ms whether a page has exactly these keys and types; comparing them one by one takes 20 ms."""
 _ALL_SEEN = msgspec.json.Decoder(_AllSeen)
-_OBJECTS = msgspec.json.Decoder(_Objects)
-_SEEN = msgspec.json.Decoder(_Seen)
 
 _SHAPE = inspect.type_info(_Page)
 _JSON = {
@@ -192,18 +187,18 @@ def look_at(body: Body) -> Look:
     """
     try:
         return Look([_in_few_words(one) for one in _EXACT.decode(body).near_earth_objects], has_the_shape=True)
-    except msgspec.ValidationError:
+    except msgspec.DecodeError:
         pass
     try:
         found: list[_Seen | None] = [*_ALL_SEEN.decode(body).near_earth_objects]
-    except msgspec.ValidationError:
-        found = [_read_alone(record) for record in _OBJECTS.decode(body).near_earth_objects]
+    except msgspec.DecodeError:  # msgspec refuses half of a surrogate pair, which json reads
+        found = [_read_alone(record) for record in json.loads(bytes(body))["near_earth_objects"]]
     return Look([_in_few_words(one) if one else Seen() for one in found], has_the_shape=False)
 
 
-def _read_alone(record: msgspec.Raw) -> _Seen | None:
+def _read_alone(record: Any) -> _Seen | None:
     try:
-        return _SEEN.decode(record)
+        return msgspec.convert(record, _Seen)
     except msgspec.ValidationError:
         return None
 
@@ -223,7 +218,7 @@ def _number(orbit: _Orbit | _Orbiting | None) -> float | None:
 def drift_of(body: Body) -> Counter[str]:
     """How a Browse page differs from the shape, each with how often: `near_earth_objects[].links is missing`."""
     found: Counter[str] = Counter()
-    _compare(msgspec.json.decode(body), _SHAPE, "", found)
+    _compare(json.loads(bytes(body)), _SHAPE, "", found)
     return found
 
 

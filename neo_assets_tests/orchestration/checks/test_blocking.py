@@ -91,7 +91,6 @@ def test_the_checks_that_block_are_those_of_what_the_graph_itself_may_lose(tmp_p
         "every_neo_is_everywhere",
         "closest_approach_is_the_nearest",
         "every_approach_is_read_once",
-        "units_and_times_agree",
     }
     refuse(lake, FIRST, failing(check for check in OF_A_PAGE_SET if not check.blocking))
 

@@ -90,6 +90,12 @@ def test_what_may_be_absent_or_a_whole_number_is_no_drift() -> None:
     assert not drift_of(json.dumps(page).encode())
 
 
+def test_a_page_with_half_a_surrogate_pair_is_compared_too() -> None:
+    page = content()
+    page["near_earth_objects"][0] |= {"name": "\ud800", "colour": "red"}
+    assert drift_of(json.dumps(page).encode()) == {f"{NEO}.colour is new": 1}
+
+
 def test_how_often_a_page_differs_is_counted() -> None:
     page = content()
     for neo in page["near_earth_objects"]:
@@ -110,6 +116,7 @@ def test_how_often_a_page_differs_is_counted() -> None:
         ({"orbital_data": {"minimum_orbit_intersection": "far"}}, Seen("1", 2, None)),
         ({"close_approach_data": "none"}, Seen()),
         ({"id": 1}, Seen()),
+        ({"name": "\ud800"}, Seen("1", 2, 0.1)),
     ],
 )
 def test_an_object_of_another_shape_is_looked_at_too(changes: Content, seen: Seen) -> None:
