@@ -123,7 +123,7 @@ class NeoWsClient:
         """Requests sent so far, repeated ones included."""
         self._keys = tuple(dict.fromkeys(keys))
         self._gate = Gate(self._keys, budget, policy)
-        self._attempts = policy.attempts
+        self._policy = policy
         self._concurrency = concurrency
         self._stated_limits: dict[str, tuple[int | None, float | None]] = {}
         self._base_url = base_url
@@ -219,7 +219,7 @@ class NeoWsClient:
             NeoWsError: it could not be fetched; the class tells why.
             BudgetError: the budget's ledger cannot be used.
         """
-        return await self._gate.ask(f"page {number}", functools.partial(self._page, number), self._attempts)
+        return await self._gate.ask(f"page {number}", functools.partial(self._page, number), self._policy.attempts)
 
     async def fetch_stats(self) -> CatalogueStats:
         """Fetch NeoWs's own counts for its whole catalogue (`/stats`), without retries, and not after an outage.
@@ -279,10 +279,16 @@ class NeoWsClient:
         try:
             url = self._base_url + path
             self.requests += 1
-            async with self._http.stream("GET", url, params=params, headers={"X-Api-Key": key}) as response:
+            async with (
+                asyncio.timeout(self._policy.longest_answer_s),
+                self._http.stream("GET", url, params=params, headers={"X-Api-Key": key}) as response,
+            ):
                 body = b"".join([part async for part in response.aiter_raw()])
         except CONNECTION_ERRORS as error:
             reason = redact(str(error).encode(), self._keys).decode() or type(error).__name__
+            raise connection_error(self._base_url, self._proxy, error, reason) from None
+        except TimeoutError as error:
+            reason = f"no whole answer within {self._policy.longest_answer_s:g} s"
             raise connection_error(self._base_url, self._proxy, error, reason) from None
         self._apply_rate_headers(key, response)
         if response.status_code != HTTPStatus.OK:

@@ -99,7 +99,7 @@ def connection_error(base_url: str, proxy: Proxy | None, error: Exception, reaso
     Args:
         base_url: root of the API.
         proxy: the proxy in use.
-        error: one of `CONNECTION_ERRORS`.
+        error: one of `CONNECTION_ERRORS`, or TimeoutError.
         reason: its text, without keys.
     """
     cause: BaseException | None = error

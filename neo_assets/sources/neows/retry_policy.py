@@ -41,6 +41,11 @@ class RetryPolicy:
     timeout_s: float = 60.0
     """Maximum time between two pieces of a response."""
 
+    longest_answer_s: float = 120.0
+    """Maximum time for a whole request: a response that trickles would otherwise never end. Five attempts fit into the
+    15 minutes in which a run must make progress (NEO_MAX_IDLE_MINUTES).
+    """
+
     def wait_s(self, failures: int) -> float:
         """Seconds to wait after this many failures in a row (at least one)."""
         backoff_s = self.first_wait_s * 2.0 ** min(failures - 1, _MOST_DOUBLINGS)

@@ -1,17 +1,18 @@
 """Outages: a client with a budget outlasts a short one, and pauses for as long as the host asks."""
 
+import asyncio
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import httpx
 import pytest
 
 from neo_assets.sources.neows.budget import Budget
-from neo_assets.sources.neows.errors import NeoWsError
+from neo_assets.sources.neows.errors import NeoWsError, Unreachable
 from neo_assets.sources.neows.retry_policy import RetryPolicy
-from neo_assets_tests.sources.neows.fetching import KEY, fetch, whole
+from neo_assets_tests.sources.neows.fetching import KEY, Server, failure, fetch, whole
 
 
 def crawl(ledger: Path, answer: Callable[[int], httpx.Response | None]) -> tuple[list[float], dict[int, NeoWsError]]:
@@ -47,3 +48,26 @@ def test_a_silence_that_is_asked_for_is_kept(tmp_path: Path) -> None:
     assert failed == {}
     assert len(silences) + 1 == 24 + 1
     assert silences[4] >= 1
+
+
+async def trickle() -> AsyncIterator[bytes]:
+    """A body that never ends, though its next piece always comes soon."""
+    while True:
+        yield b" "
+        await asyncio.sleep(0.001)
+
+
+def test_an_answer_that_trickles_is_given_up_and_asked_for_again() -> None:
+    """The limit between two pieces never ends it."""
+    policy = RetryPolicy(first_wait_s=0.001, longest_answer_s=0.1)
+    server = Server(lambda _: httpx.Response(200, content=trickle()))
+    pages, failed = fetch(server, policy=policy)
+    assert (list(pages), failed) == ([0], {})
+    assert server.asked[0] == 2
+
+
+def test_a_server_whose_answers_never_end_is_out_of_order() -> None:
+    policy = RetryPolicy(first_wait_s=0.001, longest_answer_s=0.05)
+    error = failure(lambda _: httpx.Response(200, content=trickle()), policy=policy)
+    assert isinstance(error, Unreachable)
+    assert "no whole answer within 0.05 s" in str(error)
