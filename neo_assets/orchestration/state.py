@@ -16,7 +16,7 @@ import dagster as dg
 from alembic.util import CommandError
 from dagster._config.config_schema import UserConfigSchema
 from dagster._serdes import ConfigurableClassData
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from sqlalchemy.exc import DBAPIError
 
 from neo_assets.lake.storage import Storage
@@ -29,6 +29,10 @@ _LAKE = "neo_assets/lake"
 
 _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
 """What SQLite reports for a damaged file, and for tables that are missing or exist twice."""
+
+
+_LOCKED_S = 300.0
+"""Seconds to wait for another process that is opening the state; creating it takes a few on a busy machine."""
 
 
 class StateOfLake(OpenStorage):
@@ -67,10 +71,11 @@ def state_directory(base_dir: str, lake: Storage) -> str:
 def one_at_a_time(directory: Path) -> FileLock:
     """A lock under which to open the state in this directory, which is created if it is missing.
 
-    Dagster creates its databases without one: processes that do so at once leave them unusable.
+    Dagster creates its databases without one: processes that do so at once leave them unusable. A process that hangs
+    while it holds the lock does not stop others for ever: they end with `Timeout`, an OSError.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    return FileLock(directory / "opening.lock")
+    return FileLock(directory / "opening.lock", timeout=_LOCKED_S)
 
 
 def check_lake(instance: dg.DagsterInstance, lake: Storage) -> None:
@@ -133,7 +138,7 @@ def unusable(directory: Path, error: BaseException | None) -> StateUnusable:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest of it is a detail
     if code in _CORRUPT:
         return _corrupt(directory, error)
-    if code == sqlite3.SQLITE_BUSY:
+    if code == sqlite3.SQLITE_BUSY or isinstance(error, Timeout):
         remedy = "another process keeps it locked; run the command again"
     elif code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         remedy = "free some disk space"

@@ -121,6 +121,16 @@ def test_processes_that_open_a_new_state_at_once_do_not_corrupt_it(tmp_path: Pat
             assert database.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,), "one head"
 
 
+@pytest.mark.parametrize("home", [True, False])
+def test_a_state_that_another_process_keeps_locked_is_not_waited_for_without_end(
+    tmp_path: Path, home: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "_LOCKED_S", 0.1)
+    directory = tmp_path if home else Path("data/dagster")
+    with state.one_at_a_time(directory), pytest.raises(StateUnusable, match="another process keeps it locked"):
+        open_instance(tmp_path if home else None, Storage("data/lake"))
+
+
 def corrupt(home: Path, statement: str) -> None:
     with sqlite3.connect(home / "history" / "runs.db") as database:
         database.execute(statement)
