@@ -46,6 +46,7 @@ from neo_assets.sources.neows.network import (
     refused_by,
 )
 from neo_assets.sources.neows.pages import read_envelope, read_stats, unpack
+from neo_assets.sources.neows.progress import Progress
 from neo_assets.sources.neows.redact import redact
 from neo_assets.sources.neows.retry_policy import RETRY_POLICY, RetryPolicy
 
@@ -105,6 +106,7 @@ class NeoWsClient:
         concurrency: int = CONCURRENCY,
         transport: httpx.AsyncBaseTransport | None = None,
         policy: RetryPolicy = RETRY_POLICY,
+        progress: Progress | None = None,
     ) -> None:
         """
         Args:
@@ -115,6 +117,7 @@ class NeoWsClient:
             concurrency: maximum number of pages requested or waiting for the consumer.
             transport: replaces the network.
             policy: the retry policy.
+            progress: where waits, and pages that arrive or are given up, are noted.
 
         Raises:
             Misconfigured: the environment names a proxy or a file of certificates that cannot be used.
@@ -122,7 +125,8 @@ class NeoWsClient:
         self.requests = 0
         """Requests sent so far, repeated ones included."""
         self._keys = tuple(dict.fromkeys(keys))
-        self._gate = Gate(self._keys, budget, policy)
+        self._progress = progress or Progress()
+        self._gate = Gate(self._keys, budget, policy, self._progress)
         self._policy = policy
         self._concurrency = concurrency
         self._stated_limits: dict[str, tuple[int | None, float | None]] = {}
@@ -182,6 +186,7 @@ class NeoWsClient:
             start_more()
             while running:
                 task = await arrived.get()
+                self._progress.done()  # even if the page failed: it is not asked for without end
                 number = running.pop(task)
                 page = None
                 try:

@@ -17,6 +17,7 @@ from typing import TypeVar
 from neo_assets.sources.neows.breaker import Breaker
 from neo_assets.sources.neows.budget import Budget, Slot
 from neo_assets.sources.neows.errors import KeyRejected, NeoWsError, RateLimited
+from neo_assets.sources.neows.progress import Progress
 from neo_assets.sources.neows.retry_policy import RetryPolicy
 
 logger = logging.getLogger(__name__)
@@ -36,16 +37,20 @@ _STALE_S = 5.0
 class Gate:
     """The keys for one host, their budget, and the host's breaker. Belongs to one event loop."""
 
-    def __init__(self, keys: Iterable[str], budget: Budget | None, policy: RetryPolicy) -> None:
+    def __init__(
+        self, keys: Iterable[str], budget: Budget | None, policy: RetryPolicy, progress: Progress | None = None
+    ) -> None:
         """
         Args:
             keys: the API keys, at least one.
             budget: paces the requests and picks the key; None sends at once, with the first key not rejected.
             policy: the retry policy.
+            progress: where waits are noted.
         """
         self._keys = tuple(dict.fromkeys(keys))
         self._budget = budget
         self._policy = policy
+        self._progress = progress or Progress()
         self._breaker = Breaker(policy)
         self._probe = asyncio.Lock()
         self._rejected: dict[str, KeyRejected] = {}
@@ -99,7 +104,7 @@ class Gate:
                 if probing and not self._breaker.probing:  # the host recovered while this request was queued
                     continue
                 self._breaker.refuse_if_tripped()
-                await asyncio.sleep(self._breaker.silence_s)
+                await self._wait(self._breaker.silence_s)
                 slot = await self._slot()  # taken after the silence, as it would go stale during it
                 # The host may have failed while this request waited.
                 if self._breaker.tripped or (self._breaker.probing and not probing):
@@ -137,7 +142,12 @@ class Gate:
             return
         wait_s = self._policy.wait_s(attempt)
         logger.warning("%s: %s; next attempt in %.0f s", label, error, wait_s)
-        await asyncio.sleep(wait_s)
+        await self._wait(wait_s)
+
+    async def _wait(self, wait_s: float) -> None:
+        """Wait for a time that is known, which counts as progress."""
+        with self._progress.waiting(wait_s):
+            await asyncio.sleep(wait_s)
 
     async def _slot(self) -> Slot:
         """Wait for the budget. The slot returned is for now.
@@ -157,7 +167,7 @@ class Gate:
                 self._announce("budget", "waiting for the request budget", slot.at)
             if wait_s > 0:
                 try:
-                    await asyncio.sleep(wait_s)
+                    await self._wait(wait_s)
                     parked = await asyncio.to_thread(self._budget.parked)
                 except asyncio.CancelledError:  # by Ctrl-C, or by the error of another request
                     self._give_back(slot)

@@ -20,6 +20,7 @@ from neo_assets.settings import NASA_BASE_URL, Settings
 from neo_assets.sources.neows.budget import Budget
 from neo_assets.sources.neows.errors import Misconfigured, PagesMissing
 from neo_assets.sources.neows.loop_thread import LoopThread
+from neo_assets.sources.neows.progress import Progress
 from neo_assets.sources.neows.retry_policy import RETRY_POLICY, RetryPolicy
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class NeoWs:
             settings: the base URL, the keys, and the budget.
             policy: the retry policy.
         """
+        self.progress = Progress()
+        """When a page last arrived or was given up, or a wait ended or will end."""
         self._settings = settings
         self._policy = policy
         self._budget = None if settings.simulated else _budget(settings)  # the simulator needs no budget
@@ -181,7 +184,13 @@ class NeoWs:
         from neo_assets.sources.neows.client import NeoWsClient  # imports httpx, which is slow
 
         if not self._settings.simulated:
-            return NeoWsClient(self._settings.base_url, self._settings.keys, self._budget, policy=self._policy)
+            return NeoWsClient(
+                self._settings.base_url,
+                self._settings.keys,
+                self._budget,
+                policy=self._policy,
+                progress=self.progress,
+            )
 
         import httpx  # these three are imported here, as only the simulator needs them
 
@@ -189,7 +198,9 @@ class NeoWs:
         from neo_assets.sources.simulator.catalogue import Catalogue
 
         transport = httpx.ASGITransport(create_app(Catalogue()))
-        return NeoWsClient(NASA_BASE_URL, [_EMBEDDED_KEY], None, transport=transport, policy=self._policy)
+        return NeoWsClient(
+            NASA_BASE_URL, [_EMBEDDED_KEY], None, transport=transport, policy=self._policy, progress=self.progress
+        )
 
 
 def _budget(settings: Settings) -> Budget:

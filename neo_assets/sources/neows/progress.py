@@ -1,0 +1,35 @@
+"""What counts as progress while pages are fetched. Only the times are here; whoever runs the work decides how long it
+may go without.
+"""
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+
+class Progress:
+    """When something was last done, or will be. Any thread may use it."""
+
+    def __init__(self) -> None:
+        self._done_at = time.monotonic()
+        self._due: list[float] = []
+
+    def done(self) -> None:
+        """Note that something has been done."""
+        self._done_at = time.monotonic()
+
+    @contextlib.contextmanager
+    def waiting(self, wait_s: float) -> Iterator[None]:
+        """Note a wait whose end is known: until then, nothing need be done."""
+        due_at = time.monotonic() + wait_s
+        self._due.append(due_at)
+        try:
+            yield
+        finally:
+            self._due.remove(due_at)
+            self.done()
+
+    @property
+    def at(self) -> float:
+        """The time of the last progress (`time.monotonic`); in the future while a wait lasts."""
+        return max([self._done_at, *self._due])
