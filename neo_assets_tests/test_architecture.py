@@ -60,6 +60,7 @@ TRIED_THROUGH = {
     "orchestration/checks/read.py": "orchestration/checks/test_fault_matrix.py",
     "orchestration/checks/totals.py": "orchestration/checks/test_checks.py",
     "pipeline/gather.py": "orchestration/assets/test_bronze.py",
+    "pipeline/looks.py": "orchestration/checks/test_fault_matrix.py",
     "pipeline/land.py": "cli/test_land.py",
     "pipeline/metrics/duckdb.py": "pipeline/metrics/test_engine.py",
     "pipeline/metrics/registry.py": "pipeline/metrics/test_engine.py",

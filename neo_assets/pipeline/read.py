@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from neo_assets.lake.tables import with_origin
+from neo_assets.pipeline import looks
 from neo_assets.pipeline.origins import origin
 from neo_assets.schema.pages import PageFacts, StoredPage
 from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS, NEO_SIGHTINGS, QUARANTINE
@@ -17,6 +18,7 @@ def read_pages(pages: Iterable[StoredPage]) -> Parsed:
     def collecting_facts() -> Iterator[StoredPage]:
         for page in pages:
             facts.append(page.facts)
+            looks.keep(page)  # for the checks
             yield page
 
     parsed = parse(collecting_facts())

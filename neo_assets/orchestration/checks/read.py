@@ -8,11 +8,12 @@ import pyarrow as pa
 
 from neo_assets.lake import layout, raw_pages, tables
 from neo_assets.lake.storage import LakeDamaged, Storage
+from neo_assets.pipeline import looks
 from neo_assets.pipeline.quarantine import without_discarded
 from neo_assets.schema.columns import Table
 from neo_assets.schema.page_sets import FIRST_LANDED_PAGE
 from neo_assets.schema.tables import QUARANTINE, RAW_PAGE_INDEX
-from neo_assets.sources.neows.shape import Seen, drift_of, look_at
+from neo_assets.sources.neows.shape import Seen, drift_of
 
 _WALKED = 3
 """Pages of a set whose keys are compared one by one, at 20 ms each; of others, it is only known that they differ."""
@@ -20,7 +21,7 @@ _WALKED = 3
 
 @dataclass
 class RawPages:
-    """What the stored pages of a set say, read again for the checks: without the parser and its tables."""
+    """What the stored pages of a set say, without the parser and its tables."""
 
     objects: list[tuple[int, int, Seen]] = field(default_factory=list)
     """Each object with its page and its position there."""
@@ -64,14 +65,17 @@ class Read:
         """
         found = RawPages()
         digests = {row["page"]: row["sha256"] for row in self(RAW_PAGE_INDEX).select(["page", "sha256"]).to_pylist()}
-        for page in raw_pages.read_pages(self._lake, digests):
-            look = look_at(memoryview(page.body))
+        seen = {number: looks.recall(digest) for number, digest in digests.items()}
+        for page in raw_pages.read_pages(self._lake, [number for number, look in seen.items() if look is None]):
+            seen[page.number] = looks.keep(page)
             found.fetched_again |= page.facts.sha256 != digests[page.number]
-            found.objects += ((page.number, index, seen) for index, seen in enumerate(look.objects))
-            if not look.has_the_shape and page.number < FIRST_LANDED_PAGE:
-                found.other_shape.append(page.number)
-                if len(found.other_shape) <= _WALKED:
-                    found.drift += drift_of(memoryview(page.body))
+        for number, look in seen.items():
+            if look:
+                found.objects += ((number, index, one) for index, one in enumerate(look.objects))
+                if not look.has_the_shape and number < FIRST_LANDED_PAGE:
+                    found.other_shape.append(number)
+        for page in raw_pages.read_pages(self._lake, found.other_shape[:_WALKED]):
+            found.drift += drift_of(memoryview(page.body))
         return found
 
     def not_discarded(self) -> pa.Table:

@@ -16,7 +16,7 @@ import pytest
 
 from neo_assets.lake import tables
 from neo_assets.lake.storage import Storage
-from neo_assets.pipeline import origins
+from neo_assets.pipeline import looks, origins
 from neo_assets.pipeline.count import count
 from neo_assets.schema.pages import Page
 from neo_assets.schema.tables import (
@@ -317,6 +317,16 @@ def test_a_fault_is_noticed_by_the_checks_that_name_it(
 ) -> None:
     corrupt(lake_of)
     assert lake_of.noticed() == noticed_by
+
+
+def test_pages_that_another_process_has_read_are_read_again(
+    lake_of: Corrupted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looks, "_kept", {})
+    assert lake_of.noticed() == set()
+    lake_of.change(CLOSE_APPROACHES, repeated, SECOND)
+    monkeypatch.setattr(looks, "_kept", {})
+    assert "every_approach_is_read_once" in lake_of.noticed()
 
 
 @pytest.mark.parametrize("seed", range(20))
