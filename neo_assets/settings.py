@@ -62,6 +62,18 @@ class Settings(BaseSettings):
         "NEO_RAW_MAX_AGE_HOURS", 24.0, "a number of hours, at least 0", ge=0, allow_inf_nan=False
     )
     engine: Literal["duckdb"] = _setting("NEO_ENGINE", "duckdb", "duckdb")
+    alert_webhook: SecretStr | None = _setting(
+        "NEO_ALERT_WEBHOOK", None, "a URL such as https://hooks.slack.com/services/..."
+    )
+    alert_smtp: SecretStr | None = _setting(
+        "NEO_ALERT_SMTP",
+        None,
+        "smtp://user:password@host:port or smtps://..., user and password percent-encoded",
+    )
+    alert_to: Annotated[tuple[str, ...], NoDecode] = _setting(
+        "NEO_ALERT_TO", (), "one or more e-mail addresses, separated by commas"
+    )
+    dagster_url: str | None = _setting("NEO_DAGSTER_URL", None, "a URL such as http://127.0.0.1:3000")
     dagster_home: Path | None = _setting("DAGSTER_HOME", None, "an absolute path")
 
     @classmethod
@@ -87,15 +99,15 @@ class Settings(BaseSettings):
         _export_for_others(file.values)
         return settings
 
-    @field_validator("nasa_api_keys", mode="before")
+    @field_validator("nasa_api_keys", "alert_to", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if not isinstance(value, str):
             return value
-        keys = tuple(filter(None, map(str.strip, value.split(","))))
-        if not keys:  # only an unset or empty value selects the simulator
-            raise ValueError("no key")
-        return keys
+        items = tuple(filter(None, map(str.strip, value.split(","))))
+        if not items:  # only an unset or empty value means none
+            raise ValueError("nothing between the commas")
+        return items
 
     @field_validator("nasa_api_keys", "nasa_api_key")
     @classmethod
@@ -105,15 +117,48 @@ class Settings(BaseSettings):
                 raise ValueError("not a key")
         return value
 
-    @field_validator("base_url")
+    @field_validator("base_url", "dagster_url")
     @classmethod
-    def _is_http_url(cls, value: str) -> str:
+    def _is_http_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
         parts = urlsplit(value)
         _ = parts.port  # raises ValueError if it is not a port
         has_more = parts.query or parts.fragment or "@" in parts.netloc
         if parts.scheme not in ("http", "https") or not parts.hostname or has_more:
             raise ValueError("not a URL")
         return value.rstrip("/")
+
+    @field_validator("alert_webhook")
+    @classmethod
+    def _is_webhook(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parts = urlsplit(value.get_secret_value())
+            _ = parts.port
+            if parts.scheme not in ("http", "https") or not parts.hostname or not _plain(value):
+                raise ValueError("not a URL")
+        return value
+
+    @field_validator("alert_smtp")
+    @classmethod
+    def _is_mail_server(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parts = urlsplit(value.get_secret_value())
+            _ = parts.port
+            has_more = (
+                parts.path.strip("/") or parts.query or parts.fragment or bool(parts.username) != bool(parts.password)
+            )
+            if parts.scheme not in ("smtp", "smtps") or not parts.hostname or has_more or not _plain(value):
+                raise ValueError("not a mail server")
+        return value
+
+    @field_validator("alert_to")
+    @classmethod
+    def _are_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for address in value:
+            if not address.isascii() or not re.fullmatch(r"[^@,<>\s]+@[A-Za-z0-9.-]+", address):
+                raise ValueError("not an address")
+        return value
 
     @field_validator("lake")
     @classmethod
@@ -136,6 +181,18 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"NEOWS_BASE_URL={self.base_url} is set but NASA_API_KEYS is not, so that server would never be used: "
                 "set NASA_API_KEYS too (`neo simulate` accepts any key), or unset NEOWS_BASE_URL"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _mail_has_server_and_addresses(self) -> Self:
+        if bool(self.alert_smtp) != bool(self.alert_to):
+            there, lacking = "NEO_ALERT_SMTP", "NEO_ALERT_TO"
+            if self.alert_to:
+                there, lacking = lacking, there
+            raise ValueError(
+                f"{there} is set but {lacking} is not, so no e-mail would ever be sent: set {lacking} too "
+                f"({ALLOWED[lacking]}), or unset {there}"
             )
         return self
 
@@ -199,8 +256,13 @@ ALLOWED = {
 }
 """The name of each variable, and its allowed values in words."""
 
-SECRET_SETTINGS = {"NASA_API_KEYS", "NASA_API_KEY"}
+SECRET_SETTINGS = {"NASA_API_KEYS", "NASA_API_KEY", "NEO_ALERT_WEBHOOK", "NEO_ALERT_SMTP"}
 """Variables whose values no message shows."""
+
+
+def _plain(value: SecretStr) -> bool:
+    """Whether a value has printable ASCII characters only, and no space."""
+    return bool(re.fullmatch(r"[!-~]+", value.get_secret_value()))
 
 
 _OURS = re.compile(r"(NEO|NEOWS|NASA_API)_|NASA_?(API_?)?KEY", re.IGNORECASE)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from neo_assets.settings import NASA_BASE_URL, Settings, SettingsError
+from neo_assets.settings import ALLOWED, NASA_BASE_URL, Settings, SettingsError
 from neo_assets_tests.settings import settings_of
 
 KEY = "Zk3fQ9-secret_key-0123456789"
@@ -106,6 +106,8 @@ def test_every_variable_is_read(load: Load) -> None:
         ("NEO_RAW_MAX_AGE_HOURS", "nan", "at least 0"),
         ("NEO_RAW_MAX_AGE_HOURS", "a day", "hours"),
         ("NEO_ENGINE", "polars", "duckdb"),
+        ("NEO_DAGSTER_URL", "dagster.example.org", "http://127.0.0.1:3000"),
+        ("NEO_ALERT_TO", "ada", "e-mail addresses"),
         ("DAGSTER_HOME", "relative/home", "absolute path"),
     ],
 )
@@ -116,6 +118,55 @@ def test_an_error_is_one_line_with_the_variable_its_value_and_what_is_allowed(
     assert "\n" not in message
     assert f"{name}={value}" in message
     assert allowed in message
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("NEO_ALERT_WEBHOOK", "hooks.slack.com/secret"),
+        ("NEO_ALERT_WEBHOOK", "ftp://hooks.slack.com/secret"),
+        ("NEO_ALERT_WEBHOOK", "https:///secret"),
+        ("NEO_ALERT_WEBHOOK", "https://hooks.slack.com:port/secret"),
+        ("NEO_ALERT_WEBHOOK", "https://hooks.slack.com/secret and more"),
+        ("NEO_ALERT_SMTP", "mail.example.org secret"),
+        ("NEO_ALERT_SMTP", "http://user:secret@mail.example.org"),
+        ("NEO_ALERT_SMTP", "smtp://user:secret@"),
+        ("NEO_ALERT_SMTP", "smtp://user:secret@mail.example.org:port"),
+        ("NEO_ALERT_SMTP", "smtp://user:secret/word@mail.example.org"),
+        ("NEO_ALERT_SMTP", "smtp://user:12/secret@mail.example.org"),
+        ("NEO_ALERT_SMTP", "smtp://secret@mail.example.org"),
+        ("NEO_ALERT_SMTP", "smtp://user:secret@mail.example.org?tls=no"),
+    ],
+)
+def test_where_alerts_go_is_refused_without_showing_the_value(load: Load, name: str, value: str) -> None:
+    to = {"NEO_ALERT_TO": "ada@example.org"} if name == "NEO_ALERT_SMTP" else {}
+    assert refusal(load, **{name: value}, **to) == f"{name}=... is not allowed: give {ALLOWED[name]}"
+
+
+@pytest.mark.parametrize(
+    "value", ["ada@example.org,bob", "ada@", "Ada <ada@example.org>", "ada@b\u00fccher.example", ","]
+)
+def test_addresses_of_alerts_are_plain(load: Load, value: str) -> None:
+    message = refusal(load, NEO_ALERT_SMTP="smtp://mail.example.org", NEO_ALERT_TO=value)
+    assert message.endswith(" is not allowed: give one or more e-mail addresses, separated by commas")
+
+
+def test_a_mail_server_needs_addresses_and_addresses_a_server(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    message = refusal(load, NEO_ALERT_SMTP="smtp://user:secret@mail.example.org")
+    assert message.startswith("NEO_ALERT_SMTP is set but NEO_ALERT_TO is not, ")
+    monkeypatch.delenv("NEO_ALERT_SMTP")
+    message = refusal(load, NEO_ALERT_TO="ada@example.org")
+    assert message.startswith("NEO_ALERT_TO is set but NEO_ALERT_SMTP is not, ")
+
+
+def test_where_alerts_go_is_shown_nowhere(load: Load) -> None:
+    settings = load(
+        NEO_ALERT_WEBHOOK="https://hooks.slack.com/services/secret",
+        NEO_ALERT_SMTP="smtps://user%40example.org:secret%2Fword@mail.example.org:465",
+        NEO_ALERT_TO=" ada@example.org, bob@example.org,",
+    )
+    assert settings.alert_to == ("ada@example.org", "bob@example.org")
+    assert "secret" not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
 
 
 def test_every_invalid_setting_has_its_own_line(load: Load) -> None:

@@ -15,6 +15,7 @@ try:
 
     import click
 
+    from neo_assets.cli.alert import alert
     from neo_assets.cli.audit import audit
     from neo_assets.cli.land import land
     from neo_assets.cli.plan import plan
@@ -63,7 +64,7 @@ def neo() -> None:
     """
 
 
-for command in (run, plan, totals, recompute, land, quarantine, prune, audit, simulate):
+for command in (run, plan, totals, recompute, land, quarantine, prune, audit, alert, simulate):
     neo.add_command(command)
 
 

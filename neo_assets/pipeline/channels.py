@@ -1,0 +1,203 @@
+"""The channels on which alerts go out: the log, a webhook and e-mail. What is sent, and when, is decided in `alerts`.
+
+No error or log line shows what is secret: the webhook's URL but for its host, the mail server's user and password.
+"""
+
+import contextlib
+import logging
+import smtplib
+import socket
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from email.utils import formatdate, make_msgid
+from typing import Protocol
+from urllib.parse import quote, unquote, urlsplit
+
+import httpx
+
+from neo_assets.settings import Settings
+
+TIMEOUT_S = 10.0
+"""Longest wait for each answer of a webhook or a mail server, in seconds."""
+
+_PORTS = {"smtp": 25, "smtps": 465}
+
+
+class Undelivered(Exception):
+    """A message could not be delivered; the text says why, in one line."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """What is sent: one line that says what it is about, and the whole text."""
+
+    subject: str
+    text: str
+    good: bool = False
+    """Whether it says that something is over."""
+
+
+class Channel(Protocol):
+    """Where messages go."""
+
+    @property
+    def name(self) -> str:
+        """What the channel is called in the lake's file of incidents, and in messages to people."""
+
+    @property
+    def where(self) -> str:
+        """Where messages go, without what is secret."""
+
+    def send(self, message: Message) -> None:
+        """Deliver a message.
+
+        Raises:
+            Undelivered: it was not delivered.
+        """
+
+
+@dataclass(frozen=True)
+class Log:
+    """The log: always there. Each message is one warning or error."""
+
+    logger: logging.Logger = field(default_factory=lambda: logging.getLogger(__name__))
+    name: str = "log"
+    where: str = "this program's log"
+
+    def send(self, message: Message) -> None:
+        """Write a message to the log."""
+        # A lower level than a warning is not shown unless logging is configured.
+        self.logger.log(logging.WARNING if message.good else logging.ERROR, "%s", message.text)
+
+
+@dataclass(frozen=True)
+class Webhook:
+    """A webhook that takes Slack's JSON: an object with a `text`
+    (https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks).
+    """
+
+    url: str = field(repr=False)
+    name: str = "webhook"
+
+    @property
+    def where(self) -> str:
+        """The host, and the port if the URL names one; the rest of the URL is secret."""
+        parts = urlsplit(self.url)
+        return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+
+    def send(self, message: Message) -> None:
+        """Post a message.
+
+        Raises:
+            Undelivered: the server cannot be reached, or its status is not 2xx.
+        """
+        # Slack reads <...> as a link or a mention, and asks for these three to be escaped.
+        text = message.text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        try:
+            with _unlogged(), httpx.Client(timeout=TIMEOUT_S) as client:
+                response = client.post(self.url, json={"text": text})
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+            raise Undelivered(f"{self.where} cannot be reached ({self._told(error)})") from None
+        if not response.is_success:
+            answer = self._told(f"HTTP {response.status_code} {response.text[:100]}")
+            raise Undelivered(f"{self.where} did not take the message ({answer}): check NEO_ALERT_WEBHOOK")
+
+    def _told(self, error: Exception | str) -> str:
+        parts = urlsplit(self.url)
+        secrets = [self.url, f"{parts.path}?{parts.query}", parts.path, parts.query, parts.password or ""]
+        return _without(error, secrets)
+
+
+@dataclass(frozen=True)
+class Mail:
+    """E-mail through an SMTP server, encrypted wherever the server offers it, always with `smtps`."""
+
+    url: str = field(repr=False)
+    to: tuple[str, ...]
+    name: str = "e-mail"
+
+    @property
+    def where(self) -> str:
+        """The addresses and the server."""
+        host, port = self._server
+        return f"{', '.join(self.to)} by {host}:{port}"
+
+    def send(self, message: Message) -> None:
+        """Send a message to all addresses.
+
+        Raises:
+            Undelivered: the server cannot be reached, or does not accept the user, the message or an address.
+        """
+        parts, (host, port) = urlsplit(self.url), self._server
+        user, password = unquote(parts.username or ""), unquote(parts.password or "")
+        mail = EmailMessage()
+        mail["Subject"] = message.subject
+        mail["From"] = user if "@" in user else f"neo_assets@{socket.gethostname()}"
+        mail["To"] = ", ".join(self.to)
+        mail["Date"], mail["Message-ID"] = formatdate(), make_msgid(domain="neo-assets")
+        mail.set_content(message.text)
+        try:
+            with self._connected(host, port) as server:
+                if user:
+                    server.login(user, password)
+                refused = server.send_message(mail)
+        except (smtplib.SMTPException, OSError, ValueError) as error:
+            secrets = [password, parts.password or "", user, parts.username or ""]
+            reason = _without(error, secrets) or type(error).__name__
+            raise Undelivered(f"{host}:{port} did not take the e-mail ({reason}): check NEO_ALERT_SMTP") from None
+        if refused:
+            raise Undelivered(f"{host}:{port} refused {', '.join(sorted(refused))}: check NEO_ALERT_TO")
+
+    @property
+    def _server(self) -> tuple[str, int]:
+        parts = urlsplit(self.url)
+        return str(parts.hostname), parts.port or _PORTS[parts.scheme]
+
+    @contextlib.contextmanager
+    def _connected(self, host: str, port: int) -> Iterator[smtplib.SMTP]:
+        trusted = ssl.create_default_context()
+        if urlsplit(self.url).scheme == "smtps":
+            with smtplib.SMTP_SSL(host, port, timeout=TIMEOUT_S, context=trusted) as server:
+                yield server
+            return
+        with smtplib.SMTP(host, port, timeout=TIMEOUT_S) as server:
+            server.ehlo_or_helo_if_needed()
+            if server.has_extn("starttls"):
+                server.starttls(context=trusted)
+            yield server
+
+
+def channels(settings: Settings, logger: logging.Logger | None = None) -> list[Channel]:
+    """The channels that the settings name; the log is always the first."""
+    found: list[Channel] = [Log(logger) if logger else Log()]
+    if settings.alert_webhook:
+        found.append(Webhook(settings.alert_webhook.get_secret_value()))
+    if settings.alert_smtp:
+        found.append(Mail(settings.alert_smtp.get_secret_value(), settings.alert_to))
+    return found
+
+
+@contextlib.contextmanager
+def _unlogged() -> Iterator[None]:
+    """Keep httpx from logging requests: it would name the whole URL."""
+
+    def keep(record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.WARNING
+
+    logger = logging.getLogger("httpx")
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)
+
+
+def _without(error: Exception | str, secrets: list[str]) -> str:
+    """An error's text in one line, without these secrets, plain or percent-encoded."""
+    text = " ".join(str(error).split())
+    for secret in sorted({form for one in secrets for form in (one, quote(one, safe=""), unquote(one))}, key=len):
+        if len(secret) > 1:
+            text = text.replace(secret, "...")
+    return text

@@ -1,0 +1,46 @@
+"""`neo alert`: what it says of each channel, and of alerts that are open."""
+
+from collections.abc import Callable
+from urllib.parse import quote
+
+import pytest
+
+from neo_assets_tests.integration.harness import Ended
+from neo_assets_tests.sinks import PASSWORD, SECRET, USER, mail_server, webhook
+
+Neo = Callable[..., Ended]
+
+
+def test_without_settings_it_writes_to_the_log_and_says_so(neo: Neo, caplog: pytest.LogCaptureFixture) -> None:
+    ended = neo("alert", "test")
+    assert (ended.code, ended.out) == (0, "log: delivered to this program's log\n")
+    assert "Alerts go to the log only: set NEO_ALERT_WEBHOOK, or NEO_ALERT_SMTP and NEO_ALERT_TO.\n" in ended.err
+    assert "A test of the alerts of neo_assets, sent by `neo alert test`. Nothing is wrong.\n" in caplog.text
+
+
+def test_it_sends_one_message_on_each_channel(neo: Neo) -> None:
+    with webhook() as hook, mail_server(with_user=True) as mail:
+        smtp = f"smtp://{quote(USER)}:{quote(PASSWORD, safe='')}@127.0.0.1:{mail.port}"
+        ended = neo(*("alert", "test"), NEO_ALERT_WEBHOOK=hook.url, NEO_ALERT_SMTP=smtp, NEO_ALERT_TO="ada@example.org")
+    assert ended.code == 0
+    host = hook.url.removeprefix("http://").removesuffix(SECRET)
+    assert ended.out.splitlines()[1:] == [
+        f"webhook: delivered to {host}",
+        f"e-mail: delivered to ada@example.org by 127.0.0.1:{mail.port}",
+    ]
+    [text], [sent] = hook.texts, mail.mails
+    assert text.startswith("A test of the alerts of neo_assets")
+    assert sent["Subject"] == "neo_assets: a test of the alerts"
+    assert "secret" not in (ended.out + ended.err).lower()
+
+
+def test_a_channel_that_fails_is_named_and_the_others_are_tried(neo: Neo) -> None:
+    with webhook() as hook, mail_server() as mail:
+        hook.status = 403
+        smtp = f"smtp://127.0.0.1:{mail.port}"
+        ended = neo(*("alert", "test"), NEO_ALERT_WEBHOOK=hook.url, NEO_ALERT_SMTP=smtp, NEO_ALERT_TO="ada@example.org")
+    assert ended.code == 1
+    assert " did not take the message (HTTP 403 " in ended.out
+    assert ended.err.endswith("Error: not delivered: webhook\n")
+    assert len(mail.mails) == 1
+    assert "secret" not in (ended.out + ended.err).lower()

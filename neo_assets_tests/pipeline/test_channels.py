@@ -1,0 +1,151 @@
+"""The channels of alerts, against a real webhook and a real mail server on loopback: what arrives, what is said when
+nothing does, and that no secret is in it.
+"""
+
+import logging
+import socket
+import ssl
+import subprocess
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from neo_assets.pipeline.channels import Channel, Mail, Message, Undelivered, Webhook, channels
+from neo_assets_tests.settings import settings_of
+from neo_assets_tests.sinks import PASSWORD, SECRET, USER, mail_server, webhook
+
+MESSAGE = Message("neo_assets: 1 check failed", "1 < 2 & more > less: größer")
+LOGIN = f"{quote(USER, safe='')}:{quote(PASSWORD, safe='')}@"
+TO = ("ada@example.org", "bob@example.org")
+
+
+def refusal(channel: Channel) -> str:
+    with pytest.raises(Undelivered) as caught:
+        channel.send(MESSAGE)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert "secret" not in text.lower()
+    assert quote(PASSWORD, safe="") not in text
+    return text
+
+
+def unused_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def test_by_default_alerts_go_to_the_log_only(caplog: pytest.LogCaptureFixture) -> None:
+    [log] = channels(settings_of())
+    log.send(MESSAGE)
+    log.send(Message("", "over", good=True))
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("ERROR", MESSAGE.text),
+        ("WARNING", "over"),
+    ]
+
+
+def test_each_setting_adds_its_channel() -> None:
+    with_all = settings_of(alert_webhook="https://example.org/x", alert_smtp="smtp://example.org", alert_to=TO)
+    assert [channel.name for channel in channels(with_all)] == ["log", "webhook", "e-mail"]
+    assert [channel.where for channel in channels(with_all)[1:]] == [
+        "example.org",
+        "ada@example.org, bob@example.org by example.org:25",
+    ]
+    assert "/x" not in repr(channels(with_all))
+
+
+def test_a_webhook_is_sent_slacks_json_with_its_characters_escaped() -> None:
+    with webhook() as sink:
+        Webhook(sink.url).send(MESSAGE)
+    assert sink.texts == ["1 &lt; 2 &amp; more &gt; less: größer"]
+    assert sink.paths == [SECRET]
+
+
+def test_the_url_of_a_webhook_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with webhook() as sink:
+        Webhook(sink.url).send(MESSAGE)
+        sink.status = 500
+        refusal(Webhook(sink.url))
+    assert "secret" not in caplog.text.lower()
+
+
+def test_a_webhook_that_refuses_is_named_by_its_host_with_its_answer() -> None:
+    with webhook() as sink:
+        sink.status = 404
+        text = refusal(Webhook(sink.url))
+    assert text.endswith(" did not take the message (HTTP 404 no_service for ...): check NEO_ALERT_WEBHOOK")
+
+
+@pytest.mark.parametrize("status", [301, 302, 429, 500, 503])
+def test_a_webhook_has_taken_a_message_only_if_it_says_so(status: int) -> None:
+    with webhook() as sink:
+        sink.status = status
+        assert f"HTTP {status}" in refusal(Webhook(sink.url))
+
+
+def test_servers_that_do_not_answer_are_named() -> None:
+    port = unused_port()
+    assert refusal(Webhook(f"http://127.0.0.1:{port}{SECRET}")).startswith(f"127.0.0.1:{port} cannot be reached (")
+    assert refusal(Mail(f"smtp://{LOGIN}127.0.0.1:{port}", TO)).startswith(f"127.0.0.1:{port} did not take the e-mail")
+
+
+def test_mail_goes_to_all_addresses_from_the_user_whose_password_is_percent_encoded() -> None:
+    with mail_server(with_user=True) as sink:
+        Mail(f"smtp://{LOGIN}127.0.0.1:{sink.port}", TO).send(MESSAGE)
+    [mail] = sink.mails
+    assert (mail["From"], mail["To"], mail["Subject"]) == (USER, ", ".join(TO), MESSAGE.subject)
+    assert mail.get_content().strip() == MESSAGE.text
+    assert mail["Date"]
+    assert mail["Message-ID"]
+
+
+def test_a_server_without_users_needs_none() -> None:
+    with mail_server() as sink:
+        Mail(f"smtp://127.0.0.1:{sink.port}", TO).send(MESSAGE)
+    [mail] = sink.mails
+    assert mail["From"] == f"neo_assets@{socket.gethostname()}"
+
+
+def test_a_wrong_password_is_said_and_not_shown() -> None:
+    with mail_server(with_user=True) as sink:
+        text = refusal(Mail(f"smtp://{quote(USER)}:wrong-secret@127.0.0.1:{sink.port}", TO))
+    assert "535" in text
+    assert text.endswith(": check NEO_ALERT_SMTP")
+    assert not sink.mails
+
+
+def test_addresses_that_the_server_refuses_are_named() -> None:
+    with mail_server() as sink:
+        sink.refused = {TO[1]}
+        text = refusal(Mail(f"smtp://127.0.0.1:{sink.port}", TO))
+    assert text == f"127.0.0.1:{sink.port} refused bob@example.org: check NEO_ALERT_TO"
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ssl.SSLContext]:
+    """A certificate of localhost, and a server's context that uses it."""
+    place = tmp_path_factory.mktemp("certificate")
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    files = ["-keyout", str(place / "key"), "-out", str(place / "certificate")]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject, *files]
+    subprocess.run(command, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(place / "certificate", place / "key")
+    return place / "certificate", context
+
+
+@pytest.mark.parametrize(("scheme", "option"), [("smtp", "tls_context"), ("smtps", "ssl_context")])
+def test_mail_is_encrypted_where_the_server_offers_it(
+    scheme: str, option: str, certificate: tuple[Path, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, context = certificate
+    with mail_server(with_user=True, **{option: context}) as sink:
+        channel = Mail(f"{scheme}://{LOGIN}127.0.0.1:{sink.port}", TO)
+        assert "certificate" in refusal(channel), "a certificate that nobody vouches for"
+        monkeypatch.setenv("SSL_CERT_FILE", str(file))
+        channel.send(MESSAGE)
+    assert len(sink.mails) == 1
+    assert sink.encrypted
