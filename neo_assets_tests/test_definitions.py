@@ -190,6 +190,7 @@ def test_jobs_schedules_and_sensors_are_exactly_these(defs: dg.Definitions) -> N
         "landing",
         "landed_pages",
         "landed_objects",
+        "alerts",
     }
 
 

@@ -1,4 +1,6 @@
-"""`neo alert`: try the channels on which alerts go out. Sending is in `pipeline.channels`."""
+"""`neo alert`: what is wrong now, and a try of the channels on which alerts go out. Alerts are sent by the sensor in
+`orchestration.alerts`.
+"""
 
 import click
 
@@ -7,7 +9,25 @@ from neo_assets.settings import Settings
 
 @click.group()
 def alert() -> None:
-    """Try the channels on which alerts go out."""
+    """See what is wrong now, or try the channels on which alerts go out."""
+
+
+@alert.command("list")
+def list_incidents() -> None:
+    """List open incidents, and channels that do not take messages.
+
+    Dagster's sensor `alerts` looks for incidents every 30 seconds, while `make dev` or Dagster's daemon is running.
+    """
+    from neo_assets.lake.storage import Storage
+    from neo_assets.pipeline.incidents import read
+
+    state = read(Storage(Settings.load().lake))
+    for one in state.open:
+        click.echo(f"{one.began_at:%Y-%m-%d %H:%M} UTC  {one.kind}: {one.what}: {one.reason} ({one.where})")
+    if not state.open:
+        click.echo("No incident is open.", err=True)
+    for name, failing in state.failing.items():
+        click.echo(f"Messages wait: {name} fails since {failing.since:%Y-%m-%d %H:%M} UTC: {failing.error}", err=True)
 
 
 @alert.command()

@@ -16,6 +16,12 @@ DISCARDED = "quarantine/discarded"
 AUDIT = "audit"
 """Directory of the audit."""
 
+INCIDENTS = "alerts/incidents.json"
+"""File of the incidents that are open or not yet told."""
+
+ALERTS_LEASE = "alerts/lease.json"
+"""File that exists while a process tells incidents."""
+
 _DIRECTORIES = {
     "raw_page_index": "bronze",
     "catalogue_stats": "bronze",

@@ -11,6 +11,7 @@ import dagster as dg
 from neo_assets.lake import raw_pages
 from neo_assets.lake.landing_zone import waiting
 from neo_assets.lake.storage import Storage
+from neo_assets.orchestration.alerts import alerts
 from neo_assets.orchestration.assets.bronze import RECOMPUTE
 from neo_assets.orchestration.assets.landed import LANDED_OBJECTS
 from neo_assets.orchestration.failures import failing_in_one_line
@@ -109,6 +110,7 @@ def automation(page_sets: dg.StaticPartitionsDefinition, settings: Settings) -> 
       landed objects have new ones, and at noon (UTC).
     - Sensor `landing`: requests `land` when files wait. On by default: one listing a minute costs about 0.25 dollars a
       month on S3.
+    - Sensor `alerts`: tells of what failed, and when that is over. It requests nothing. On by default.
     - Sensors `landed_pages` and `landed_objects`: request `recompute` and `landed` after `land` has stored pages.
     """
     follow = dg.AutomationConditionSensorDefinition(
@@ -126,6 +128,7 @@ def automation(page_sets: dg.StaticPartitionsDefinition, settings: Settings) -> 
             _landing,
             _landed_sensor("landed_pages", settings.page_sets),
             _landed_sensor("landed_objects", [LANDED]),
+            alerts(settings),
         ],
     )
 

@@ -1,10 +1,13 @@
 """`neo alert`: what it says of each channel, and of alerts that are open."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from urllib.parse import quote
 
 import pytest
 
+from neo_assets.lake.storage import Storage
+from neo_assets.pipeline.incidents import Failing, Incident, Kind, State, write
 from neo_assets_tests.integration.harness import Ended
 from neo_assets_tests.sinks import PASSWORD, SECRET, USER, mail_server, webhook
 
@@ -44,3 +47,17 @@ def test_a_channel_that_fails_is_named_and_the_others_are_tried(neo: Neo) -> Non
     assert ended.err.endswith("Error: not delivered: webhook\n")
     assert len(mail.mails) == 1
     assert "secret" not in (ended.out + ended.err).lower()
+
+
+def test_it_lists_open_incidents_and_channels_that_fail(neo: Neo, lake: Storage) -> None:
+    ended = neo("alert", "list", NEO_LAKE=lake.root)
+    assert (ended.code, ended.out, ended.err) == (0, "", "No incident is open.\n")
+    noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    is_open = Incident(Kind.STALE, "the oldest page", "it is old", "Dagster's UI: Assets, raw_pages", noon)
+    is_over = Incident(Kind.RUN, "job stats", "it failed", "there", noon, over_at=noon)
+    write(lake, State((is_over, is_open), {"webhook": Failing(noon, "example.org is down")}))
+    ended = neo("alert", "list", NEO_LAKE=lake.root)
+    assert ended.out == (
+        "2026-03-01 12:00 UTC  data stale: the oldest page: it is old (Dagster's UI: Assets, raw_pages)\n"
+    )
+    assert ended.err == "Messages wait: webhook fails since 2026-03-01 12:00 UTC: example.org is down\n"

@@ -1,0 +1,185 @@
+"""The sensor `alerts`: what Dagster knows of runs, checks and freshness, as news of incidents. Incidents and messages
+are in `pipeline`.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+from dagster import DagsterEventType as Event
+from dagster._core.definitions.freshness import FreshnessState
+
+from neo_assets.lake.storage import Storage
+from neo_assets.orchestration.audit import figures_of, rows_of
+from neo_assets.pipeline.alerts import Busy, tell
+from neo_assets.pipeline.channels import channels
+from neo_assets.pipeline.incidents import (
+    Incident,
+    Kind,
+    Over,
+    State,
+    changes,
+    in_short,
+    read,
+    shown_at,
+    standing,
+)
+from neo_assets.pipeline.text import quantity
+from neo_assets.schema.audit import MATERIALIZATION
+from neo_assets.schema.tables import SNAPSHOT, TOTALS
+from neo_assets.settings import Settings
+
+_FOLLOWED = (Event.ASSET_CHECK_EVALUATION, Event.RUN_FAILURE, Event.RUN_SUCCESS)
+
+_FIRST_LOOK = 20_000
+"""How many events of the past are looked at when there is no cursor: about nine refreshes of the whole catalogue."""
+
+_FRESH = [total.name for total in (*TOTALS, SNAPSHOT)]
+"""Assets whose freshness Dagster judges. `raw_pages` is judged by its oldest page instead."""
+
+_BLOCKED = "DagsterAssetCheckFailedError"
+"""What Dagster raises after a blocking check, which is an incident of its own."""
+
+
+def alerts(settings: Settings) -> dg.SensorDefinition:
+    """The sensor. Without settings of channels, alerts go to the log only."""
+
+    @dg.sensor(
+        name="alerts",
+        description="Tells of failed runs and checks, stale data, records in quarantine and NeoWs out of order, and "
+        "when each is over: in the log, and where NEO_ALERT_WEBHOOK and NEO_ALERT_SMTP say.",
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+    )
+    def alerts(context: dg.SensorEvaluationContext, lake: dg.ResourceParam[Storage]) -> dg.SensorResult | dg.SkipReason:
+        newest = context.instance.event_log_storage.get_maximum_record_id() or 0
+        seen = int(context.cursor) if context.cursor else None
+        is_first = seen is None or seen > newest  # a new storage, or one that was emptied, counts from 1 again
+        since = max(newest - _FIRST_LOOK, 0) if seen is None or is_first else seen
+        before = read(lake)
+        stands = [*standing(lake, settings), *_not_fresh(context.instance, settings)]
+        news = [*_news(context.instance, settings, before, since, newest), *changes(before, stands, settings)]
+        try:
+            state = tell(lake, channels(settings, context.log), news, only_open=is_first)
+        except Busy as error:
+            return dg.SkipReason(f"{error}: this one looks again at the next tick")
+        return dg.SensorResult(skip_reason=_summary(state), cursor=str(newest))
+
+    return alerts
+
+
+def _summary(state: State) -> str:
+    failing = [f"{name} fails since {one.since:%Y-%m-%d %H:%M} UTC: {one.error}" for name, one in state.failing.items()]
+    return "; ".join([f"{quantity(len(state.open), 'incident')} open", *failing])
+
+
+def _news(
+    instance: dg.DagsterInstance, settings: Settings, state: State, since: int, newest: int
+) -> Iterator[Incident | Over]:
+    """What the events since then say of checks and runs."""
+    found: dict[int, dg.EventLogEntry] = {}
+    for event_type in _FOLLOWED:
+        found |= instance.event_log_storage.get_logs_for_all_runs_by_log_id(since, event_type)
+    entries = [found[number] for number in sorted(found) if number <= newest]
+    ids = [entry.run_id for entry in entries if entry.dagster_event_type is not Event.ASSET_CHECK_EVALUATION]
+    runs = {run.run_id: run for run in instance.get_runs(dg.RunsFilter(run_ids=ids))} if ids else {}
+    failed = any(one.kind is Kind.RUN for one in state.open)
+    for entry in entries:
+        run = runs.get(entry.run_id)
+        if entry.dagster_event_type is Event.ASSET_CHECK_EVALUATION:
+            yield from _of_check(entry, settings)
+        elif run and entry.dagster_event_type is Event.RUN_FAILURE:
+            failed = True
+            yield from _of_failure(instance, run, entry, settings)
+        elif run and failed:  # else no run that succeeds ends anything
+            yield from _of_success(instance, run, entry, settings)
+
+
+def _of_check(entry: dg.EventLogEntry, settings: Settings) -> Iterator[Incident | Over]:
+    assert entry.dagster_event
+    judged = entry.dagster_event.asset_check_evaluation_data
+    asset, check = judged.asset_key.to_user_string(), judged.check_name
+    what = f"{check} of {asset}" + (f", page set {judged.partition}" if judged.partition else "")
+    if judged.passed:
+        yield Over(Kind.CHECK, what, _time(entry))
+    elif judged.severity is dg.AssetCheckSeverity.ERROR:
+        path, words = f"assets/{asset}?view=checks&checkDetail={check}", f"Assets, {asset}, Checks, {check}"
+        where = shown_at(settings, path, words)
+        reason = in_short(figures_of(judged) or "it did not pass")
+        yield Incident(Kind.CHECK, what, reason, where, _time(entry), asset, judged.partition)
+
+
+def _of_failure(
+    instance: dg.DagsterInstance, run: dg.DagsterRun, entry: dg.EventLogEntry, settings: Settings
+) -> Iterator[Incident]:
+    events = list(instance.all_logs(run.run_id))
+    failed = [one.dagster_event for one in events if one.dagster_event_type is Event.STEP_FAILURE and one.dagster_event]
+    if failed and all(_is_of_check(step) for step in failed):
+        return
+    of_run, *items = rows_of(run, _time(entry), events, ended=True, requests=None)
+    message = entry.dagster_event.message if entry.dagster_event else None
+    reason = in_short(of_run["error"] or message or entry.user_message)
+    to_make = [row for row in items if row["kind"] == MATERIALIZATION]
+    asset = next((row["asset"] for row in items if row["error"] == of_run["error"]), None)
+    where = shown_at(settings, f"runs/{run.run_id}", f"Runs, {run.run_id[:8]}")
+    page_sets = _page_sets(run, settings)
+    for page_set in page_sets:
+        what = _of_page_set(page_set, bool(to_make))
+        yield Incident(Kind.RUN, what, reason, where, _time(entry), asset, page_set)
+    if not page_sets:
+        yield Incident(Kind.RUN, asset or f"job {run.job_name}", reason, where, _time(entry), asset)
+
+
+def _of_success(
+    instance: dg.DagsterInstance, run: dg.DagsterRun, entry: dg.EventLogEntry, settings: Settings
+) -> Iterator[Over]:
+    events = instance.all_logs(run.run_id, of_type=Event.ASSET_MATERIALIZATION)
+    keys = {one.dagster_event.asset_key for one in events if one.dagster_event}
+    made = frozenset(key.to_user_string() for key in keys if key)
+    page_sets = _page_sets(run, settings)
+    for page_set in page_sets:
+        yield Over(Kind.RUN, _of_page_set(page_set, bool(made)), _time(entry), made or None)
+    if not page_sets:
+        for name in (f"job {run.job_name}", *sorted(made)):
+            yield Over(Kind.RUN, name, _time(entry))
+
+
+def _of_page_set(page_set: str, makes: bool) -> str:
+    """What a run for a page set is about. One that makes nothing, only checks, says nothing about one that does."""
+    return f"page set {page_set}" if makes else f"checks of page set {page_set}"
+
+
+def _page_sets(run: dg.DagsterRun, settings: Settings) -> list[str]:
+    """The page sets that a run is for; none if it is not for page sets."""
+    tags = run.tags
+    if key := tags.get("dagster/partition"):
+        return [key]
+    first, last = tags.get("dagster/asset_partition_range_start"), tags.get("dagster/asset_partition_range_end")
+    return [key for key in settings.page_sets if first and last and first <= key <= last]
+
+
+def _is_of_check(step: dg.DagsterEvent) -> bool:
+    error = step.step_failure_data.error
+    return bool(error and error.cls_name == _BLOCKED)
+
+
+def _not_fresh(instance: dg.DagsterInstance, settings: Settings) -> list[Incident]:
+    """Totals that were not made in time, as Dagster's freshness policies judge."""
+    records: Any = instance.get_freshness_state_records([dg.AssetKey(name) for name in _FRESH])
+    return [
+        Incident(
+            Kind.STALE,
+            key.to_user_string(),
+            "it was not made again in time",
+            shown_at(settings, f"assets/{key.to_user_string()}", f"Assets, {key.to_user_string()}"),
+            datetime.now(UTC),
+            key.to_user_string(),
+        )
+        for key, record in records.items()
+        if record.freshness_state in (FreshnessState.WARN, FreshnessState.FAIL)
+    ]
+
+
+def _time(entry: dg.EventLogEntry) -> datetime:
+    return datetime.fromtimestamp(entry.timestamp, UTC)

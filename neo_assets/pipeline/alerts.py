@@ -1,0 +1,193 @@
+"""Alerts: tells each channel once that an incident has begun, and once that it is over. What an incident is, is defined
+in `incidents`; how a message is delivered, in `channels`.
+"""
+
+import contextlib
+import json
+import logging
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from neo_assets.lake import layout
+from neo_assets.lake.storage import Storage
+from neo_assets.pipeline.channels import Channel, Message, Undelivered
+from neo_assets.pipeline.incidents import TOLD, TOLD_OVER, Failing, Incident, Kind, Over, State, after, read, write
+from neo_assets.pipeline.text import quantity
+
+logger = logging.getLogger(__name__)
+
+_NAMED = 5
+"""How many incidents a message names if it is about many."""
+
+_LEASE = timedelta(minutes=2)
+"""How long a process that tells incidents keeps others from it, if it is killed meanwhile."""
+
+_WAYS_OUT = {
+    Kind.RUN: "mend the cause and run `neo run`, or launch the run again; `neo audit --failed` shows the last ones",
+    Kind.CHECK: "docs/checks.md says what the check means; `neo recompute` makes the tables again from the stored "
+    "pages, `NEO_RAW_MAX_AGE_HOURS=0 neo run` fetches every page again",
+    Kind.STALE: "run `neo run`, or switch on the schedule daily_refresh",
+    Kind.QUARANTINE: "`neo quarantine list` shows the records; after a fix, `neo quarantine replay` reads them again, "
+    "`neo quarantine discard` gives them up",
+    Kind.NEOWS: "if it was refused, check NASA_API_KEYS and NEOWS_BASE_URL; else wait: the next `neo run` or "
+    "daily_refresh fetches what failed",
+}
+
+
+class Busy(Exception):
+    """Another process is telling incidents at the moment."""
+
+
+def tell(lake: Storage, channels: Sequence[Channel], news: Sequence[Incident | Over], only_open: bool = False) -> State:
+    """Take in news, and tell each channel what it was not told yet. What a channel does not take is kept for the next
+    call.
+
+    Args:
+        lake: the lake that keeps the incidents.
+        channels: the channels.
+        news: what began or ended, in the order in which it happened.
+        only_open: leave out what began and ended within the news.
+
+    Returns:
+        The incidents afterwards.
+
+    Raises:
+        Busy: another process does the same at the moment; the news must be given again.
+        LakeError: the lake cannot be used.
+    """
+
+    def taken_in(before: State) -> State:
+        found = after(before.incidents, news)
+        fresh = found[len(before.incidents) :]
+        return replace(
+            before, incidents=tuple(one for one in found if not (only_open and one.over_at and one in fresh))
+        )
+
+    state = read(lake)
+    names = [channel.name for channel in channels]
+    if taken_in(state) == state == _without_done(state, names) and not _waiting(state, names):
+        return state
+    with _alone(lake):
+        state = taken_in(read(lake))
+        write(lake, state)  # before it is told: a killed process then tells it twice rather than never
+        for channel in channels:
+            state = _deliver(lake, channel, state)
+        state = _without_done(state, names)
+        write(lake, state)
+    return state
+
+
+def _deliver(lake: Storage, channel: Channel, state: State) -> State:
+    """Send a channel the messages that it lacks, until one fails."""
+    for level in (TOLD, TOLD_OVER):
+        for kind in Kind:
+            group = [one for one in _lacking(state, channel.name, level) if one.kind == kind]
+            if not group:
+                continue
+            try:
+                channel.send(_began(kind, group, lake) if level == TOLD else _ended(kind, group, lake))
+            except Undelivered as error:
+                known = state.failing.get(channel.name)
+                if not known:
+                    logger.warning("alerts wait, and are tried again at each tick: %s: %s", channel.name, error)
+                since = known.since if known else datetime.now(UTC)
+                return replace(state, failing=state.failing | {channel.name: Failing(since, str(error))})
+            told = tuple(
+                replace(one, told=one.told | {channel.name: level}) if one in group else one for one in state.incidents
+            )
+            failing = {name: failing for name, failing in state.failing.items() if name != channel.name}
+            state = State(told, failing)
+            write(lake, state)
+    return state
+
+
+def _lacking(state: State, channel: str, level: int) -> list[Incident]:
+    """The incidents of which a channel is to tell this next."""
+    return [one for one in state.incidents if one.told.get(channel, 0) == level - 1 and (level == TOLD or one.over_at)]
+
+
+def _waiting(state: State, channels: Sequence[str]) -> bool:
+    return any(_lacking(state, channel, level) for channel in channels for level in (TOLD, TOLD_OVER))
+
+
+def _without_done(state: State, channels: Sequence[str]) -> State:
+    """Without incidents that every channel has told to be over, and channels that are not in use any more."""
+    return State(
+        tuple(
+            one
+            for one in state.incidents
+            if not one.over_at or any(one.told.get(channel, 0) < TOLD_OVER for channel in channels)
+        ),
+        {name: failing for name, failing in state.failing.items() if name in channels},
+    )
+
+
+def _began(kind: Kind, group: Sequence[Incident], lake: Storage) -> Message:
+    title = _titled(kind, group)
+    if len(group) == 1:
+        [one] = group
+        lines = {
+            "Asset": one.asset,
+            "Page set": one.page_set,
+            "Why": one.reason,
+            "Since": f"{one.began_at:%Y-%m-%d %H:%M} UTC",
+            "See": one.where,
+        }
+        said = [f"{name}: {value}" for name, value in lines.items() if value]
+    else:
+        said = _listed(group, [f"- {one.what}: {one.reason} ({one.where})" for one in group])
+    return Message(f"neo_assets: {title}", "\n".join([title, *said, f"Way out: {_WAYS_OUT[kind]}", _of(lake)]))
+
+
+def _ended(kind: Kind, group: Sequence[Incident], lake: Storage) -> Message:
+    title = f"Over: {_titled(kind, group)}"
+    lines = [f"- {one.what}: from {one.began_at:%Y-%m-%d %H:%M} to {one.over_at:%Y-%m-%d %H:%M} UTC" for one in group]
+    return Message(f"neo_assets: {title}", "\n".join([title, *_listed(group, lines), _of(lake)]), good=True)
+
+
+def _titled(kind: Kind, group: Sequence[Incident]) -> str:
+    first = kind[0].upper() + kind[1:]
+    return f"{first}: {group[0].what}" if len(group) == 1 else f"{first}: {quantity(len(group), 'incident')}"
+
+
+def _listed(group: Sequence[Incident], lines: Sequence[str]) -> list[str]:
+    """The first few lines, and how many there are more."""
+    more = len(group) - _NAMED
+    return [*lines[:_NAMED], *([f"and {more:,} more: see `neo alert list`, or `neo audit`"] if more > 0 else [])]
+
+
+def _of(lake: Storage) -> str:
+    return f"Lake: {lake.root}"
+
+
+@contextlib.contextmanager
+def _alone(lake: Storage) -> Iterator[None]:
+    """Keep other processes from telling incidents of this lake.
+
+    Raises:
+        Busy: another process does the same to this one.
+    """
+    now = datetime.now(UTC)
+    lease = json.dumps({"until": (now + _LEASE).isoformat(), "by": uuid.uuid4().hex}).encode()
+    if not lake.create(layout.ALERTS_LEASE, lease):
+        if _leased_until(lake) > now:
+            raise Busy("another process is telling alerts of this lake")
+        with contextlib.suppress(FileNotFoundError):
+            lake.delete(layout.ALERTS_LEASE)
+        if not lake.create(layout.ALERTS_LEASE, lease):
+            raise Busy("another process is telling alerts of this lake")
+    try:
+        yield
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            lake.delete(layout.ALERTS_LEASE)
+
+
+def _leased_until(lake: Storage) -> datetime:
+    """When the lease of the other process ends; long ago if it is gone or damaged."""
+    try:
+        return datetime.fromisoformat(json.loads(lake.read(layout.ALERTS_LEASE).to_pybytes())["until"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return datetime.min.replace(tzinfo=UTC)

@@ -1,0 +1,225 @@
+"""Incidents: what is wrong, since when, and on which channels it was told. They are kept in one file of the lake, so
+they survive a restart and a pruned Dagster storage. Telling people is in `alerts`; what Dagster knows comes from
+`orchestration.alerts`.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+import msgspec
+
+from neo_assets.lake import layout, tables
+from neo_assets.lake.storage import Storage
+from neo_assets.pipeline.heartbeat import last_asked
+from neo_assets.pipeline.quarantine import without_discarded
+from neo_assets.pipeline.staleness import age, oldest_page, too_old_after
+from neo_assets.pipeline.text import first_few, quantity
+from neo_assets.schema.heartbeat import HEARTBEAT, OK
+from neo_assets.schema.page_sets import LANDED, pages_of, with_landed
+from neo_assets.schema.tables import NEO_RECORDS, QUARANTINE, RAW_PAGE_INDEX
+from neo_assets.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_LONGEST_REASON = 500
+
+TOLD, TOLD_OVER = 1, 2
+"""What a channel has told of an incident: that it began; that it is over."""
+
+
+class Kind(StrEnum):
+    """What can be wrong. What one tick finds of a kind is told in one message."""
+
+    RUN = "run failed"
+    CHECK = "check failed"
+    STALE = "data stale"
+    QUARANTINE = "quarantine grew"
+    NEOWS = "NeoWs out of order"
+
+
+STANDING = (Kind.STALE, Kind.QUARANTINE, Kind.NEOWS)
+"""Kinds that can be seen at any time. The others are events: they are over when another event says so."""
+
+
+@dataclass(frozen=True)
+class Incident:
+    """Something that is wrong, or was."""
+
+    kind: Kind
+    what: str
+    """What it is about, for people. There is at most one open incident for each kind and `what`."""
+    reason: str
+    where: str
+    """Where Dagster's UI shows it: a URL, or the way to the page in words."""
+    began_at: datetime
+    asset: str | None = None
+    page_set: str | None = None
+    size: int = 0
+    """How much of it there is, if it can grow. What has grown is told again."""
+    over_at: datetime | None = None
+    told: dict[str, int] = field(default_factory=dict)
+    """What each channel has told of it, by the channel's name: `TOLD` or `TOLD_OVER`."""
+
+
+@dataclass(frozen=True)
+class Over:
+    """News that an incident, if there is one, is over."""
+
+    kind: Kind
+    what: str
+    at: datetime
+    assets: frozenset[str] | None = None
+    """The assets that were made; an incident of another asset is not over. None: whatever its asset is."""
+
+
+@dataclass(frozen=True)
+class Failing:
+    """A channel that does not take messages."""
+
+    since: datetime
+    error: str
+
+
+@dataclass(frozen=True)
+class State:
+    """All incidents that are open or not yet told on all channels, in the order in which they began."""
+
+    incidents: tuple[Incident, ...] = ()
+    failing: dict[str, Failing] = field(default_factory=dict)
+    """The channels that fail, by name."""
+
+    @property
+    def open(self) -> list[Incident]:
+        """The incidents that are not over."""
+        return [one for one in self.incidents if not one.over_at]
+
+
+def read(lake: Storage) -> State:
+    """The incidents kept in the lake. A damaged file counts as none: what is still wrong is then told again.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    try:
+        return msgspec.json.decode(lake.read(layout.INCIDENTS), type=State)
+    except FileNotFoundError:
+        return State()
+    except msgspec.MsgspecError as error:
+        logger.warning("%s is damaged (%s): it is begun anew", lake.location(layout.INCIDENTS), error)
+        return State()
+
+
+def write(lake: Storage, state: State) -> None:
+    """Keep the incidents in the lake.
+
+    Raises:
+        LakeError: the lake cannot be written.
+    """
+    lake.write(layout.INCIDENTS, msgspec.json.format(msgspec.json.encode(state)))
+
+
+def after(before: Sequence[Incident], news: Sequence[Incident | Over]) -> tuple[Incident, ...]:
+    """The incidents after some news, given in the order in which it happened."""
+    found = list(before)
+    for one in news:
+        at = next((i for i, old in enumerate(found) if _is_about(one, old)), None)
+        if isinstance(one, Over):
+            if at is not None and (one.assets is None or found[at].asset in (None, *one.assets)):
+                found[at] = replace(found[at], over_at=one.at)
+        elif at is None:
+            found.append(one)
+        elif one.size > found[at].size:
+            found[at] = replace(one, began_at=found[at].began_at)
+    return tuple(found)
+
+
+def _is_about(news: Incident | Over, incident: Incident) -> bool:
+    return not incident.over_at and (incident.kind, incident.what) == (news.kind, news.what)
+
+
+def changes(state: State, standing: Sequence[Incident], settings: Settings) -> list[Incident | Over]:
+    """News from what stands now: what began, and which incidents are over by it. These are of the kinds in `STANDING`,
+    and those of page sets that the settings no longer ask for.
+    """
+    now, still = datetime.now(UTC), {(one.kind, one.what) for one in standing}
+    asked_for = {None, *with_landed(settings.page_sets)}
+    gone = [
+        Over(one.kind, one.what, now)
+        for one in state.open
+        if one.page_set not in asked_for or (one.kind in STANDING and (one.kind, one.what) not in still)
+    ]
+    return [*standing, *gone]
+
+
+def standing(lake: Storage, settings: Settings) -> list[Incident]:
+    """What is wrong now, as the lake shows: pages too old, records in quarantine, NeoWs out of order.
+
+    Raises:
+        LakeError: the lake cannot be read.
+    """
+    return [*_stale(lake, settings), *_quarantined(lake, settings), *_neows(lake, settings)]
+
+
+def shown_at(settings: Settings, path: str, words: str) -> str:
+    """Where Dagster's UI shows something: its URL if the UI's address is known, else the way in words."""
+    return f"{settings.dagster_url}/{path}" if settings.dagster_url else f"Dagster's UI: {words}"
+
+
+def in_short(reason: str) -> str:
+    """A reason in one line, cut to a length that suits a message."""
+    line = " ".join(reason.split())
+    return line if len(line) <= _LONGEST_REASON else line[: _LONGEST_REASON - 3] + "..."
+
+
+def _stale(lake: Storage, settings: Settings) -> list[Incident]:
+    page_sets = tables.stored_page_sets(lake, RAW_PAGE_INDEX, settings.page_sets)
+    oldest, limit = oldest_page(lake, page_sets), too_old_after(settings.raw_max_age_hours)
+    if oldest is None or age(oldest) < limit:
+        return []
+    page_set = next(key for key in page_sets if oldest.page in pages_of(key))
+    return [
+        Incident(
+            Kind.STALE,
+            "the oldest page",
+            f"page {oldest.page} was fetched {oldest.arrived_at:%Y-%m-%d %H:%M} UTC; pages are too old after "
+            f"{limit / timedelta(hours=1):g} hours",
+            shown_at(settings, "assets/raw_pages", "Assets, raw_pages"),
+            datetime.now(UTC),
+            "raw_pages",
+            page_set,
+        )
+    ]
+
+
+def _quarantined(lake: Storage, settings: Settings) -> list[Incident]:
+    page_sets = tables.stored_page_sets(lake, QUARANTINE, with_landed(settings.page_sets))
+    found = []
+    for page_set, rows in tables.read_found(lake, QUARANTINE, page_sets).items():
+        reasons = without_discarded(lake, rows)["reason"].to_pylist()
+        if reasons:
+            asset = "landed_objects" if page_set == LANDED else NEO_RECORDS.name
+            found.append(
+                Incident(
+                    Kind.QUARANTINE,
+                    "landed objects" if page_set == LANDED else f"page set {page_set}",
+                    in_short(f"{quantity(len(reasons), 'record')}: {first_few(sorted(set(reasons)), 3)}"),
+                    shown_at(settings, f"assets/{asset}?view=checks", f"Assets, {asset}, Checks"),
+                    datetime.now(UTC),
+                    asset,
+                    page_set,
+                    len(reasons),
+                )
+            )
+    return found
+
+
+def _neows(lake: Storage, settings: Settings) -> list[Incident]:
+    beat = last_asked(lake)
+    if beat is None or beat.status == OK:
+        return []
+    where = shown_at(settings, f"assets/{HEARTBEAT.name}", f"Assets, {HEARTBEAT.name}")
+    reason = in_short(f"{beat.status}: {beat.detail}")
+    return [Incident(Kind.NEOWS, "the last heartbeat", reason, where, beat.at, HEARTBEAT.name)]
