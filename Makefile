@@ -64,7 +64,9 @@ dev: setup  ## open Dagster's UI (PORT=3000)
 	@$(BIN)/python -c "import socket; socket.create_server(('127.0.0.1', $(PORT)))" 2>/dev/null || { \
 		echo "Port $(PORT) is not free; name another one, such as: make dev PORT=3001"; exit 1; }
 	@# Without DAGSTER_HOME, Dagster announces a temporary directory, although dagster.yaml names another one.
+	@# Alerts link to this UI, unless another address is set.
 	@grep -qs '^[^#]*DAGSTER_HOME=' .env || export DAGSTER_HOME="$${DAGSTER_HOME:-$(CURDIR)}"; \
+		grep -qs '^[^#]*NEO_DAGSTER_URL=' .env || export NEO_DAGSTER_URL="$${NEO_DAGSTER_URL:-http://127.0.0.1:$(PORT)}"; \
 		$(STOPPABLE) $(BIN)/dg dev --port $(PORT)
 
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 $(TESTS)

@@ -2,18 +2,20 @@
 are in `pipeline`.
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 import dagster as dg
 from dagster import DagsterEventType as Event
 from dagster._core.definitions.freshness import FreshnessState
 
-from neo_assets.lake.storage import Storage
+from neo_assets.lake.storage import LakeError, Storage
 from neo_assets.orchestration.audit import figures_of, rows_of
-from neo_assets.pipeline.alerts import Busy, tell
-from neo_assets.pipeline.channels import channels
+from neo_assets.pipeline.alerts import Busy, tell, tell_of_lake
+from neo_assets.pipeline.channels import Channel, channels
 from neo_assets.pipeline.incidents import (
     Incident,
     Kind,
@@ -53,20 +55,66 @@ def alerts(settings: Settings) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def alerts(context: dg.SensorEvaluationContext, lake: dg.ResourceParam[Storage]) -> dg.SensorResult | dg.SkipReason:
-        newest = context.instance.event_log_storage.get_maximum_record_id() or 0
-        seen = int(context.cursor) if context.cursor else None
-        is_first = seen is None or seen > newest  # a new storage, or one that was emptied, counts from 1 again
-        since = max(newest - _FIRST_LOOK, 0) if seen is None or is_first else seen
-        before = read(lake)
-        stands = [*standing(lake, settings), *_not_fresh(context.instance, settings)]
-        news = [*_news(context.instance, settings, before, since, newest), *changes(before, stands, settings)]
+        cursor, out = _Cursor.of(context.cursor), channels(settings, context.log)
         try:
-            state = tell(lake, channels(settings, context.log), news, only_open=is_first)
+            state, cursor = _look(context, lake, settings, out, cursor)
         except Busy as error:
             return dg.SkipReason(f"{error}: this one looks again at the next tick")
-        return dg.SensorResult(skip_reason=_summary(state), cursor=str(newest))
+        except LakeError as error:
+            if not cursor.lake_is_lost:
+                tell_of_lake(lake, out, error)
+            lost = replace(cursor, lake_is_lost=True)
+            return dg.SensorResult(skip_reason=f"the lake cannot be used: {error}", cursor=str(lost))
+        return dg.SensorResult(skip_reason=_summary(state), cursor=str(cursor))
 
     return alerts
+
+
+@dataclass(frozen=True)
+class _Cursor:
+    """What the sensor keeps in Dagster's storage."""
+
+    seen: int | None = None
+    """The last event that was looked at."""
+    lake_is_lost: bool = False
+    """Whether it was told that the lake cannot be used."""
+
+    @classmethod
+    def of(cls, text: str | None) -> Self:
+        return cls(**json.loads(text)) if text else cls()
+
+    def __str__(self) -> str:
+        return json.dumps(asdict(self))
+
+
+def _look(
+    context: dg.SensorEvaluationContext, lake: Storage, settings: Settings, out: Sequence[Channel], cursor: _Cursor
+) -> tuple[State, _Cursor]:
+    """Find what is new, and tell it. Returns the incidents afterwards and the new cursor."""
+    instance, before = context.instance, read(lake)
+    newest = instance.event_log_storage.get_maximum_record_id() or 0
+    seen = cursor.seen
+    if seen is not None and seen > newest:  # the storage was emptied, and counts from 1 again
+        seen = None
+    since = max(newest - _FIRST_LOOK, 0) if seen is None else seen
+    news = list(_news(instance, settings, before, since, newest))
+    stands = [*standing(lake, settings), *_not_fresh(instance, settings)]
+    news += changes(before, stands, settings, _checks(context))
+    state = tell(lake, out, news, only_open=seen is None)
+    if cursor.lake_is_lost:
+        tell_of_lake(lake, out, None)
+    return state, _Cursor(newest)
+
+
+def _checks(context: dg.SensorEvaluationContext) -> set[str] | None:
+    if not context.repository_def:
+        return None
+    keys = context.repository_def.asset_graph.asset_check_keys
+    return {_check(key.asset_key, key.name) for key in keys}
+
+
+def _check(asset: dg.AssetKey, check: str) -> str:
+    return f"{check} of {asset.to_user_string()}"
 
 
 def _summary(state: State) -> str:
@@ -100,7 +148,7 @@ def _of_check(entry: dg.EventLogEntry, settings: Settings) -> Iterator[Incident 
     assert entry.dagster_event
     judged = entry.dagster_event.asset_check_evaluation_data
     asset, check = judged.asset_key.to_user_string(), judged.check_name
-    what = f"{check} of {asset}" + (f", page set {judged.partition}" if judged.partition else "")
+    what = _check(judged.asset_key, check) + (f", page set {judged.partition}" if judged.partition else "")
     if judged.passed:
         yield Over(Kind.CHECK, what, _time(entry))
     elif judged.severity is dg.AssetCheckSeverity.ERROR:

@@ -11,8 +11,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from neo_assets.lake import layout
-from neo_assets.lake.storage import Storage
-from neo_assets.pipeline.channels import Channel, Message, Undelivered
+from neo_assets.lake.storage import LakeError, Storage
+from neo_assets.pipeline.channels import Channel, Message, PartlyDelivered, Undelivered
 from neo_assets.pipeline.incidents import TOLD, TOLD_OVER, Failing, Incident, Kind, Over, State, after, read, write
 from neo_assets.pipeline.text import quantity
 
@@ -79,6 +79,20 @@ def tell(lake: Storage, channels: Sequence[Channel], news: Sequence[Incident | O
     return state
 
 
+def tell_of_lake(lake: Storage, channels: Sequence[Channel], error: LakeError | None) -> None:
+    """Tell each channel that the lake, which keeps the incidents, cannot be used; or, without an error, that it can
+    again. What a channel does not take is not kept.
+    """
+    title = "The lake cannot be used" if error else "Over: the lake cannot be used"
+    why = f"\nWhy: {error}\nUntil it can, no other alerts are sent." if error else ""
+    message = Message(f"neo_assets: {title}", f"{title}{why}\n{_of(lake)}", good=not error)
+    for channel in channels:
+        try:
+            channel.send(message)
+        except Undelivered as undelivered:
+            logger.warning("an alert was lost: %s: %s", channel.name, undelivered)
+
+
 def _deliver(lake: Storage, channel: Channel, state: State) -> State:
     """Send a channel the messages that it lacks, until one fails."""
     for level in (TOLD, TOLD_OVER):
@@ -88,6 +102,8 @@ def _deliver(lake: Storage, channel: Channel, state: State) -> State:
                 continue
             try:
                 channel.send(_began(kind, group, lake) if level == TOLD else _ended(kind, group, lake))
+            except PartlyDelivered as error:
+                logger.warning("an alert did not reach all: %s: %s", channel.name, error)
             except Undelivered as error:
                 known = state.failing.get(channel.name)
                 if not known:

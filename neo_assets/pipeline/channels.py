@@ -8,7 +8,7 @@ import logging
 import smtplib
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
@@ -27,6 +27,10 @@ _PORTS = {"smtp": 25, "smtps": 465}
 
 class Undelivered(Exception):
     """A message could not be delivered; the text says why, in one line."""
+
+
+class PartlyDelivered(Undelivered):
+    """Some did not receive the message. It is not to be sent again, as others would receive it twice."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class Channel(Protocol):
         """Deliver a message.
 
         Raises:
-            Undelivered: it was not delivered.
+            Undelivered: it was not delivered, or not to all.
         """
 
 
@@ -143,12 +147,18 @@ class Mail:
                 if user:
                     server.login(user, password)
                 refused = server.send_message(mail)
+        except smtplib.SMTPRecipientsRefused as error:
+            raise Undelivered(self._refusal(error.recipients)) from None
         except (smtplib.SMTPException, OSError, ValueError) as error:
             secrets = [password, parts.password or "", user, parts.username or ""]
             reason = _without(error, secrets) or type(error).__name__
             raise Undelivered(f"{host}:{port} did not take the e-mail ({reason}): check NEO_ALERT_SMTP") from None
         if refused:
-            raise Undelivered(f"{host}:{port} refused {', '.join(sorted(refused))}: check NEO_ALERT_TO")
+            raise PartlyDelivered(self._refusal(refused))
+
+    def _refusal(self, addresses: Iterable[str]) -> str:
+        host, port = self._server
+        return f"{host}:{port} refused {', '.join(sorted(addresses))}: check NEO_ALERT_TO"
 
     @property
     def _server(self) -> tuple[str, int]:

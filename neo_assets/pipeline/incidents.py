@@ -4,7 +4,7 @@ they survive a restart and a pruned Dagster storage. Telling people is in `alert
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -140,16 +140,26 @@ def _is_about(news: Incident | Over, incident: Incident) -> bool:
     return not incident.over_at and (incident.kind, incident.what) == (news.kind, news.what)
 
 
-def changes(state: State, standing: Sequence[Incident], settings: Settings) -> list[Incident | Over]:
+def changes(
+    state: State, standing: Sequence[Incident], settings: Settings, checks: Collection[str] | None = None
+) -> list[Incident | Over]:
     """News from what stands now: what began, and which incidents are over by it. These are of the kinds in `STANDING`,
-    and those of page sets that the settings no longer ask for.
+    and those of page sets that the settings no longer ask for, or of checks that no longer exist.
+
+    Args:
+        state: the incidents before.
+        standing: what is wrong now, of the kinds in `STANDING`.
+        settings: the settings.
+        checks: the checks that exist, as `check of asset`; None if that is not known.
     """
     now, still = datetime.now(UTC), {(one.kind, one.what) for one in standing}
     asked_for = {None, *with_landed(settings.page_sets)}
     gone = [
         Over(one.kind, one.what, now)
         for one in state.open
-        if one.page_set not in asked_for or (one.kind in STANDING and (one.kind, one.what) not in still)
+        if one.page_set not in asked_for
+        or (one.kind in STANDING and (one.kind, one.what) not in still)
+        or (one.kind is Kind.CHECK and checks is not None and one.what.partition(",")[0] not in checks)
     ]
     return [*standing, *gone]
 

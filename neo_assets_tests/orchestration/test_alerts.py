@@ -330,7 +330,7 @@ def test_a_first_look_at_an_old_storage_tells_only_what_is_still_wrong(watch: Wa
 
 
 def test_a_storage_that_was_emptied_is_looked_at_from_its_beginning(watch: Watch, sink: WebhookSink) -> None:
-    watch.cursor = "100000"
+    watch.cursor = '{"seen": 100000}'
     watch.run("recompute", FIRST)
     watch.tick()
     assert len(sink.texts) == 1
@@ -342,6 +342,37 @@ def test_an_incident_of_a_page_set_that_is_no_longer_asked_for_is_over(watch: Wa
     smaller = Watch(watch.lake, Path(watch.lake.root), pages=1, alert_webhook=sink.url)
     smaller.tick()
     assert sink.texts[1].startswith(f"Over: Run failed: page set {SECOND}\n")
+
+
+def test_an_incident_of_a_check_that_no_longer_exists_is_over(watch: Watch, sink: WebhookSink) -> None:
+    now = datetime.now(UTC)
+    what = f"some_check of near_miss_count, page set {FIRST}"
+    gone = incidents.Incident(incidents.Kind.CHECK, what, "why", "there", now, "near_miss_count", FIRST)
+    kept = dataclasses.replace(gone, what=f"near_misses_add_up of near_miss_count, page set {FIRST}")
+    incidents.write(watch.lake, incidents.State((gone, kept)))
+    watch.tick()
+    assert incidents.read(watch.lake).open == [dataclasses.replace(kept, told={"log": 1, "webhook": 1})]
+    assert sink.texts[-1].startswith(f"Over: Check failed: {what}\n")
+
+
+def test_a_lake_that_cannot_be_used_is_told_once_and_nothing_is_lost_by_it(watch: Watch, sink: WebhookSink) -> None:
+    watch.tick()
+    watch.run("recompute", FIRST)
+    incidents_file = Path(watch.lake.location(layout.INCIDENTS))
+    incidents_file.mkdir(parents=True)  # where a file should be
+    for _ in range(2):
+        watch.tick()
+        assert watch.said is not None
+        assert watch.said.startswith("the lake cannot be used: ")
+    [text] = sink.texts
+    assert text.startswith("The lake cannot be used\nWhy: cannot read ")
+    incidents_file.rmdir()
+    for _ in range(2):
+        watch.tick()
+    assert [text.splitlines()[0] for text in sink.texts[1:]] == [
+        f"Run failed: page set {FIRST}",
+        "Over: the lake cannot be used",
+    ]
 
 
 def test_while_another_process_tells_it_waits_for_its_turn(watch: Watch, sink: WebhookSink) -> None:

@@ -8,7 +8,7 @@ import pytest
 from neo_assets.lake import layout
 from neo_assets.lake.storage import Storage
 from neo_assets.pipeline.alerts import Busy, tell
-from neo_assets.pipeline.channels import Message, Undelivered
+from neo_assets.pipeline.channels import Message, PartlyDelivered, Undelivered
 from neo_assets.pipeline.incidents import Incident, Kind, Over, State, read
 from neo_assets_tests.conftest import disk_and_s3
 
@@ -107,6 +107,15 @@ def test_what_a_channel_does_not_take_is_sent_when_it_does(lake: Storage, caplog
     ill.down = None
     assert tell(lake, [ill, well], []) == State()
     assert ill.lines == well.lines
+
+
+def test_what_reached_some_is_not_sent_again(lake: Storage, caplog: pytest.LogCaptureFixture) -> None:
+    channel = Told(down=PartlyDelivered("example.org refused bob@example.org"))
+    tell(lake, [channel], [ONE])
+    assert "told: example.org refused bob@example.org" in caplog.text
+    channel.down = None
+    assert tell(lake, [channel], []).failing == {}
+    assert channel.lines == []
 
 
 def test_a_channel_that_is_no_longer_set_is_forgotten(lake: Storage) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from neo_assets.pipeline.channels import Channel, Mail, Message, Undelivered, Webhook, channels
+from neo_assets.pipeline.channels import Channel, Mail, Message, PartlyDelivered, Undelivered, Webhook, channels
 from neo_assets_tests.settings import settings_of
 from neo_assets_tests.sinks import PASSWORD, SECRET, USER, mail_server, webhook
 
@@ -117,11 +117,14 @@ def test_a_wrong_password_is_said_and_not_shown() -> None:
     assert not sink.mails
 
 
-def test_addresses_that_the_server_refuses_are_named() -> None:
+@pytest.mark.parametrize(("refused", "error"), [(TO[1:], PartlyDelivered), (TO, Undelivered)])
+def test_addresses_that_the_server_refuses_are_named(refused: tuple[str, ...], error: type[Undelivered]) -> None:
     with mail_server() as sink:
-        sink.refused = {TO[1]}
-        text = refusal(Mail(f"smtp://127.0.0.1:{sink.port}", TO))
-    assert text == f"127.0.0.1:{sink.port} refused bob@example.org: check NEO_ALERT_TO"
+        sink.refused = set(refused)
+        with pytest.raises(error) as caught:
+            Mail(f"smtp://127.0.0.1:{sink.port}", TO).send(MESSAGE)
+    assert str(caught.value) == f"127.0.0.1:{sink.port} refused {', '.join(refused)}: check NEO_ALERT_TO"
+    assert len(sink.mails) == len(TO) - len(refused)
 
 
 @pytest.fixture(scope="module")
