@@ -5,6 +5,8 @@ them, and renews role credentials during long runs; it reads an object with one 
 reports a missing bucket, where pyarrow lists nothing; it writes an object above 10 MB with one PUT, where pyarrow
 starts a multipart upload that a killed run leaves behind; and it writes no directory markers.
 
+`s3_shortcut` reads and writes whole objects faster where it can; what follows an error is decided here.
+
 Why not dagster-aws's `S3Resource`: its client has no timeout settings and waits minutes for a silent endpoint.
 """
 
@@ -32,6 +34,7 @@ from pyarrow import fs
 from neo_assets.lake.s3_shortcut import Shortcut
 
 # A silent endpoint is reported within 35 s: three attempts (the default of AWS_MAX_ATTEMPTS) and the pauses between.
+# The shortcut may wait 5 s before.
 _CONNECT_S = 5
 _READ_S = 10
 _BODY_ATTEMPTS = 3

@@ -47,7 +47,7 @@ class RawPagesIOManager(dg.IOManager):
     """Stores pages as they arrive, so a run that dies loses only those in flight and the few being written.
 
     Hands pages stored in the same run on from memory, up to a limit, and reads all others from the lake. On S3 this
-    saves a request for each page, which took a tenth of `neo run`; on disk, a millisecond.
+    saves a request for each page, which took a tenth of the CPU time; on disk, a millisecond.
     """
 
     def __init__(self, storage: Storage) -> None:
