@@ -44,7 +44,7 @@ def build_defs(settings: Settings, *, lake: Storage | None = None, neows: NeoWs 
         schedules=automated.schedules,
         sensors=automated.sensors,
         resources={
-            "lake": lake_resource(lake, neows),
+            "lake": lake_resource(lake, neows, settings.longest_idle_s),
             "neows": neows,
             "engine": ENGINES[settings.engine](),
             "raw_pages_io": RawPagesIOManager(lake),

@@ -61,6 +61,9 @@ class Settings(BaseSettings):
     raw_max_age_hours: float = _setting(
         "NEO_RAW_MAX_AGE_HOURS", 24.0, "a number of hours, at least 0", ge=0, allow_inf_nan=False
     )
+    max_idle_minutes: float = _setting(
+        "NEO_MAX_IDLE_MINUTES", 15.0, "a number of minutes, above 0", gt=0, allow_inf_nan=False
+    )
     engine: Literal["duckdb"] = _setting("NEO_ENGINE", "duckdb", "duckdb")
     alert_webhook: SecretStr | None = _setting(
         "NEO_ALERT_WEBHOOK", None, "a URL such as https://hooks.slack.com/services/..."
@@ -243,6 +246,11 @@ class Settings(BaseSettings):
     def request_ledger(self) -> Path:
         """The request budget's ledger: by default one file for all processes of this user, whichever lake they use."""
         return self.ledger or platformdirs.user_state_path("neo_assets") / "requests.sqlite"
+
+    @property
+    def longest_idle_s(self) -> float:
+        """How long a run may go without progress, in seconds."""
+        return self.max_idle_minutes * 60
 
     @property
     def simulated(self) -> bool:

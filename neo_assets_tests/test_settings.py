@@ -62,6 +62,7 @@ def test_every_variable_is_read(load: Load) -> None:
         NEO_REQUESTS_PER_HOUR="30",
         NEO_REQUESTS_PER_SECOND="0.5",
         NEO_RAW_MAX_AGE_HOURS="0",
+        NEO_MAX_IDLE_MINUTES="0.5",
         NEO_ENGINE="duckdb",
         NEO_REQUEST_LEDGER="/shared/requests.sqlite",
         DAGSTER_HOME="/somewhere",
@@ -69,6 +70,7 @@ def test_every_variable_is_read(load: Load) -> None:
     assert (settings.lake, settings.pages, settings.pages_per_set) == ("s3://bucket/prefix", 2100, 50)
     assert (settings.keys, settings.base_url) == ((KEY,), "http://127.0.0.1:8000/neo/rest/v1")
     assert (settings.requests_per_hour, settings.requests_per_second, settings.raw_max_age_hours) == (30, 0.5, 0)
+    assert settings.longest_idle_s == 30
     assert (settings.engine, settings.dagster_home) == ("duckdb", Path("/somewhere"))
     assert settings.request_ledger == Path("/shared/requests.sqlite")
     assert not settings.simulated
@@ -105,6 +107,8 @@ def test_every_variable_is_read(load: Load) -> None:
         ("NEO_RAW_MAX_AGE_HOURS", "-1", "at least 0"),
         ("NEO_RAW_MAX_AGE_HOURS", "nan", "at least 0"),
         ("NEO_RAW_MAX_AGE_HOURS", "a day", "hours"),
+        ("NEO_MAX_IDLE_MINUTES", "0", "above 0"),
+        ("NEO_MAX_IDLE_MINUTES", "inf", "minutes"),
         ("NEO_ENGINE", "polars", "duckdb"),
         ("NEO_DAGSTER_URL", "dagster.example.org", "http://127.0.0.1:3000"),
         ("NEO_ALERT_TO", "ada", "e-mail addresses"),

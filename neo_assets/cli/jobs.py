@@ -64,7 +64,7 @@ class Jobs:
                 self._instance,
                 page_set,
                 run_id=run_id,
-                tags=tags_of_this_process(run_id) | _tags_of_this_command(),
+                tags=tags_of_this_process(run_id, self._settings.longest_idle_s) | _tags_of_this_command(),
             )
         except dg.Failure as failure:
             raise failure.__cause__ or failure from None

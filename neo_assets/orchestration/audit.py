@@ -106,6 +106,8 @@ def rows_of(
     items = [whole | item for item in _items(events, steps, page_set, ended)]
     failed = steps.errors or (ended and steps.unfinished)
     started = next((_time(entry) for entry in events if _is(entry, Event.PIPELINE_START)), None)
+    ended_by = [one.dagster_event.message for one in events if one.dagster_event and _is(one, Event.PIPELINE_FAILURE)]
+    reasons = [*steps.errors.values(), *filter(None, ended_by), "it was stopped, or its process was killed"]
     of_run = {
         "kind": RUN,
         "page_set": page_set,
@@ -113,7 +115,7 @@ def rows_of(
         "pages_fetched": _total(items, "pages_fetched"),
         "pages_reused": _total(items, "pages_reused"),
         "requests": requests,
-        "error": next(iter(steps.errors.values()), "it was stopped, or its process was killed" if failed else None),
+        "error": reasons[0] if failed else None,
     }
     return [whole | of_run | _span(started, _time(events[-1]) if ended and events else None), *items]
 

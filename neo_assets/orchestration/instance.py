@@ -18,6 +18,7 @@ from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.audit import audited, record
 from neo_assets.orchestration.failures import StateUnusable
 from neo_assets.orchestration.state import StateOfLake, check_lake, explained, in_one_line, is_of_lake, one_at_a_time
+from neo_assets.orchestration.watchdog import first_limit, watched
 from neo_assets.sources.neows.source import NeoWs
 
 _DEFAULT_HOME = Path("data/dagster")
@@ -67,30 +68,39 @@ def open_instance(dagster_home: Path | None, lake: Storage) -> dg.DagsterInstanc
     return instance
 
 
-def tags_of_this_process(run_id: str) -> dict[str, str]:
-    """Tags for a run that this process executes."""
-    return {_MACHINE: socket.gethostname(), _RUN: run_id, _PROCESS: _identity(psutil.Process())}
+def tags_of_this_process(run_id: str, longest_idle_s: float) -> dict[str, str]:
+    """Tags for a run that this process executes, and that may go that long without progress."""
+    process = {_MACHINE: socket.gethostname(), _RUN: run_id, _PROCESS: _identity(psutil.Process())}
+    return process | first_limit(longest_idle_s)
 
 
-def lake_resource(lake: Storage, neows: NeoWs) -> dg.ResourceDefinition:
+def lake_resource(lake: Storage, neows: NeoWs, longest_idle_s: float) -> dg.ResourceDefinition:
     """The resource `lake`. Before a run or a sensor uses it, it checks whose history the instance keeps, notes which
     process executes the run, and ends lost runs, so they end where only Dagster's own commands or the daemon run too.
-    What a run does is recorded in the audit.
+    What a run does is recorded in the audit, and a run without progress is ended.
 
     Args:
         lake: the lake.
         neows: where pages come from; the audit counts the requests that it sends.
+        longest_idle_s: how long a run may go without progress.
     """
 
     def checked(context: dg.InitResourceContext) -> Iterator[Storage]:
         if not context.instance:
             yield lake
             return
-        check_lake(context.instance, lake)
-        if context.run and context.run.tags.get(_RUN) != context.run.run_id:
-            context.instance.add_run_tags(context.run.run_id, tags_of_this_process(context.run.run_id))
-        _end_lost_runs(context.instance, lake)
-        with audited(lake, neows, context.instance, context.run) if context.run else contextlib.nullcontext():
+        instance, run = context.instance, context.run
+        check_lake(instance, lake)
+        if run and run.tags.get(_RUN) != run.run_id:
+            instance.add_run_tags(run.run_id, tags_of_this_process(run.run_id, longest_idle_s))
+        _end_lost_runs(instance, lake)
+        if not run:
+            yield lake
+            return
+        with (
+            audited(lake, neows, instance, run),
+            watched(instance, run, neows.progress, longest_idle_s, lambda: record(lake, instance, run)),
+        ):
             yield lake
 
     return dg.ResourceDefinition(checked, description=f"The lake at {lake.root}")

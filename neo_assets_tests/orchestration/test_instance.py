@@ -13,6 +13,7 @@ from neo_assets.sources.neows.source import NeoWs
 from neo_assets_tests.settings import settings_of
 
 STATUS = dg.DagsterRunStatus
+IDLE_S = 900.0
 PROCESS = ".dagster/neo_assets/process"
 
 
@@ -26,7 +27,7 @@ def another() -> str:
 
 def add_run(instance: dg.DagsterInstance, status: dg.DagsterRunStatus, **tags: str) -> str:
     run = dg.DagsterRun("page_set", "12345678-1234-1234-1234-123456789012", status=status)
-    instance.add_run(run.with_tags(tags_of_this_process(run.run_id) | tags))
+    instance.add_run(run.with_tags(tags_of_this_process(run.run_id, IDLE_S) | tags))
     return run.run_id
 
 
@@ -47,7 +48,7 @@ def test_a_run_ends_with_its_process(tmp_path: Path, another: str, status: dg.Da
 
 def test_a_run_ends_though_its_process_number_is_taken_again(tmp_path: Path) -> None:
     with open_instance(tmp_path, Storage("data/lake")) as instance:
-        number, started = tags_of_this_process("")[PROCESS].split()
+        number, started = tags_of_this_process("", IDLE_S)[PROCESS].split()
         run = add_run(instance, STATUS.STARTED, **{PROCESS: f"{number} {int(started) - 60}"})
     with open_instance(tmp_path, Storage("data/lake")) as instance:
         assert status_of(instance, run) == STATUS.FAILURE
@@ -60,19 +61,19 @@ def test_a_run_of_dagsters_own_commands_names_its_process(tmp_path: Path) -> Non
     def use(lake: dg.ResourceParam[Storage]) -> None:
         pass
 
-    @dg.job(resource_defs={"lake": lake_resource(Storage("data/lake"), NeoWs(settings_of()))})
+    @dg.job(resource_defs={"lake": lake_resource(Storage("data/lake"), NeoWs(settings_of()), IDLE_S)})
     def job() -> None:
         use()
 
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
         run = instance.get_run_by_id(job.execute_in_process(instance=instance).run_id)
     assert run
-    assert tags_of_this_process(run.run_id).items() <= run.tags.items()
+    assert tags_of_this_process(run.run_id, IDLE_S).items() <= run.tags.items()
 
 
 def test_it_ends_where_only_the_daemon_runs_too(tmp_path: Path, another: str) -> None:
     """The sensors use the lake once a minute."""
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
         run = add_run(instance, STATUS.STARTED, **{PROCESS: f"{another} 5"})
-        with dg.build_resources({"lake": lake_resource(Storage("data/lake"), NeoWs(settings_of()))}, instance):
+        with dg.build_resources({"lake": lake_resource(Storage("data/lake"), NeoWs(settings_of()), IDLE_S)}, instance):
             assert status_of(instance, run) == STATUS.FAILURE

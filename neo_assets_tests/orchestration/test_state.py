@@ -19,6 +19,7 @@ from neo_assets.sources.neows.source import NeoWs
 from neo_assets_tests.integration.harness import CHECKOUT
 from neo_assets_tests.settings import settings_of
 
+IDLE_S = 900.0
 RUN = dg.DagsterRun("page_set", "12345678-1234-1234-1234-123456789012")
 
 
@@ -69,7 +70,7 @@ def test_a_run_on_the_history_of_another_lake_fails(tmp_path: Path) -> None:
         pass
 
     def job(lake: str) -> dg.JobDefinition:
-        @dg.job(resource_defs={"lake": lake_resource(Storage(lake), NeoWs(settings_of()))})
+        @dg.job(resource_defs={"lake": lake_resource(Storage(lake), NeoWs(settings_of()), IDLE_S)})
         def job() -> None:
             use()
 
