@@ -191,6 +191,7 @@ def test_jobs_schedules_and_sensors_are_exactly_these(defs: dg.Definitions) -> N
         "landed_pages",
         "landed_objects",
         "alerts",
+        "ended_runs",
     }
 
 

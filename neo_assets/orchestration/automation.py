@@ -14,6 +14,7 @@ from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.alerts import alerts
 from neo_assets.orchestration.assets.bronze import RECOMPUTE
 from neo_assets.orchestration.assets.landed import LANDED_OBJECTS
+from neo_assets.orchestration.audit import record
 from neo_assets.orchestration.failures import failing_in_one_line
 from neo_assets.orchestration.refresh import PAGE_SET, UNDER_WAY, daily_refresh
 from neo_assets.pipeline.land import TakenIn, affected_page_sets, take_in
@@ -111,6 +112,7 @@ def automation(page_sets: dg.StaticPartitionsDefinition, settings: Settings) -> 
     - Sensor `landing`: requests `land` when files wait. On by default: one listing a minute costs about 0.25 dollars a
       month on S3.
     - Sensor `alerts`: tells of what failed, and when that is over. It requests nothing. On by default.
+    - Sensor `ended_runs`: records runs in the audit that were ended from outside. On by default.
     - Sensors `landed_pages` and `landed_objects`: request `recompute` and `landed` after `land` has stored pages.
     """
     follow = dg.AutomationConditionSensorDefinition(
@@ -129,8 +131,20 @@ def automation(page_sets: dg.StaticPartitionsDefinition, settings: Settings) -> 
             _landed_sensor("landed_pages", settings.page_sets),
             _landed_sensor("landed_objects", [LANDED]),
             alerts(settings),
+            _ended_runs,
         ],
     )
+
+
+@dg.run_failure_sensor(
+    name="ended_runs",
+    description="Records in the audit that a run was ended from outside, because its whole process hung or died.",
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def _ended_runs(context: dg.RunFailureSensorContext, lake: dg.ResourceParam[Storage]) -> None:
+    if context.failure_event.event_specific_data is None:  # otherwise the run's own process has recorded it
+        record(lake, context.instance, context.dagster_run)
 
 
 def _daily_stats() -> dg.ScheduleDefinition:

@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.events import JobFailureData, RunFailureReason
 
 from neo_assets.definitions import build_defs
 from neo_assets.lake import layout, tables
@@ -185,3 +186,22 @@ def test_a_run_goes_on_where_the_audit_cannot_be_written(
 )
 def test_it_names_who_launched_a_run(tags: dict[str, str], said: str) -> None:
     assert launched_by(tags) == said
+
+
+@pytest.mark.parametrize("from_outside", [True, False])
+def test_a_run_that_was_ended_from_outside_is_recorded_with_the_reason(
+    lake: Storage, instance: dg.DagsterInstance, from_outside: bool
+) -> None:
+    """By Dagster's run monitoring, as when its whole process hangs. Other runs have recorded their end themselves."""
+    job = build_defs(settings_of(pages=2, pages_per_set=1), lake=lake).resolve_job_def("page_set")
+    run = instance.create_run_for_job(job, tags={"dagster/partition": FIRST})
+    if from_outside:
+        event = instance.report_run_failed(run, "Exceeded maximum runtime of 1260 seconds.")
+    else:
+        event = instance.report_run_failed(run, "Steps failed.", JobFailureData(None, RunFailureReason.STEP_FAILURE))
+    context = dg.build_run_status_sensor_context(
+        "ended_runs", event, instance, run, resources={"lake": lake}
+    ).for_run_failure()
+    build_defs(settings_of(), lake=lake).resolve_sensor_def("ended_runs")(context)
+    found = [(row["status"], row["error"], row["page_set"]) for row in rows_of(lake, kind="run")]
+    assert found == [("failed", "Exceeded maximum runtime of 1260 seconds.", FIRST)] * from_outside
