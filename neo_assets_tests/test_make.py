@@ -95,6 +95,24 @@ def test_dagsters_home_is_the_checkout_unless_a_setting_names_another(
     assert home() == "/ours"
 
 
+def test_alerts_link_to_the_ui_unless_a_setting_names_another(
+    venv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub(venv, "dg", '#!/bin/sh\necho "$NEO_DAGSTER_URL"\n')
+    here = tmp_path / "here"
+    here.mkdir()
+    port = free_port()
+
+    def address() -> str:
+        return make(venv, "dev", f"PORT={port}", at=here).communicate(timeout=PATIENCE_S)[0].strip()
+
+    assert address() == f"http://127.0.0.1:{port}"
+    (here / ".env").write_text("NEO_DAGSTER_URL=https://example.org\n")
+    assert address() == ""
+    monkeypatch.setenv("NEO_DAGSTER_URL", "https://example.com")
+    assert address() == "https://example.com"
+
+
 def test_only_the_benchmark_installs_what_it_compares_with(venv: Path) -> None:
     def installs_it(target: str) -> bool:
         out, _ = make(venv, "--dry-run", target).communicate(timeout=PATIENCE_S)
