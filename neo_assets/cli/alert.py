@@ -9,7 +9,7 @@ from neo_assets.settings import Settings
 
 @click.group()
 def alert() -> None:
-    """See what is wrong now, or try the channels on which alerts go out."""
+    """See what is wrong now, and try how alerts go out."""
 
 
 @alert.command("list")
