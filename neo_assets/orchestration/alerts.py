@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Self
 
 import dagster as dg
 from dagster import DagsterEventType as Event
@@ -98,8 +98,8 @@ def _look(
         seen = None
     since = max(newest - _FIRST_LOOK, 0) if seen is None else seen
     news = list(_news(instance, settings, before, since, newest))
-    stands = [*standing(lake, settings), *_not_fresh(instance, settings)]
-    news += changes(before, stands, settings, _checks(context))
+    news += _freshness(instance, settings)
+    news += changes(before, standing(lake, settings), settings, _checks(context))
     state = tell(lake, out, news, only_open=seen is None)
     if cursor.lake_is_lost:
         tell_of_lake(lake, out, None)
@@ -212,21 +212,17 @@ def _is_of_check(step: dg.DagsterEvent) -> bool:
     return bool(error and error.cls_name == _BLOCKED)
 
 
-def _not_fresh(instance: dg.DagsterInstance, settings: Settings) -> list[Incident]:
-    """Totals that were not made in time, as Dagster's freshness policies judge."""
-    records: Any = instance.get_freshness_state_records([dg.AssetKey(name) for name in _FRESH])
-    return [
-        Incident(
-            Kind.STALE,
-            key.to_user_string(),
-            "it was not made again in time",
-            shown_at(settings, f"assets/{key.to_user_string()}", f"Assets, {key.to_user_string()}"),
-            datetime.now(UTC),
-            key.to_user_string(),
-        )
-        for key, record in records.items()
-        if record.freshness_state in (FreshnessState.WARN, FreshnessState.FAIL)
-    ]
+def _freshness(instance: dg.DagsterInstance, settings: Settings) -> Iterator[Incident | Over]:
+    """Whether the totals were made in time, as Dagster's freshness policies judge. Another storage may not know."""
+    now = datetime.now(UTC)
+    records = instance.get_freshness_state_records([dg.AssetKey(name) for name in _FRESH])
+    for key, record in records.items():
+        asset = key.to_user_string()
+        if record.freshness_state is FreshnessState.PASS:
+            yield Over(Kind.STALE, asset, now)
+        elif record.freshness_state in (FreshnessState.WARN, FreshnessState.FAIL):
+            where = shown_at(settings, f"assets/{asset}", f"Assets, {asset}")
+            yield Incident(Kind.STALE, asset, "it was not made again in time", where, now, asset)
 
 
 def _time(entry: dg.EventLogEntry) -> datetime:

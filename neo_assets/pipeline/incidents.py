@@ -40,8 +40,7 @@ class Kind(StrEnum):
     NEOWS = "NeoWs out of order"
 
 
-STANDING = (Kind.STALE, Kind.QUARANTINE, Kind.NEOWS)
-"""Kinds that can be seen at any time. The others are events: they are over when another event says so."""
+_OLDEST_PAGE = "the oldest page"
 
 
 @dataclass(frozen=True)
@@ -127,13 +126,19 @@ def after(before: Sequence[Incident], news: Sequence[Incident | Over]) -> tuple[
     for one in news:
         at = next((i for i, old in enumerate(found) if _is_about(one, old)), None)
         if isinstance(one, Over):
-            if at is not None and (one.assets is None or found[at].asset in (None, *one.assets)):
+            if at is not None and _ends(one, found[at]):
                 found[at] = replace(found[at], over_at=one.at)
         elif at is None:
             found.append(one)
         elif one.size > found[at].size:
             found[at] = replace(one, began_at=found[at].began_at)
     return tuple(found)
+
+
+def _ends(news: Over, incident: Incident) -> bool:
+    """Whether news that something is well is new, and of the asset that was not."""
+    is_of_asset = news.assets is None or incident.asset in (None, *news.assets)
+    return is_of_asset and news.at >= incident.began_at
 
 
 def _is_about(news: Incident | Over, incident: Incident) -> bool:
@@ -143,12 +148,12 @@ def _is_about(news: Incident | Over, incident: Incident) -> bool:
 def changes(
     state: State, standing: Sequence[Incident], settings: Settings, checks: Collection[str] | None = None
 ) -> list[Incident | Over]:
-    """News from what stands now: what began, and which incidents are over by it. These are of the kinds in `STANDING`,
-    and those of page sets that the settings no longer ask for, or of checks that no longer exist.
+    """News from what the lake shows now: what began, and what is over. Incidents of page sets that the settings no
+    longer ask for, and of checks that no longer exist, are over too.
 
     Args:
         state: the incidents before.
-        standing: what is wrong now, of the kinds in `STANDING`.
+        standing: what is wrong now, as `standing` finds it.
         settings: the settings.
         checks: the checks that exist, as `check of asset`; None if that is not known.
     """
@@ -158,10 +163,15 @@ def changes(
         Over(one.kind, one.what, now)
         for one in state.open
         if one.page_set not in asked_for
-        or (one.kind in STANDING and (one.kind, one.what) not in still)
+        or (_is_standing(one) and (one.kind, one.what) not in still)
         or (one.kind is Kind.CHECK and checks is not None and one.what.partition(",")[0] not in checks)
     ]
     return [*standing, *gone]
+
+
+def _is_standing(incident: Incident) -> bool:
+    """Whether the lake shows at any time if it is over. Else it is over when an event in Dagster says so."""
+    return incident.kind in (Kind.QUARANTINE, Kind.NEOWS) or incident.what == _OLDEST_PAGE
 
 
 def standing(lake: Storage, settings: Settings) -> list[Incident]:
@@ -193,7 +203,7 @@ def _stale(lake: Storage, settings: Settings) -> list[Incident]:
     return [
         Incident(
             Kind.STALE,
-            "the oldest page",
+            _OLDEST_PAGE,
             f"page {oldest.page} was fetched {oldest.arrived_at:%Y-%m-%d %H:%M} UTC; pages are too old after "
             f"{limit / timedelta(hours=1):g} hours",
             shown_at(settings, "assets/raw_pages", "Assets, raw_pages"),

@@ -163,6 +163,19 @@ def test_a_job_without_page_sets_fails_and_recovers_too(watch: Watch, sink: Webh
     ]
 
 
+def test_a_run_whose_process_was_lost_is_told_too(watch: Watch, sink: WebhookSink) -> None:
+    job = watch.defs.resolve_job_def("stats")
+    run = watch.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    watch.instance.report_run_failed(run, "The process that executed this run no longer exists.")
+    watch.tick()
+    [text] = sink.texts
+    assert text.startswith("Run failed: job stats\n")
+    assert lines_of(text)["Why"] == "it was stopped, or its process was killed"
+    watch.run("stats", None)
+    watch.tick()
+    assert sink.texts[1].startswith("Over: Run failed: job stats\n")
+
+
 def test_many_at_once_are_one_message_that_names_a_few(watch: Watch, sink: WebhookSink) -> None:
     watch.run("recompute", *PAGE_SETS)
     watch.tick()
@@ -257,6 +270,7 @@ def test_a_total_that_dagster_finds_stale_is_told(watch: Watch, sink: WebhookSin
 
     becomes(FreshnessState.WARN, FreshnessState.PASS)
     becomes(FreshnessState.FAIL, FreshnessState.WARN)
+    Watch(watch.lake, Path(watch.lake.root), alert_webhook=sink.url).tick()  # another storage, which does not know
     becomes(FreshnessState.PASS, FreshnessState.FAIL)
     assert [text.splitlines()[0] for text in sink.texts] == [
         "Data stale: total_near_misses",

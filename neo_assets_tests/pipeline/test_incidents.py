@@ -43,6 +43,10 @@ def test_an_incident_is_over_only_if_its_asset_was_made() -> None:
     assert after([of_no_asset], [over(ONE, "near_miss_count")])[0].over_at == LATER
 
 
+def test_news_from_before_an_incident_does_not_end_it() -> None:
+    assert after([replace(ONE, began_at=LATER + timedelta(seconds=1))], [over(ONE)])[0].over_at is None
+
+
 def test_what_has_grown_is_to_be_told_again_and_began_when_it_did() -> None:
     before = replace(ONE, kind=Kind.QUARANTINE, size=3, told={"log": 1})
     grown = replace(before, size=4, began_at=LATER, told={})
