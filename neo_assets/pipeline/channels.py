@@ -110,7 +110,8 @@ class Webhook:
 
     def _told(self, error: Exception | str) -> str:
         parts = urlsplit(self.url)
-        secrets = [self.url, f"{parts.path}?{parts.query}", parts.path, parts.query, parts.password or ""]
+        login = [parts.username or "", parts.password or ""]
+        secrets = [self.url, f"{parts.path}?{parts.query}", parts.path, parts.query, *login]
         return _without(error, secrets)
 
 
@@ -207,7 +208,8 @@ def _unlogged() -> Iterator[None]:
 def _without(error: Exception | str, secrets: list[str]) -> str:
     """An error's text in one line, without these secrets, plain or percent-encoded."""
     text = " ".join(str(error).split())
-    for secret in sorted({form for one in secrets for form in (one, quote(one, safe=""), unquote(one))}, key=len):
-        if len(secret) > 1:
-            text = text.replace(secret, "...")
+    forms = {form for one in secrets for form in (one, quote(one, safe=""), unquote(one))}
+    for form in sorted(forms, key=len, reverse=True):  # a short one within a long one would spoil it
+        if len(form) > 1:
+            text = text.replace(form, "...")
     return text

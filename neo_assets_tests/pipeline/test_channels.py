@@ -79,6 +79,12 @@ def test_a_webhook_that_refuses_is_named_by_its_host_with_its_answer() -> None:
     assert text.endswith(" did not take the message (HTTP 404 no_service for ...): check NEO_ALERT_WEBHOOK")
 
 
+def test_a_secret_within_another_does_not_uncover_the_rest_of_it() -> None:
+    with webhook() as sink:
+        sink.status = 404
+        refusal(Webhook(sink.url.replace("http://", "http://robot:xyz@")))
+
+
 @pytest.mark.parametrize("status", [301, 302, 429, 500, 503])
 def test_a_webhook_has_taken_a_message_only_if_it_says_so(status: int) -> None:
     with webhook() as sink:
