@@ -17,10 +17,10 @@ AUDIT = "audit"
 """Directory of the audit."""
 
 INCIDENTS = "alerts/incidents.json"
-"""File of the incidents that are open or not yet told."""
+"""File of the incidents that are open, or of which a channel is still to be told."""
 
 ALERTS_LEASE = "alerts/lease.json"
-"""File that exists while a process tells incidents."""
+"""File that exists while a process sends alerts."""
 
 _DIRECTORIES = {
     "raw_page_index": "bronze",

@@ -3,12 +3,14 @@ in `incidents`; how a message is delivered, in `channels`.
 """
 
 import contextlib
-import json
 import logging
 import uuid
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import msgspec
 
 from neo_assets.lake import layout
 from neo_assets.lake.storage import LakeError, Storage
@@ -22,7 +24,7 @@ _NAMED = 5
 """How many incidents a message names if it is about many."""
 
 _LEASE = timedelta(minutes=2)
-"""How long a process that tells incidents keeps others from it, if it is killed meanwhile."""
+"""How long others wait for a process that is killed while it sends an alert: longer than a channel takes for one."""
 
 _WAYS_OUT = {
     Kind.RUN: "mend the cause and run `neo run`, or launch the run again; `neo audit --failed` shows the last ones",
@@ -37,7 +39,7 @@ _WAYS_OUT = {
 
 
 class Busy(Exception):
-    """Another process is telling incidents at the moment."""
+    """Another process is sending alerts at the moment."""
 
 
 def tell(lake: Storage, channels: Sequence[Channel], news: Sequence[Incident | Over], only_open: bool = False) -> State:
@@ -69,11 +71,11 @@ def tell(lake: Storage, channels: Sequence[Channel], news: Sequence[Incident | O
     names = [channel.name for channel in channels]
     if taken_in(state) == state == _without_done(state, names) and not _waiting(state, names):
         return state
-    with _alone(lake):
+    with _alone(lake) as renew:
         state = taken_in(read(lake))
         write(lake, state)  # before it is told: a killed process then tells it twice rather than never
         for channel in channels:
-            state = _deliver(lake, channel, state)
+            state = _deliver(lake, channel, state, renew)
         state = _without_done(state, names)
         write(lake, state)
     return state
@@ -93,13 +95,14 @@ def tell_of_lake(lake: Storage, channels: Sequence[Channel], error: LakeError | 
             logger.warning("an alert was lost: %s: %s", channel.name, undelivered)
 
 
-def _deliver(lake: Storage, channel: Channel, state: State) -> State:
+def _deliver(lake: Storage, channel: Channel, state: State, renew: Callable[[], object]) -> State:
     """Send a channel the messages that it lacks, until one fails."""
     for level in (TOLD, TOLD_OVER):
         for kind in Kind:
             group = [one for one in _lacking(state, channel.name, level) if one.kind == kind]
             if not group:
                 continue
+            renew()
             try:
                 channel.send(_began(kind, group, lake) if level == TOLD else _ended(kind, group, lake))
             except PartlyDelivered as error:
@@ -178,32 +181,48 @@ def _of(lake: Storage) -> str:
     return f"Lake: {lake.root}"
 
 
+@dataclass(frozen=True)
+class _Lease:
+    """Which process is sending alerts, and until when others wait for it."""
+
+    by: str
+    until: Annotated[datetime, msgspec.Meta(tz=True)]
+
+
 @contextlib.contextmanager
-def _alone(lake: Storage) -> Iterator[None]:
-    """Keep other processes from telling incidents of this lake.
+def _alone(lake: Storage) -> Iterator[Callable[[], object]]:
+    """Keep other processes from sending alerts for this lake. Yields a function that renews the lease.
 
     Raises:
-        Busy: another process does the same to this one.
+        Busy: another process keeps this one from it.
     """
-    now = datetime.now(UTC)
-    lease = json.dumps({"until": (now + _LEASE).isoformat(), "by": uuid.uuid4().hex}).encode()
-    if not lake.create(layout.ALERTS_LEASE, lease):
-        if _leased_until(lake) > now:
-            raise Busy("another process is telling alerts of this lake")
-        with contextlib.suppress(FileNotFoundError):
-            lake.delete(layout.ALERTS_LEASE)
-        if not lake.create(layout.ALERTS_LEASE, lease):
-            raise Busy("another process is telling alerts of this lake")
+    me = uuid.uuid4().hex
+
+    def lease() -> bytes:
+        return msgspec.json.encode(_Lease(me, datetime.now(UTC) + _LEASE))
+
+    if not lake.create(layout.ALERTS_LEASE, lease()):
+        held = _lease(lake)
+        if not held or held.until < datetime.now(UTC):
+            _end_lease(lake)
+        if not lake.create(layout.ALERTS_LEASE, lease()):
+            raise Busy("another process is sending alerts for this lake")
     try:
-        yield
+        yield lambda: lake.write(layout.ALERTS_LEASE, lease())
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            lake.delete(layout.ALERTS_LEASE)
+        held = _lease(lake)
+        if held and held.by == me:  # else this one was suspended for so long that another took over
+            _end_lease(lake)
 
 
-def _leased_until(lake: Storage) -> datetime:
-    """When the lease of the other process ends; long ago if it is gone or damaged."""
+def _lease(lake: Storage) -> _Lease | None:
+    """The lease that a process holds; None if there is none, or it is damaged."""
     try:
-        return datetime.fromisoformat(json.loads(lake.read(layout.ALERTS_LEASE).to_pybytes())["until"])
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return datetime.min.replace(tzinfo=UTC)
+        return msgspec.json.decode(lake.read(layout.ALERTS_LEASE), type=_Lease)
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return None
+
+
+def _end_lease(lake: Storage) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        lake.delete(layout.ALERTS_LEASE)

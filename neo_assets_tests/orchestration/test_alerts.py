@@ -392,11 +392,11 @@ def test_a_lake_that_cannot_be_used_is_told_once_and_nothing_is_lost_by_it(watch
 def test_while_another_process_tells_it_waits_for_its_turn(watch: Watch, sink: WebhookSink) -> None:
     watch.run("recompute", FIRST)
     until = datetime.now(UTC) + timedelta(minutes=1)
-    watch.lake.write(layout.ALERTS_LEASE, f'{{"until": "{until.isoformat()}"}}'.encode())
+    watch.lake.write(layout.ALERTS_LEASE, f'{{"by": "it", "until": "{until.isoformat()}"}}'.encode())
     watch.tick()
-    assert watch.said == "another process is telling alerts of this lake: this one looks again at the next tick"
+    assert watch.said == "another process is sending alerts for this lake: this one looks again at the next tick"
     assert sink.texts == []
-    watch.lake.write(layout.ALERTS_LEASE, b'{"until": "2026-03-01T12:00:00+00:00"}')
+    watch.lake.write(layout.ALERTS_LEASE, b'{"by": "it", "until": "2026-03-01T12:00:00+00:00"}')
     watch.tick()
     assert len(sink.texts) == 1
     assert not watch.lake.files(layout.ALERTS_LEASE)

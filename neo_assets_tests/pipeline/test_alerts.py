@@ -1,5 +1,6 @@
 """Telling people of incidents: what each channel is sent, once, whatever fails or dies meanwhile."""
 
+import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -157,7 +158,35 @@ def test_of_two_processes_one_tells_and_the_other_waits(lake: Storage) -> None:
     assert [one.what for one in read(lake).open] == [ONE.what]
 
 
-@pytest.mark.parametrize("lease", [b"", b"{}", b"[]", b'{"until": "2026-03-01T12:00:00+00:00"}'])
+def test_a_lease_lasts_as_long_as_messages_are_sent(lake: Storage) -> None:
+    leases: list[str] = []
+
+    class Slow(Told):
+        def send(self, message: Message) -> None:
+            super().send(message)
+            leases.append(json.loads(lake.read(layout.ALERTS_LEASE).to_pybytes())["until"])
+
+    tell(lake, [Slow("one"), Slow("two")], [ONE, CHECKED])
+    assert len(leases) == 4
+    assert leases == sorted(set(leases)), "each message has a lease of its own"
+
+
+def test_the_lease_of_another_process_is_left_to_it(lake: Storage) -> None:
+    other = b'{"until": "2999-01-01T00:00:00+00:00", "by": "another process"}'
+
+    class Overtaken(Told):
+        def send(self, message: Message) -> None:
+            super().send(message)
+            lake.write(layout.ALERTS_LEASE, other)
+
+    tell(lake, [Overtaken()], [ONE])
+    assert lake.read(layout.ALERTS_LEASE).to_pybytes() == other
+
+
+@pytest.mark.parametrize(
+    "lease",
+    [b"", b"{}", b"[]", b'{"by": "it", "until": "2026-03-01T12:00:00+00:00"}', b'{"until": "2999-01-01", "by": "it"}'],
+)
 def test_the_lease_of_a_killed_process_ends(lake: Storage, lease: bytes) -> None:
     lake.write(layout.ALERTS_LEASE, lease)
     channel = Told()
