@@ -49,7 +49,6 @@ TRIED_THROUGH = {
     "cli/run.py": "cli/test_runner.py",
     "cli/simulate.py": "cli/test_main.py",
     "cli/totals.py": "cli/test_main.py",
-    "lake/s3_shortcut.py": "lake/test_s3_stores.py",
     "orchestration/assets/landed.py": "orchestration/test_landing_runs.py",
     "orchestration/checks/check.py": "orchestration/checks/test_checks.py",
     "orchestration/checks/completeness.py": "orchestration/checks/test_fault_matrix.py",
