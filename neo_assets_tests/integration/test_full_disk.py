@@ -92,7 +92,7 @@ def test_a_disk_too_full_for_dagster_is_reported_in_one_line(
     left = tmp_path / "left"
     shutil.copytree(gathered.path, left)
     before = digests(left / "data/lake")
-    ended = run_on_small_disk(left, "1400k", NEO_PAGES=40, NEO_PAGES_PER_SET=20)
+    ended = run_on_small_disk(left, "1700k", NEO_PAGES=40, NEO_PAGES_PER_SET=20)
     assert ended.code == 1
     assert "Traceback" not in ended.err
     assert ended.err.splitlines()[-1].startswith("Error: ")

@@ -18,6 +18,7 @@ from pyarrow import dataset, fs
 from neo_assets.definitions import build_defs
 from neo_assets.lake.storage import Storage
 from neo_assets.schema import tables as schema
+from neo_assets.schema.audit import AUDIT
 from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.integration.harness import changed, fingerprints
@@ -93,10 +94,11 @@ def test_one_page_set_and_the_totals_agree_with_the_objects(graph: Graph) -> Non
 def test_the_files_have_exactly_the_columns_of_the_schema(graph: Graph) -> None:
     graph.materialize(ABOVE_THE_TOTALS, PAGE_SET)
     graph.materialize(TOTALS)
+    tables = {**schema.TABLES, AUDIT.name: AUDIT}
     for path in [info.path for info in graph.lake.files("") if info.extension == "parquet"]:
-        [*_, name] = [part for part in path.split("/")[:-1] if not part.startswith("page_set=")]
+        [*_, name] = [part for part in path.split("/")[:-1] if not part.startswith(("page_set=", "date="))]
         stored = pq.ParquetFile(pa.BufferReader(graph.lake.read(path))).schema_arrow.remove_metadata()
-        assert stored.equals(schema.TABLES[name].schema, check_metadata=True), name
+        assert stored.equals(tables[name].schema, check_metadata=True), name
     assert len(schema.TABLES["neo_records"].schema) == 17
 
 
