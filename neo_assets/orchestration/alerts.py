@@ -12,7 +12,7 @@ import dagster as dg
 from dagster import DagsterEventType as Event
 from dagster._core.definitions.freshness import FreshnessState
 
-from neo_assets.lake.storage import LakeError, Storage
+from neo_assets.lake.storage import LakeError, LakeWrong, Storage
 from neo_assets.orchestration.audit import figures_of, rows_of
 from neo_assets.pipeline.alerts import Busy, tell, tell_of_lake
 from neo_assets.pipeline.channels import Channel, channels
@@ -39,9 +39,6 @@ _FIRST_LOOK = 20_000
 
 _FRESH = [total.name for total in (*TOTALS, SNAPSHOT)]
 """Assets whose freshness Dagster judges. `raw_pages` is judged by its oldest page instead."""
-
-_BLOCKED = "DagsterAssetCheckFailedError"
-"""What Dagster raises after a blocking check, which is an incident of its own."""
 
 
 def alerts(settings: Settings) -> dg.SensorDefinition:
@@ -208,8 +205,9 @@ def _page_sets(run: dg.DagsterRun, settings: Settings) -> list[str]:
 
 
 def _is_of_check(step: dg.DagsterEvent) -> bool:
+    """Whether a step failed because of checks that block, which are incidents of their own."""
     error = step.step_failure_data.error
-    return bool(error and error.cls_name == _BLOCKED)
+    return bool(error and error.cause and error.cause.cls_name == LakeWrong.__name__)
 
 
 def _freshness(instance: dg.DagsterInstance, settings: Settings) -> Iterator[Incident | Over]:

@@ -18,12 +18,14 @@ from dagster._core.definitions.freshness import FreshnessState, FreshnessStateCh
 from neo_assets.definitions import build_defs
 from neo_assets.lake import layout, owner, tables
 from neo_assets.lake.storage import Storage
+from neo_assets.orchestration.assets import silver
 from neo_assets.pipeline import incidents
 from neo_assets.pipeline.heartbeat import append
 from neo_assets.pipeline.quarantine import discard, quarantined
 from neo_assets.schema.heartbeat import NOT_ASKED, OK, OUT_OF_ORDER, Heartbeat
 from neo_assets.schema.tables import NEAR_MISS_COUNT, QUARANTINE
 from neo_assets.sources.simulator.catalogue import Catalogue
+from neo_assets_tests.orchestration.checks.corrupting import read_without_venus
 from neo_assets_tests.pipeline.by_hand import gather, pages_from
 from neo_assets_tests.settings import settings_of
 from neo_assets_tests.sinks import WebhookSink, mail_server, webhook
@@ -210,6 +212,19 @@ def test_a_check_that_fails_as_an_error_is_told_though_its_run_succeeded(watch: 
     [_, over] = sink.texts
     assert over.startswith(f"Over: Check failed: near_misses_add_up of near_miss_count, page set {FIRST}\n")
     assert incidents.read(watch.lake) == incidents.State()
+
+
+def test_a_check_that_blocks_is_told_as_a_check_not_as_a_run_too(
+    watch: Watch, sink: WebhookSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(silver, "read_pages", read_without_venus)
+    assert watch.run("page_set", FIRST) == [False]
+    watch.tick()
+    assert [text.splitlines()[0].partition(":")[0] for text in sink.texts] == ["Check failed"]
+    monkeypatch.undo()
+    assert watch.run("page_set", FIRST) == [True]
+    watch.tick()
+    assert watch.said == "0 incidents open"
 
 
 def test_a_check_that_fails_as_a_warning_is_not_told(watch: Watch, sink: WebhookSink) -> None:

@@ -1,14 +1,15 @@
 """A small complete lake, ways to corrupt its stored tables, and the names of the checks that notice. No assertions."""
 
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from neo_assets.lake import layout, owner, tables
@@ -16,9 +17,12 @@ from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.checks.page_set import OF_A_PAGE_SET
 from neo_assets.orchestration.checks.read import Read
 from neo_assets.orchestration.checks.totals import OF_TOTALS, Stored
+from neo_assets.pipeline.read import read_pages
 from neo_assets.schema.columns import Table
 from neo_assets.schema.page_sets import page_set_keys
+from neo_assets.schema.pages import StoredPage
 from neo_assets.schema.tables import CATALOGUE_STATS, NEO_SIGHTINGS
+from neo_assets.sources.neows.parse import Parsed
 from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.pipeline.by_hand import gather, pages_from, total
 from neo_assets_tests.sources.neows.examples import NOON
@@ -123,3 +127,10 @@ def repeated(rows: pa.Table) -> pa.Table:
 def without_the_first(rows: pa.Table) -> pa.Table:
     """All rows but the first."""
     return rows.slice(1)
+
+
+def read_without_venus(pages: Iterable[StoredPage]) -> Parsed:
+    """What a parser gives that forgets a body."""
+    parsed = read_pages(pages)
+    kept = parsed.close_approaches.filter(pc.not_equal(parsed.close_approaches["orbiting_body"], "Venus"))
+    return replace(parsed, close_approaches=kept)

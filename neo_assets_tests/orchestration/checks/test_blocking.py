@@ -1,11 +1,9 @@
 """Checks that block: from tables that are wrong nothing is made, and the run says why."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
-import pyarrow.compute as pc
 import pytest
 
 from neo_assets.definitions import build_defs
@@ -14,24 +12,14 @@ from neo_assets.lake.storage import LakeWrong, Storage
 from neo_assets.orchestration.assets import silver
 from neo_assets.orchestration.checks.check import Check, refuse
 from neo_assets.orchestration.checks.page_set import OF_A_PAGE_SET
-from neo_assets.pipeline.read import read_pages
-from neo_assets.schema.pages import StoredPage
 from neo_assets.schema.tables import NEAR_MISS_COUNT, YEARLY_APPROACHES
-from neo_assets.sources.neows.parse import Parsed
 from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.integration.harness import Ended
-from neo_assets_tests.orchestration.checks.corrupting import FIRST, made
+from neo_assets_tests.orchestration.checks.corrupting import FIRST, made, read_without_venus
 from neo_assets_tests.pipeline.by_hand import pages_from
 from neo_assets_tests.settings import settings_of
 
 LOST = "close_approaches every_approach_is_read_once"
-
-
-def read_without_venus(pages: Iterable[StoredPage]) -> Parsed:
-    """As a parser might that forgets a body."""
-    parsed = read_pages(pages)
-    kept = parsed.close_approaches.filter(pc.not_equal(parsed.close_approaches["orbiting_body"], "Venus"))
-    return replace(parsed, close_approaches=kept)
 
 
 @pytest.fixture
