@@ -22,6 +22,9 @@ INCIDENTS = "alerts/incidents.json"
 ALERTS_LEASE = "alerts/lease.json"
 """File that exists while a process sends alerts."""
 
+ACCEPTED = "accepted"
+"""Directory of the accepted snapshots."""
+
 _DIRECTORIES = {
     "raw_page_index": "bronze",
     "catalogue_stats": "bronze",
@@ -89,6 +92,16 @@ def discarded(at: datetime, digest: str) -> str:
 def audit(day: date, run_id: str) -> str:
     """Path of what was done in a run created on this day (UTC)."""
     return f"{AUDIT}/date={day}/{run_id}.parquet"
+
+
+def accepted_directory(pages: int) -> str:
+    """Directory of the accepted snapshots of this many pages, the oldest first by name."""
+    return f"{ACCEPTED}/pages={pages}"
+
+
+def accepted(pages: int, at: datetime, digest: str) -> str:
+    """Path of a snapshot that was accepted at a time: its number of pages, and the digest of the file's content."""
+    return f"{accepted_directory(pages)}/{at:%Y-%m-%dT%H-%M-%S.%f}-{digest[:8]}.json"
 
 
 def reason_of(path: str) -> str:

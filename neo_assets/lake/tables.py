@@ -6,6 +6,7 @@ whether a table is up to date. Beside it is the source of the lake's data: `nasa
 
 import contextlib
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -173,6 +174,21 @@ def read_origins(storage: Storage, table: Table, page_sets: Sequence[str]) -> li
     return list(storage.each(origin, page_sets))
 
 
+def null_counts(storage: Storage, table: Table, page_sets: Sequence[str]) -> tuple[int, dict[str, int]]:
+    """Number of a table's rows in these page sets, and in how many of them each column is null.
+
+    Only the footers are read. A column that a file lacks is null in all its rows.
+
+    Raises:
+        LakeError: a file is missing or damaged.
+    """
+    rows, nulls = 0, dict.fromkeys(table.schema.names, 0)
+    for in_file, found in storage.each(lambda key: _read_null_counts(storage, table, key), page_sets):
+        rows += in_file
+        nulls = {name: number + found.get(name, in_file) for name, number in nulls.items()}
+    return rows, nulls
+
+
 def stored_page_sets(storage: Storage, table: Table, page_sets: Iterable[str]) -> list[str]:
     """The page sets, of those given, for which the table has a file; in the given order."""
     stored = set(every_page_set(storage, table))
@@ -240,6 +256,16 @@ def _read_origin(storage: Storage, table: Table, page_set: str) -> str:
     if len(tail) < _FOOTER_BYTES:  # then the tail is the whole file
         _remember(storage, table, path, md5(tail), origin, tail)
     return origin
+
+
+def _read_null_counts(storage: Storage, table: Table, page_set: str) -> tuple[int, dict[str, int]]:
+    with _explained(storage, table, page_set) as path:
+        footer = pq.read_metadata(pa.BufferReader(storage.read_tail(path, _FOOTER_BYTES)))
+    nulls: Counter[str] = Counter()
+    for group in map(footer.row_group, range(footer.num_row_groups)):
+        for column in map(group.column, range(group.num_columns)):
+            nulls[column.path_in_schema] += column.statistics.null_count
+    return footer.num_rows, nulls
 
 
 def _fact(schema: pa.Schema, name: str) -> str:

@@ -2,18 +2,16 @@
 
 import contextlib
 import logging
-import socket
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
-import psutil
 from dagster import DagsterEventType as Event
 
 from neo_assets.lake.storage import LakeError, Storage
 from neo_assets.pipeline import audit
-from neo_assets.pipeline.audit import Row
+from neo_assets.pipeline.audit import Row, account
 from neo_assets.schema.audit import CHECK, FAILED, MATERIALIZATION, PROCESSING, QUEUED, RUN, SUCCESS
 from neo_assets.sources.neows.source import NeoWs
 
@@ -99,7 +97,7 @@ def rows_of(
         "run_id": run.run_id,
         "job": run.job_name,
         "launched_by": launched_by(run.tags),
-        "account": f"{psutil.Process().username()}@{socket.gethostname()}",
+        "account": account(),
         "queued_at": queued_at,
     }
     page_set = run.tags.get(_PARTITION)

@@ -3,10 +3,12 @@ pruned Dagster storage and a killed run, and processes never write the same file
 into rows in `orchestration.audit`.
 """
 
+import socket
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -17,6 +19,11 @@ from neo_assets.schema.audit import AUDIT, FAILED, RUN
 
 Row = Mapping[str, Any]
 """A row of the audit, by column."""
+
+
+def account() -> str:
+    """Account and machine of this process: `user@machine`."""
+    return f"{psutil.Process().username()}@{socket.gethostname()}"
 
 
 def write(lake: Storage, run_id: str, queued_at: datetime, rows: Sequence[Row]) -> None:

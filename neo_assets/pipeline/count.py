@@ -57,6 +57,14 @@ def sum_up(engine: Engine, lake: Storage, total: Table, partial: Table, page_set
             f"no totals to compute: {lake.root} has no {partial.name} for any page set yet; "
             "run `neo run`, or materialize the page sets first"
         )
+    rows = sum_over(engine, lake, total, partial, counted)
+    seen, state = state_of_lake(lake, page_sets)
+    missing = len(set(seen).difference(counted))
+    return tables.with_origin(rows, tables.made_from(rows), state=state, page_sets_missing=str(missing))
+
+
+def sum_over(engine: Engine, lake: Storage, total: Table, partial: Table, counted: Sequence[str]) -> pa.Table:
+    """Compute a total over exactly these page sets, which have counts. Raises `LakeError` if one cannot be read."""
     sightings = tables.read_page_sets(lake, NEO_SIGHTINGS, counted)
     left_out = superseded(engine, sightings)
     affected = sorted(set(left_out["page_set"].to_pylist()))
@@ -68,5 +76,4 @@ def sum_up(engine: Engine, lake: Storage, total: Table, partial: Table, page_set
     }
     rows = engine.run(registry.sql(total.name), relations, registry.parameters(total.name)).cast(total.schema)
     made_from = origin_of_total(total, counted, tables.made_from(counts), tables.made_from(sightings))
-    seen, state = state_of_lake(lake, page_sets)
-    return tables.with_origin(rows, made_from, state=state, page_sets_missing=str(len(set(seen).difference(counted))))
+    return tables.with_origin(rows, made_from)

@@ -4,7 +4,7 @@ pages, NeoWs's own counts. Which checks a page set has is in `page_set`.
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from functools import cached_property
+from functools import cache, cached_property
 
 import dagster as dg
 import pyarrow as pa
@@ -12,12 +12,15 @@ import pyarrow.compute as pc
 
 from neo_assets.lake import tables
 from neo_assets.lake.storage import Storage
+from neo_assets.orchestration.checks.bounds import OF_BOUNDS
 from neo_assets.orchestration.checks.check import Check, Verdict
 from neo_assets.orchestration.checks.counts import Counts, count_again, counts_of
 from neo_assets.orchestration.checks.derived import judged
 from neo_assets.orchestration.checks.read import Read
 from neo_assets.orchestration.failures import failing_in_one_line
+from neo_assets.pipeline.accepted import Standing, accept_by_itself, standings
 from neo_assets.pipeline.count import counted_page_sets
+from neo_assets.pipeline.metrics.engine import Engine
 from neo_assets.pipeline.origins import OF_A_PAGE_SET, origin_of_total
 from neo_assets.pipeline.staleness import age, oldest_page, too_old_after
 from neo_assets.pipeline.text import first_few
@@ -32,13 +35,15 @@ def total_checks(page_sets: dg.StaticPartitionsDefinition, settings: Settings) -
 
     @dg.multi_asset_check(name="total_checks", specs=[check.spec() for check in OF_TOTALS], can_subset=True)
     def of_totals(
-        context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Storage]
+        context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Storage], engine: dg.ResourceParam[Engine]
     ) -> Iterator[dg.AssetCheckResult]:
-        stored = Stored(lake, page_sets.get_partition_keys(), too_old_after(settings.raw_max_age_hours))
+        stored = Stored(lake, engine, page_sets.get_partition_keys(), too_old_after(settings.raw_max_age_hours))
         with failing_in_one_line():
             for check in OF_TOTALS:
                 if check.key in context.selected_asset_check_keys:
-                    yield check.result(check.verdict(stored, check.asset))
+                    yield check.result(stored.verdict(check))
+            if all(check.key in context.selected_asset_check_keys for check in OF_BOUNDS):
+                accept_if_right(stored)
 
     return [of_totals]
 
@@ -46,9 +51,11 @@ def total_checks(page_sets: dg.StaticPartitionsDefinition, settings: Settings) -
 class Stored:
     """The lake as the checks of the totals read it; figures that several checks need are computed once."""
 
-    def __init__(self, lake: Storage, page_sets: Sequence[str], too_old_after: timedelta) -> None:
-        self.lake, self.page_sets, self.too_old_after = lake, page_sets, too_old_after
+    def __init__(self, lake: Storage, engine: Engine, page_sets: Sequence[str], too_old_after: timedelta) -> None:
+        self.lake, self.engine, self.page_sets, self.too_old_after = lake, engine, page_sets, too_old_after
         self.read = Read(lake)
+        self.verdict = cache(lambda check: check.verdict(self, check.asset))
+        """The verdict of a check."""
         self._left_out: dict[tuple[str, ...], dict[str, Counts]] = {}
 
     def counted(self, part: Table) -> list[str]:
@@ -59,6 +66,11 @@ class Stored:
     def page_sets_of_tables(self) -> dict[str, set[str]]:
         """The page sets that each table has, without the landed objects."""
         return {table.name: set(tables.every_page_set(self.lake, table)) - {LANDED} for table in OF_A_PAGE_SET}
+
+    @cached_property
+    def standings(self) -> list[Standing]:
+        """How the snapshot stands with each bound."""
+        return standings(self.lake, self.engine, self.page_sets)
 
     def left_out(self, counted: list[str], sightings: pa.Table) -> dict[str, Counts]:
         """What superseded copies contribute to the counts of these page sets, by table, counted with pyarrow."""
@@ -71,6 +83,16 @@ class Stored:
                 for part in TOTALS.values():
                     known[part.name] += count_again(part, older)
         return known
+
+
+def accept_if_right(stored: Stored) -> bool:
+    """Accept the snapshot, for later ones to be compared with, if the checks of the totals and the snapshot all pass.
+
+    Returns:
+        Whether it was accepted.
+    """
+    judged = (check for check in OF_TOTALS if check.asset != CATALOGUE_STATS.name)
+    return all(stored.verdict(check)[0] for check in judged) and accept_by_itself(stored.lake, stored.standings)
 
 
 def every_page_set_is_counted(stored: Stored, total: str) -> Verdict:
@@ -171,4 +193,5 @@ OF_TOTALS = (
     Check(SNAPSHOT.name, no_page_set_is_left_over, dg.AssetCheckSeverity.WARN),
     Check(SNAPSHOT.name, snapshot_is_consistent, dg.AssetCheckSeverity.WARN),
     Check(SNAPSHOT.name, no_page_is_too_old, dg.AssetCheckSeverity.WARN),
+    *OF_BOUNDS,
 )

@@ -17,6 +17,7 @@ from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.checks.page_set import OF_A_PAGE_SET
 from neo_assets.orchestration.checks.read import Read
 from neo_assets.orchestration.checks.totals import OF_TOTALS, Stored
+from neo_assets.pipeline.accepted import accept, standings
 from neo_assets.pipeline.read import read_pages
 from neo_assets.schema.columns import Table
 from neo_assets.schema.page_sets import page_set_keys
@@ -24,7 +25,7 @@ from neo_assets.schema.pages import StoredPage
 from neo_assets.schema.tables import CATALOGUE_STATS, NEO_SIGHTINGS
 from neo_assets.sources.neows.parse import Parsed
 from neo_assets.sources.simulator.catalogue import Catalogue
-from neo_assets_tests.pipeline.by_hand import gather, pages_from, total
+from neo_assets_tests.pipeline.by_hand import ENGINE, gather, pages_from, total
 from neo_assets_tests.sources.neows.examples import NOON
 
 PAGE_SETS = page_set_keys(3, 2)
@@ -43,6 +44,7 @@ def made(place: Path, catalogue: Catalogue) -> Storage:
     row = dict(zip(CATALOGUE_STATS.schema.names, stats, strict=True))
     tables.write_table(lake, CATALOGUE_STATS, pa.Table.from_pylist([row], schema=CATALOGUE_STATS.schema))
     total(lake, PAGE_SETS)
+    accept(lake, standings(lake, ENGINE, PAGE_SETS), "it is right")
     return lake
 
 
@@ -78,7 +80,7 @@ class Corrupted:
             read = Read(self.lake, key)
             judged = [(check, check.verdict(read, key)) for check in OF_A_PAGE_SET]
             found |= {check.key.name: (check.severity, figures) for check, (passed, figures) in judged if not passed}
-        stored = Stored(self.lake, PAGE_SETS, timedelta.max)  # the pages have fixed times
+        stored = Stored(self.lake, ENGINE, PAGE_SETS, timedelta.max)  # the pages have fixed times
         judged = [(check, check.verdict(stored, check.asset)) for check in OF_TOTALS]
         return found | {check.key.name: (check.severity, figures) for check, (passed, figures) in judged if not passed}
 

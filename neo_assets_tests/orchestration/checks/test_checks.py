@@ -61,6 +61,10 @@ OF_TOTALS = {
     "no_page_set_is_left_over",
     "snapshot_is_consistent",
     "no_page_is_too_old",
+    "neos_are_not_lost",
+    "near_misses_to_earth_are_steady",
+    "shares_of_bodies_are_steady",
+    "nulls_are_not_more",
 }
 WHOLE_LAKE = {"total_near_misses", "total_yearly_approaches", "snapshot", "catalogue_stats", "heartbeat"}
 
@@ -167,7 +171,7 @@ def test_all_checks_run_with_the_graph_and_pass(lake: Storage) -> None:
         assert {check.partition for check in evaluated} == {page_set}
     evaluated = graph.materialize("totals").get_asset_check_evaluations()
     assert {check.check_name: check.passed for check in evaluated} == dict.fromkeys(OF_TOTALS, True)
-    assert len(evaluated) == 11
+    assert len(evaluated) == 15
 
 
 def test_landed_objects_pass_the_same_checks_and_damage_to_them_is_noticed(lake: Storage) -> None:

@@ -17,6 +17,7 @@ import pytest
 from neo_assets.lake import tables
 from neo_assets.lake.storage import Storage
 from neo_assets.pipeline import looks, origins
+from neo_assets.pipeline.bounds import BOUNDS
 from neo_assets.pipeline.count import count
 from neo_assets.schema.pages import Page
 from neo_assets.schema.tables import (
@@ -114,21 +115,38 @@ def fewer_approaches(lake: Corrupted) -> None:
         tables.write_table(lake.lake, table, count(ENGINE, table, approaches), FIRST)
 
 
-def sent(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[Corrupted], None]:
-    """Everything from pages on which the first object is changed."""
+def sent(change: Callable[[dict[str, Any]], dict[str, Any]], objects: int = 1) -> Callable[[Corrupted], None]:
+    """Everything from pages on which the first objects are changed."""
 
     def corrupt(lake: Corrupted) -> None:
         for key in PAGE_SETS:
-            gather(lake.lake, key, [_changed(page, change) for page in pages_from(CATALOGUE, key)])
+            gather(lake.lake, key, [_changed(page, change, objects) for page in pages_from(CATALOGUE, key)])
         total(lake.lake, PAGE_SETS)
 
     return corrupt
 
 
-def _changed(page: Page, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Page:
+def _changed(page: Page, change: Callable[[dict[str, Any]], dict[str, Any]], objects: int) -> Page:
     content = json.loads(page.body)
-    content["near_earth_objects"][0] = change(content["near_earth_objects"][0])
+    neos = content["near_earth_objects"]
+    content["near_earth_objects"] = [*map(change, neos[:objects]), *neos[objects:]]
     return replace(page, body=json.dumps(content).encode())
+
+
+def fewer_neos(lake: Corrupted) -> None:
+    """Everything from a later catalogue, whole in itself, that has lost an object."""
+    for key in PAGE_SETS:
+        gather(lake.lake, key, pages_from(Catalogue(44), key, hours=1))
+    total(lake.lake, PAGE_SETS)
+
+
+def _without_magnitude(neo: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in neo.items() if name not in ("absolute_magnitude_h", "estimated_diameter")}
+
+
+def _only_to_earth(neo: dict[str, Any]) -> dict[str, Any]:
+    to_earth = [one for one in neo["close_approach_data"] if one["orbiting_body"] == "Earth"]
+    return neo | {"close_approach_data": to_earth}
 
 
 def days_later(days: int) -> Callable[[pa.ChunkedArray], pa.ChunkedArray]:
@@ -164,6 +182,7 @@ FAULTS: dict[str, tuple[Callable[[Corrupted], None], set[str]]] = {
             "every_neo_is_everywhere",
             "every_approach_is_read_once",
             "each_neo_counts_once",
+            *BOUNDS,
         },
     ),
     "a column is lost": (
@@ -175,6 +194,7 @@ FAULTS: dict[str, tuple[Callable[[Corrupted], None], set[str]]] = {
             "diameter_follows_from_h",
             "hazard_follows_from_moid_and_h",
             "closest_approach_is_the_nearest",
+            "nulls_are_not_more",
         },
     ),
     "columns are in another order": (
@@ -247,11 +267,12 @@ FAULTS: dict[str, tuple[Callable[[Corrupted], None], set[str]]] = {
     ),
     "approaches are lost in reading": (
         fewer_approaches,
-        {"every_approach_is_read_once", "closest_approach_is_the_nearest", "each_neo_counts_once"},
+        {"every_approach_is_read_once", "closest_approach_is_the_nearest", "each_neo_counts_once"}
+        | {"shares_of_bodies_are_steady"},
     ),
     "a sighting is lost": (
         lambda lake: lake.change(NEO_SIGHTINGS, without_the_first),
-        {"every_neo_is_read_once", "every_neo_is_everywhere"},
+        {"every_neo_is_read_once", "every_neo_is_everywhere", "neos_are_not_lost"},
     ),
     "a page is lost from the index": (
         lambda lake: lake.change(RAW_PAGE_INDEX, without_the_first),
@@ -260,7 +281,8 @@ FAULTS: dict[str, tuple[Callable[[Corrupted], None], set[str]]] = {
     # --- counts and totals
     "a body is spelt in another way": (
         lambda lake: lake.change(NEAR_MISS_COUNT, first_row(orbiting_body="earth")),
-        {"near_misses_add_up", "each_neo_counts_once"},
+        {"near_misses_add_up", "each_neo_counts_once"}
+        | {"near_misses_to_earth_are_steady", "shares_of_bodies_are_steady"},
     ),
     "the counts are those of another page set": (
         lambda lake: lake.copy(YEARLY_APPROACHES, SECOND, FIRST),
@@ -283,7 +305,7 @@ FAULTS: dict[str, tuple[Callable[[Corrupted], None], set[str]]] = {
     # --- page sets
     "a page set is lost": (
         lost_page_set,
-        {"no_page_set_is_missing", "every_page_set_is_counted", "each_neo_counts_once"},
+        {"no_page_set_is_missing", "every_page_set_is_counted", "each_neo_counts_once", "neos_are_not_lost"},
     ),
     "a table lacks a page set": (
         lambda lake: lake.delete(QUARANTINE, SECOND),
@@ -306,7 +328,17 @@ FAULTS: dict[str, tuple[Callable[[Corrupted], None], set[str]]] = {
     ),
     "a key has another type": (
         sent(lambda neo: neo | {"nasa_jpl_url": 5}),
-        {"keys_of_neows_are_known", "nothing_is_in_quarantine", "snapshot_is_consistent"},
+        {"keys_of_neows_are_known", "nothing_is_in_quarantine", "snapshot_is_consistent"}
+        | {"neos_are_not_lost", "near_misses_to_earth_are_steady", "shares_of_bodies_are_steady"},
+    ),
+    "the catalogue has lost an object": (fewer_neos, {"neos_are_not_lost"}),
+    "objects have no magnitude any more": (
+        sent(_without_magnitude, objects=3),
+        {"nulls_are_not_more"},
+    ),
+    "approaches to other bodies are left out": (
+        sent(_only_to_earth, objects=20),
+        {"shares_of_bodies_are_steady", "nulls_are_not_more"},
     ),
 }
 
