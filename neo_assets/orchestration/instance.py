@@ -18,7 +18,7 @@ from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.audit import audited, record
 from neo_assets.orchestration.failures import StateUnusable
 from neo_assets.orchestration.state import StateOfLake, check_lake, explained, in_one_line, is_of_lake, one_at_a_time
-from neo_assets.orchestration.watchdog import first_limit, watched
+from neo_assets.orchestration.watchdog import hangs, limits, watched
 from neo_assets.sources.neows.source import NeoWs
 
 _DEFAULT_HOME = Path("data/dagster")
@@ -32,6 +32,14 @@ _OVERRIDES: Any = {
 }
 
 _ROUNDING_S = 2
+
+_IS_GONE = "The process that executed this run no longer exists."
+_HANGS = "The whole process that executes this run hangs: it has made no progress, and has not ended itself."
+
+_GRPC = ".dagster/grpc_info"
+"""Tag of a run whose process was started by a code server. Others, which may be stopped in a terminal, are not ours to
+kill.
+"""
 
 _UNFINISHED = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 
@@ -71,7 +79,7 @@ def open_instance(dagster_home: Path | None, lake: Storage) -> dg.DagsterInstanc
 def tags_of_this_process(run_id: str, longest_idle_s: float) -> dict[str, str]:
     """Tags for a run that this process executes, and that may go that long without progress."""
     process = {_MACHINE: socket.gethostname(), _RUN: run_id, _PROCESS: _identity(psutil.Process())}
-    return process | first_limit(longest_idle_s)
+    return process | limits(longest_idle_s)
 
 
 def lake_resource(lake: Storage, neows: NeoWs, longest_idle_s: float) -> dg.ResourceDefinition:
@@ -107,18 +115,26 @@ def lake_resource(lake: Storage, neows: NeoWs, longest_idle_s: float) -> dg.Reso
 
 
 def _end_lost_runs(instance: dg.DagsterInstance, lake: Storage) -> None:
-    """Mark runs as failed whose process was killed.
+    """Mark runs as failed whose process was killed, or hangs whole.
 
-    Dagster's run monitoring cannot: it knows no worker for them, so they would hold a slot in its queue for ever.
+    Dagster's run monitoring cannot end those killed: it knows no worker for them, so they would hold a slot in its
+    queue for ever. It asks hung processes to end themselves, and its code server then waits for that without end, and
+    starts no further run. So if the code server started the process, it is killed before.
     """
     here = {_MACHINE: socket.gethostname()}
     for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED, tags=here)):
-        if run.tags.get(_RUN) != run.run_id or _is_running(run.tags[_PROCESS]):
+        if run.tags.get(_RUN) != run.run_id:
+            continue
+        is_running = _is_running(run.tags[_PROCESS])
+        if is_running and not hangs(run):
             continue
         now = instance.get_run_by_id(run.run_id)  # it may have ended well in the meantime, and its process with it
         if now and now.status in _UNFINISHED:
-            instance.report_run_failed(run, "The process that executed this run no longer exists.")
+            instance.report_run_failed(run, _HANGS if is_running else _IS_GONE)
             record(lake, instance, run)
+            if is_running and _GRPC in run.tags:
+                with contextlib.suppress(psutil.Error):  # it has just ended, or is another user's
+                    psutil.Process(int(run.tags[_PROCESS].split()[0])).kill()
 
 
 def _identity(process: psutil.Process) -> str:

@@ -27,16 +27,38 @@ _LOOKS = 30
 
 _LOOKS_BETWEEN_TAGS = 6
 
-_OUTER_SHARE = 1.4
-"""Dagster's run monitoring allows this times the longest idle time, so that the watchdog acts first if it can."""
+_DEADLINE = ".dagster/neo_assets/deadline"
+"""Tag with the time by which a run must have moved this tag on, else its whole process hangs (`time.monotonic`, which
+all processes of a machine share). The UI hides it.
+"""
+
+_DEADLINE_SHARE, _MAX_RUNTIME_SHARE = 1.4, 2.0
+"""What the two tags allow, in longest idle times: the watchdog acts first if it can, then the next process that looks
+for hung runs on this machine, and Dagster's run monitoring last.
+"""
 
 _GRACE_S = 60.0
 """Time to record how a run ended, before its process ends."""
 
 
-def first_limit(longest_idle_s: float) -> dict[str, str]:
-    """Tags for a run that begins: what Dagster's run monitoring allows it before it has made progress."""
-    return {_MAX_RUNTIME: f"{longest_idle_s * _OUTER_SHARE:.0f}"}
+def limits(longest_idle_s: float, runs_for_s: float = 0.0, waits_s: float = 0.0) -> dict[str, str]:
+    """Tags of a run with the limits that others hold it to, from its last progress on.
+
+    Args:
+        longest_idle_s: how long it may go without progress.
+        runs_for_s: for how long it has run.
+        waits_s: for how long it will wait.
+    """
+    deadline = time.monotonic() + waits_s + longest_idle_s * _DEADLINE_SHARE
+    return {
+        _DEADLINE: f"{deadline:.0f}",
+        _MAX_RUNTIME: f"{runs_for_s + waits_s + longest_idle_s * _MAX_RUNTIME_SHARE:.0f}",
+    }
+
+
+def hangs(run: dg.DagsterRun) -> bool:
+    """Whether the whole process of a run hangs, which was executed on this machine since it was started."""
+    return time.monotonic() > float(run.tags.get(_DEADLINE, "inf"))
 
 
 @contextlib.contextmanager
@@ -52,8 +74,8 @@ def watched(
     If it makes no progress, it is marked as failed, and the process ends: what hangs, such as a thread that reads from
     a dead disk, could not be ended otherwise. A killed process loses nothing that is stored.
 
-    The watchdog cannot notice if the whole process hangs. So while the run makes progress, the limit of Dagster's run
-    monitoring, which counts from the run's start, is moved on.
+    The watchdog cannot notice if the whole process hangs. So while the run makes progress, the limits that others hold
+    it to are moved on.
 
     Args:
         instance: where the run is recorded.
@@ -80,9 +102,8 @@ def watched(
                 break
             if looks % _LOOKS_BETWEEN_TAGS == 0 and seen != tagged:
                 waits_s = max(0.0, seen - time.monotonic())
-                allowed_s = time.time() - started_at + waits_s + longest_idle_s * _OUTER_SHARE
                 with contextlib.suppress(DBAPIError):  # the next look tries again
-                    instance.add_run_tags(run.run_id, {_MAX_RUNTIME: f"{allowed_s:.0f}"})
+                    instance.add_run_tags(run.run_id, limits(longest_idle_s, time.time() - started_at, waits_s))
                     tagged = seen
 
     thread = threading.Thread(target=watch, name="watchdog", daemon=True)

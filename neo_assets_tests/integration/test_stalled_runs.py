@@ -1,8 +1,6 @@
 """Runs that hang: `neo run` ends, and Dagster's daemon repeats a run once."""
 
 import json
-import os
-import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import psutil
 import pytest
 
 from neo_assets.orchestration.instance import open_instance
@@ -59,7 +58,7 @@ class Daemon:
         assert ended.code == 0, ended.err
 
     def runs(self) -> list[dg.DagsterRun]:
-        """All runs, the oldest first."""
+        """All runs, the oldest first. Like each command and sensor, this ends those that hang whole."""
         with open_instance(self.place.path, self.place.storage) as instance:
             return list(instance.get_runs(ascending=True))
 
@@ -74,16 +73,13 @@ class Daemon:
 
 @pytest.fixture
 def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
-    """A daemon with the checkout's `dagster.yaml`, but for one interval, and a NeoWs that never answers."""
+    """A daemon with the checkout's `dagster.yaml`, and a NeoWs that never answers."""
     at = place(tmp_path / "here", "dagster.yaml", "workspace.yaml", **SETTINGS)
-    config = at.path / "dagster.yaml"
-    config.write_text(config.read_text().replace("poll_interval_seconds: 10", "poll_interval_seconds: 1"))
     monkeypatch.chdir(at.path)  # its state is there
     server = Faulty()
     server.break_down(lambda: no_answer)
     with serving(server) as url:
         at.settings |= {"NEOWS_BASE_URL": url, "DAGSTER_HOME": at.path}
-        at.settings["DAGSTER_GRPC_TIMEOUT_SECONDS"] = 20  # Dagster asks a run to end itself, and waits this long
         process = at.start("dagster-daemon", "run", "-w", "workspace.yaml")
         yield Daemon(at, server, process)
         process.kill()
@@ -100,9 +96,12 @@ def test_the_daemon_repeats_a_run_without_progress_once_and_then_leaves_it_faile
 def test_the_daemon_ends_a_run_whose_whole_process_hangs_and_repeats_it(daemon: Daemon) -> None:
     daemon.launch()
     daemon.wait_for(lambda _: daemon.server.asked)
+    time.sleep(1)  # until it waits: stopped while it writes an event, it would keep Dagster's database locked
     [run] = daemon.runs()
-    os.kill(int(run.tags[".dagster/neo_assets/process"].split()[0]), signal.SIGSTOP)
+    process = psutil.Process(int(run.tags[".dagster/neo_assets/process"].split()[0]))
+    process.suspend()
     daemon.server.mend()
     first, second = daemon.wait_for(lambda runs: runs[-1].status is STATUS.SUCCESS)
     assert first.status is STATUS.FAILURE
+    assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     assert second.parent_run_id == first.run_id

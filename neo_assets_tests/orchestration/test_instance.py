@@ -1,15 +1,19 @@
 """Dagster's instance: runs whose process is gone are reported as failed, whatever they were doing."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import dagster as dg
+import psutil
 import pytest
 
 from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.instance import lake_resource, open_instance, tags_of_this_process
+from neo_assets.orchestration.watchdog import limits
 from neo_assets.sources.neows.source import NeoWs
+from neo_assets_tests.integration.harness import PATIENCE_S
 from neo_assets_tests.settings import settings_of
 
 STATUS = dg.DagsterRunStatus
@@ -77,3 +81,23 @@ def test_it_ends_where_only_the_daemon_runs_too(tmp_path: Path, another: str) ->
         run = add_run(instance, STATUS.STARTED, **{PROCESS: f"{another} 5"})
         with dg.build_resources({"lake": lake_resource(Storage("data/lake"), NeoWs(settings_of()), IDLE_S)}, instance):
             assert status_of(instance, run) == STATUS.FAILURE
+
+
+@pytest.mark.parametrize("by_the_code_server", [True, False])
+def test_a_run_whose_process_hangs_is_failed_and_the_process_killed_if_dagster_started_it(
+    tmp_path: Path, by_the_code_server: bool
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        try:
+            started = psutil.Process(process.pid).create_time() - psutil.boot_time()
+            tags = {PROCESS: f"{process.pid} {started:.0f}"} | limits(-IDLE_S)
+            with open_instance(tmp_path, Storage("data/lake")) as instance:
+                grpc = {".dagster/grpc_info": "{}"} if by_the_code_server else {}
+                run = add_run(instance, STATUS.STARTED, **tags, **grpc)
+            with open_instance(tmp_path, Storage("data/lake")) as instance:
+                assert status_of(instance, run) == STATUS.FAILURE
+            if by_the_code_server:
+                assert process.wait(PATIENCE_S) == -signal.SIGKILL
+            assert (process.poll() is None) is not by_the_code_server
+        finally:
+            process.kill()

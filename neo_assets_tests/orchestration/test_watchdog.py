@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from neo_assets.orchestration import watchdog
-from neo_assets.orchestration.watchdog import first_limit, watched
+from neo_assets.orchestration.watchdog import hangs, limits, watched
 from neo_assets.sources.neows.progress import Progress
 from neo_assets_tests.integration.harness import PATIENCE_S
 
@@ -32,7 +32,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 @pytest.fixture
 def run(instance: dg.DagsterInstance) -> dg.DagsterRun:
-    run = dg.DagsterRun("page_set", status=dg.DagsterRunStatus.STARTED, tags=first_limit(IDLE_S))
+    run = dg.DagsterRun("page_set", status=dg.DagsterRunStatus.STARTED, tags=limits(IDLE_S))
     return instance.add_run(run)
 
 
@@ -106,7 +106,15 @@ def test_the_outer_limit_moves_on_with_progress_and_allows_for_waits(
         while float(stored(instance, run).tags[MAX_RUNTIME]) < 590:
             assert time.monotonic() < end
             time.sleep(IDLE_S / 10)
+        time.sleep(IDLE_S * 2)
+        assert not hangs(stored(instance, run))
     assert not left.is_set()
+
+
+def test_a_run_that_does_not_move_its_deadline_on_hangs(run: dg.DagsterRun) -> None:
+    assert not hangs(run.with_tags(limits(900)))
+    assert not hangs(run.with_tags(limits(-900, waits_s=3600)))
+    assert hangs(run.with_tags(limits(-900)))
 
 
 def test_the_watchdog_ends_with_its_run(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
