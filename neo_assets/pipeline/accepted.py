@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from neo_assets.lake import layout, tables
@@ -24,14 +25,7 @@ from neo_assets.pipeline.count import counted_page_sets, sum_over, superseded
 from neo_assets.pipeline.metrics.engine import Engine
 from neo_assets.schema.columns import Table
 from neo_assets.schema.page_sets import LANDED, pages_of
-from neo_assets.schema.tables import (
-    NEAR_MISS_COUNT,
-    NEO_RECORDS,
-    NEO_SIGHTINGS,
-    TOTAL_NEAR_MISSES,
-    TOTAL_YEARLY_APPROACHES,
-    YEARLY_APPROACHES,
-)
+from neo_assets.schema.tables import NEO_RECORDS, NEO_SIGHTINGS, TOTALS
 
 
 @dataclass(frozen=True)
@@ -71,15 +65,13 @@ def standings(lake: Storage, engine: Engine, page_sets: Sequence[str]) -> list[S
 
 
 def figures_of(lake: Storage, engine: Engine, page_sets: Sequence[str]) -> Figures:
-    """The figures of those of the page sets that are stored, without the landed objects, which come and go.
+    """The figures of the totals over these page sets, without the landed objects, which come and go.
 
     Raises:
         LakeError: a table cannot be read.
     """
-    keys = _counted(lake, NEAR_MISS_COUNT, page_sets)
-    near = sum_over(engine, lake, TOTAL_NEAR_MISSES, NEAR_MISS_COUNT, keys)
-    dated = _counted(lake, YEARLY_APPROACHES, page_sets)
-    yearly = sum_over(engine, lake, TOTAL_YEARLY_APPROACHES, YEARLY_APPROACHES, dated)
+    keys = tables.stored_page_sets(lake, NEO_SIGHTINGS, page_sets)
+    near, yearly = (_without_landed(lake, engine, total, page_sets) for total in TOTALS)
     sightings = tables.read_page_sets(lake, NEO_SIGHTINGS, keys)
     rows, nulls = tables.null_counts(lake, NEO_RECORDS, keys)
     fetched = pc.min_max(sightings["fetched_at"])
@@ -129,8 +121,12 @@ def accept_by_itself(lake: Storage, standing: Sequence[Standing]) -> bool:
     return True
 
 
-def _counted(lake: Storage, partial: Table, page_sets: Sequence[str]) -> list[str]:
-    return [key for key in counted_page_sets(lake, partial, page_sets) if key != LANDED]
+def _without_landed(lake: Storage, engine: Engine, total: Table, page_sets: Sequence[str]) -> pa.Table:
+    """A stored total, or, if landed objects are in it, the same total computed without them."""
+    counted = counted_page_sets(lake, TOTALS[total], page_sets)
+    if LANDED not in counted:
+        return tables.read_table(lake, total)
+    return sum_over(engine, lake, total, TOTALS[total], [key for key in counted if key != LANDED])
 
 
 def _accepted(lake: Storage, pages: int) -> dict[str, Accepted]:
