@@ -14,6 +14,7 @@ from dagster._core.definitions.freshness import FreshnessState
 
 from neo_assets.lake.storage import LakeError, LakeWrong, Storage
 from neo_assets.orchestration.audit import figures_of, rows_of
+from neo_assets.orchestration.runs import page_sets_of, time_of
 from neo_assets.pipeline.alerts import Busy, tell, tell_of_lake
 from neo_assets.pipeline.channels import Channel, channels
 from neo_assets.pipeline.incidents import (
@@ -147,12 +148,12 @@ def _of_check(entry: dg.EventLogEntry, settings: Settings) -> Iterator[Incident 
     asset, check = judged.asset_key.to_user_string(), judged.check_name
     what = _check(judged.asset_key, check) + (f", page set {judged.partition}" if judged.partition else "")
     if judged.passed:
-        yield Over(Kind.CHECK, what, _time(entry))
+        yield Over(Kind.CHECK, what, time_of(entry))
     elif judged.severity is dg.AssetCheckSeverity.ERROR:
         path, words = f"assets/{asset}?view=checks&checkDetail={check}", f"Assets, {asset}, Checks, {check}"
         where = shown_at(settings, path, words)
         reason = in_short(figures_of(judged) or "it did not pass")
-        yield Incident(Kind.CHECK, what, reason, where, _time(entry), asset, judged.partition)
+        yield Incident(Kind.CHECK, what, reason, where, time_of(entry), asset, judged.partition)
 
 
 def _of_failure(
@@ -162,18 +163,18 @@ def _of_failure(
     failed = [one.dagster_event for one in events if one.dagster_event_type is Event.STEP_FAILURE and one.dagster_event]
     if failed and all(_is_of_check(step) for step in failed):
         return
-    of_run, *items = rows_of(run, _time(entry), events, ended=True, requests=None)
+    of_run, *items = rows_of(run, time_of(entry), events, ended=True, requests=None)
     message = entry.dagster_event.message if entry.dagster_event else None
     reason = in_short(of_run["error"] or message or entry.user_message)
     to_make = [row for row in items if row["kind"] == MATERIALIZATION]
     asset = next((row["asset"] for row in items if row["error"] == of_run["error"]), None)
     where = shown_at(settings, f"runs/{run.run_id}", f"Runs, {run.run_id[:8]}")
-    page_sets = _page_sets(run, settings)
+    page_sets = page_sets_of(run, settings.page_sets)
     for page_set in page_sets:
         what = _of_page_set(page_set, bool(to_make))
-        yield Incident(Kind.RUN, what, reason, where, _time(entry), asset, page_set)
+        yield Incident(Kind.RUN, what, reason, where, time_of(entry), asset, page_set)
     if not page_sets:
-        yield Incident(Kind.RUN, asset or f"job {run.job_name}", reason, where, _time(entry), asset)
+        yield Incident(Kind.RUN, asset or f"job {run.job_name}", reason, where, time_of(entry), asset)
 
 
 def _of_success(
@@ -182,26 +183,17 @@ def _of_success(
     events = instance.all_logs(run.run_id, of_type=Event.ASSET_MATERIALIZATION)
     keys = {one.dagster_event.asset_key for one in events if one.dagster_event}
     made = frozenset(key.to_user_string() for key in keys if key)
-    page_sets = _page_sets(run, settings)
+    page_sets = page_sets_of(run, settings.page_sets)
     for page_set in page_sets:
-        yield Over(Kind.RUN, _of_page_set(page_set, bool(made)), _time(entry), made or None)
+        yield Over(Kind.RUN, _of_page_set(page_set, bool(made)), time_of(entry), made or None)
     if not page_sets:
         for name in (f"job {run.job_name}", *sorted(made)):
-            yield Over(Kind.RUN, name, _time(entry))
+            yield Over(Kind.RUN, name, time_of(entry))
 
 
 def _of_page_set(page_set: str, makes: bool) -> str:
     """What a run for a page set is about. One that makes nothing, only checks, says nothing about one that does."""
     return f"page set {page_set}" if makes else f"checks of page set {page_set}"
-
-
-def _page_sets(run: dg.DagsterRun, settings: Settings) -> list[str]:
-    """The page sets that a run is for; none if it is not for page sets."""
-    tags = run.tags
-    if key := tags.get("dagster/partition"):
-        return [key]
-    first, last = tags.get("dagster/asset_partition_range_start"), tags.get("dagster/asset_partition_range_end")
-    return [key for key in settings.page_sets if first and last and first <= key <= last]
 
 
 def _is_of_check(step: dg.DagsterEvent) -> bool:
@@ -221,7 +213,3 @@ def _freshness(instance: dg.DagsterInstance, settings: Settings) -> Iterator[Inc
         elif record.freshness_state in (FreshnessState.WARN, FreshnessState.FAIL):
             where = shown_at(settings, f"assets/{asset}", f"Assets, {asset}")
             yield Incident(Kind.STALE, asset, "it was not made again in time", where, now, asset)
-
-
-def _time(entry: dg.EventLogEntry) -> datetime:
-    return datetime.fromtimestamp(entry.timestamp, UTC)

@@ -3,13 +3,14 @@
 import contextlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
 from dagster import DagsterEventType as Event
 
 from neo_assets.lake.storage import LakeError, Storage
+from neo_assets.orchestration.runs import page_set_of, time_of
 from neo_assets.pipeline import audit
 from neo_assets.pipeline.audit import Row, account
 from neo_assets.schema.audit import CHECK, FAILED, MATERIALIZATION, PROCESSING, QUEUED, RUN, SUCCESS
@@ -28,9 +29,6 @@ _LAUNCHERS = {
     "dagster/from_automation_condition": "automation condition",
 }
 """Tags that tell who launched a run, and what the audit says before their value."""
-
-_PARTITION = "dagster/partition"
-"""Tag that names the page set of a run."""
 
 _FIGURES = {
     "rows_out": ("dagster/row_count",),
@@ -100,10 +98,10 @@ def rows_of(
         "account": account(),
         "queued_at": queued_at,
     }
-    page_set = run.tags.get(_PARTITION)
+    page_set = page_set_of(run)
     items = [whole | item for item in _items(events, steps, page_set, ended)]
     failed = steps.errors or (ended and steps.unfinished)
-    started = next((_time(entry) for entry in events if _is(entry, Event.PIPELINE_START)), None)
+    started = next((time_of(entry) for entry in events if _is(entry, Event.PIPELINE_START)), None)
     ended_by = [one.dagster_event.message for one in events if one.dagster_event and _is(one, Event.PIPELINE_FAILURE)]
     reasons = [*steps.errors.values(), *filter(None, ended_by), "it was stopped, or its process was killed"]
     of_run = {
@@ -115,7 +113,7 @@ def rows_of(
         "requests": requests,
         "error": reasons[0] if failed else None,
     }
-    return [whole | of_run | _span(started, _time(events[-1]) if ended and events else None), *items]
+    return [whole | of_run | _span(started, time_of(events[-1]) if ended and events else None), *items]
 
 
 def launched_by(tags: Mapping[str, str]) -> str:
@@ -138,7 +136,7 @@ class _Steps:
         for entry in events:
             key, event = entry.step_key or "", entry.dagster_event
             if _is(entry, Event.STEP_START):
-                self.started[key] = _time(entry)
+                self.started[key] = time_of(entry)
             elif _is(entry, Event.STEP_SUCCESS) or _is(entry, Event.STEP_SKIPPED):
                 self.ended.add(key)
             elif _is(entry, Event.STEP_FAILURE) and event:
@@ -198,7 +196,7 @@ def _items(
                 },
             )
             if done:
-                item |= done | _span(steps.started.get(entry.step_key or ""), _time(entry))
+                item |= done | _span(steps.started.get(entry.step_key or ""), time_of(entry))
     return list(items.values())
 
 
@@ -254,7 +252,3 @@ def _is(entry: dg.EventLogEntry, event_type: Event) -> bool:
 
 def _name(asset: dg.AssetKey | None) -> str:
     return asset.to_user_string() if asset else ""
-
-
-def _time(entry: dg.EventLogEntry) -> datetime:
-    return datetime.fromtimestamp(entry.timestamp, UTC)

@@ -16,7 +16,8 @@ from neo_assets.orchestration.assets.bronze import RECOMPUTE
 from neo_assets.orchestration.assets.landed import LANDED_OBJECTS
 from neo_assets.orchestration.audit import record
 from neo_assets.orchestration.failures import failing_in_one_line
-from neo_assets.orchestration.refresh import PAGE_SET, UNDER_WAY, daily_refresh
+from neo_assets.orchestration.refresh import PAGE_SET, daily_refresh
+from neo_assets.orchestration.runs import UNDER_WAY
 from neo_assets.pipeline.land import TakenIn, affected_page_sets, take_in
 from neo_assets.pipeline.staleness import complete, stale
 from neo_assets.pipeline.text import first_few

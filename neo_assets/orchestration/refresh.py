@@ -11,6 +11,7 @@ import dagster as dg
 
 from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.assets.bronze import RECOMPUTE
+from neo_assets.orchestration.runs import ENDED, UNDER_WAY, page_set_of
 from neo_assets.pipeline.refresh import DAY_STARTS, Due, due, oldest_first, start_of_day
 from neo_assets.pipeline.text import named, quantity
 from neo_assets.schema.page_sets import pages_of
@@ -18,17 +19,6 @@ from neo_assets.sources.neows.source import NeoWs
 
 PAGE_SET = "page_set"
 """Name of the job that fetches and computes one page set."""
-
-UNDER_WAY = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
-"""Statuses of a run that has not ended."""
-
-_ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 _TRIES_A_DAY = 3
 """Runs of a page set after which it is left for the next day."""
@@ -116,7 +106,7 @@ class _Runs:
     def of(cls, instance: dg.DagsterInstance, day: datetime) -> "_Runs":
         """The runs of a day that have ended, and all that have not."""
         under_way = instance.get_runs(dg.RunsFilter(statuses=UNDER_WAY))
-        records = instance.get_run_records(dg.RunsFilter(statuses=_ENDED, created_after=day))
+        records = instance.get_run_records(dg.RunsFilter(statuses=ENDED, created_after=day))
         records = sorted(records, key=lambda record: record.end_time or 0.0)
         ended = [record.dagster_run for record in records if _page_set(record.dagster_run)]
         return cls(
@@ -128,4 +118,4 @@ class _Runs:
 
 def _page_set(run: dg.DagsterRun) -> str:
     """The page set that a run fetches; empty if it fetches none, or several."""
-    return "" if run.job_name == RECOMPUTE else run.tags.get("dagster/partition", "")
+    return "" if run.job_name == RECOMPUTE else page_set_of(run) or ""
