@@ -172,7 +172,7 @@ def test_a_run_whose_process_was_lost_is_told_too(watch: Watch, sink: WebhookSin
     watch.tick()
     [text] = sink.texts
     assert text.startswith("Run failed: job stats\n")
-    assert lines_of(text)["Why"] == "it was stopped, or its process was killed"
+    assert lines_of(text)["Why"] == "The process that executed this run no longer exists."
     watch.run("stats", None)
     watch.tick()
     assert sink.texts[1].startswith("Over: Run failed: job stats\n")
