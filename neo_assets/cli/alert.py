@@ -1,4 +1,4 @@
-"""`neo alert`: what is wrong now, and a try of the channels on which alerts go out. Alerts are sent by the sensor in
+"""`neo alert`: what is wrong now, and a test of the channels on which alerts go out. Alerts are sent by the sensor in
 `orchestration.alerts`.
 """
 
@@ -9,7 +9,7 @@ from neo_assets.settings import Settings
 
 @click.group()
 def alert() -> None:
-    """See what is wrong now, and try how alerts go out."""
+    """See what is wrong now, and test the alerts."""
 
 
 @alert.command("list")
@@ -27,7 +27,7 @@ def list_incidents() -> None:
     if not state.open:
         click.echo("No incident is open.", err=True)
     for name, failing in state.failing.items():
-        click.echo(f"Messages wait: {name} fails since {failing.since:%Y-%m-%d %H:%M} UTC: {failing.error}", err=True)
+        click.echo(f"Messages wait: {name} has failed since {failing.since:%Y-%m-%d %H:%M} UTC: {failing.error}", err=True)
 
 
 @alert.command()

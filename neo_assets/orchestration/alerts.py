@@ -116,7 +116,7 @@ def _check(asset: dg.AssetKey, check: str) -> str:
 
 
 def _summary(state: State) -> str:
-    failing = [f"{name} fails since {one.since:%Y-%m-%d %H:%M} UTC: {one.error}" for name, one in state.failing.items()]
+    failing = [f"{name} has failed since {one.since:%Y-%m-%d %H:%M} UTC: {one.error}" for name, one in state.failing.items()]
     return "; ".join([f"{quantity(len(state.open), 'incident')} open", *failing])
 
 

@@ -60,4 +60,4 @@ def test_it_lists_open_incidents_and_channels_that_fail(neo: Neo, lake: Storage)
     assert ended.out == (
         "2026-03-01 12:00 UTC  data stale: the oldest page: it is old (Dagster's UI: Assets, raw_pages)\n"
     )
-    assert ended.err == "Messages wait: webhook fails since 2026-03-01 12:00 UTC: example.org is down\n"
+    assert ended.err == "Messages wait: webhook has failed since 2026-03-01 12:00 UTC: example.org is down\n"

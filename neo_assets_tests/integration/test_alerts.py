@@ -42,7 +42,7 @@ def test_a_daemon_tells_of_a_failure_and_of_its_end_within_a_minute(tmp_path: Pa
             hook.status = 503
             assert here.materialize("*near_miss_count", FIRST).code == 0
             assert seconds_until(lambda: len(mail.mails) == 2) < 2 * AT_MOST_S
-            seconds_until(lambda: "Messages wait: webhook fails since " in here.neo("alert", "list").err)
+            seconds_until(lambda: "Messages wait: webhook has failed since " in here.neo("alert", "list").err)
             hook.status = 200
             assert seconds_until(lambda: len(hook.texts) == 2) < 2 * AT_MOST_S
         finally:

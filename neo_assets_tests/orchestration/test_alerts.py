@@ -313,7 +313,7 @@ def test_what_a_webhook_does_not_take_is_kept_shown_and_sent_later(
     watch.tick()
     assert sink.texts == []
     assert watch.said is not None
-    assert watch.said.startswith("0 incidents open; webhook fails since 20")
+    assert watch.said.startswith("0 incidents open; webhook has failed since 20")
     assert "HTTP 503" in watch.said
     again = Watch(watch.lake, Path(watch.lake.root), alert_webhook=sink.url)  # another Dagster storage
     sink.status = 200
