@@ -26,8 +26,8 @@ def list_incidents() -> None:
         click.echo(f"{one.began_at:%Y-%m-%d %H:%M} UTC  {one.kind}: {one.what}: {one.reason} ({one.where})")
     if not state.open:
         click.echo("No incident is open.", err=True)
-    for name, failing in state.failing.items():
-        click.echo(f"Messages wait: {name} has failed since {failing.since:%Y-%m-%d %H:%M} UTC: {failing.error}", err=True)
+    for failure in state.failures:
+        click.echo(f"Messages wait: {failure}", err=True)
 
 
 @alert.command()

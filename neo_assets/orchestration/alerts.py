@@ -116,8 +116,7 @@ def _check(asset: dg.AssetKey, check: str) -> str:
 
 
 def _summary(state: State) -> str:
-    failing = [f"{name} has failed since {one.since:%Y-%m-%d %H:%M} UTC: {one.error}" for name, one in state.failing.items()]
-    return "; ".join([f"{quantity(len(state.open), 'incident')} open", *failing])
+    return "; ".join([f"{quantity(len(state.open), 'incident')} open", *state.failures])
 
 
 def _news(

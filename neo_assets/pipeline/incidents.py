@@ -95,6 +95,13 @@ class State:
         """The incidents that are not over."""
         return [one for one in self.incidents if not one.over_at]
 
+    @property
+    def failures(self) -> list[str]:
+        """The channels that fail, for people: a line for each."""
+        return [
+            f"{name} has failed since {one.since:%Y-%m-%d %H:%M} UTC: {one.error}" for name, one in self.failing.items()
+        ]
+
 
 def read(lake: Storage) -> State:
     """The incidents kept in the lake. A damaged file counts as none: what is still wrong is then told again.
@@ -132,6 +139,8 @@ def after(before: Sequence[Incident], news: Sequence[Incident | Over]) -> tuple[
             found.append(one)
         elif one.size > found[at].size:
             found[at] = replace(one, began_at=found[at].began_at)
+        elif one.size < found[at].size:  # not told, but growing from here is
+            found[at] = replace(found[at], size=one.size, reason=one.reason)
     return tuple(found)
 
 

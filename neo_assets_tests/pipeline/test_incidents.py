@@ -50,7 +50,9 @@ def test_news_from_before_an_incident_does_not_end_it() -> None:
 def test_what_has_grown_is_to_be_told_again_and_began_when_it_did() -> None:
     before = replace(ONE, kind=Kind.QUARANTINE, size=3, told={"log": 1})
     grown = replace(before, size=4, began_at=LATER, told={})
-    assert after([before], [replace(grown, size=2)]) == (before,)
+    smaller = replace(before, size=2)
+    assert after([before], [replace(grown, size=2)]) == (smaller,)
+    assert after([smaller], [replace(grown, size=3)]) == (replace(grown, size=3, began_at=NOON),)
     assert after([before], [grown]) == (replace(grown, began_at=NOON),)
 
 
