@@ -50,6 +50,7 @@ def audited(lake: Storage, neows: NeoWs, instance: dg.DagsterInstance, run: dg.D
         yield
     finally:
         _write(lake, instance, run, events, ended=True, requests=neows.requests - requests_before)
+        events.clear()  # Dagster keeps the listener, and with it the list, as long as the process lives
 
 
 def record(lake: Storage, instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:

@@ -1,5 +1,6 @@
 """The audit of runs as Dagster executes them: what each row says when all goes well, and when something fails."""
 
+import gc
 from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,18 @@ def test_a_run_goes_on_where_the_audit_cannot_be_written(
     lake.write(layout.AUDIT, b"a file where a directory should be")
     assert run("page_set").success
     assert "the audit lacks run " in caplog.text
+
+
+def test_events_of_runs_that_have_ended_are_not_kept_in_memory(
+    lake: Storage, run: Callable[..., Any], instance: dg.DagsterInstance
+) -> None:
+    def kept() -> int:
+        return sum(isinstance(one, dg.EventLogEntry) and one.run_id == run_id for one in gc.get_objects())
+
+    run_id = run("page_set").run_id
+    gc.collect()
+    assert len(instance.all_logs(run_id)) > 50
+    assert kept() < 10
 
 
 @pytest.mark.parametrize(
