@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import click
@@ -29,7 +30,11 @@ def audit(last: int, failed: bool, as_json: bool) -> None:
     rows = read(lake, last, failed).to_pylist()
     for row in rows:
         if as_json:
-            click.echo(json.dumps({name: value for name, value in row.items() if value is not None}, default=str))
+            click.echo(
+                json.dumps(
+                    {name: value for name, value in row.items() if value is not None}, default=datetime.isoformat
+                )
+            )
         elif row["kind"] == RUN:
             click.echo(_run(row))
         elif row["status"] == FAILED and row["error"]:

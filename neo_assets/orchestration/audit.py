@@ -13,6 +13,7 @@ from neo_assets.lake.storage import LakeError, Storage
 from neo_assets.orchestration.runs import page_set_of, time_of
 from neo_assets.pipeline import audit
 from neo_assets.pipeline.audit import Row, account
+from neo_assets.pipeline.text import one_line
 from neo_assets.schema.audit import CHECK, FAILED, MATERIALIZATION, PROCESSING, QUEUED, RUN, SUCCESS
 from neo_assets.sources.neows.source import NeoWs
 
@@ -122,7 +123,7 @@ def launched_by(tags: Mapping[str, str]) -> str:
     for tag, before in _LAUNCHERS.items():
         if value := tags.get(tag):
             return before + ("" if value == "true" else value)
-    return "Dagster's UI or a command of Dagster's"
+    return "Dagster's UI or one of Dagster's own commands"
 
 
 class _Steps:
@@ -233,8 +234,8 @@ def _reason(event: dg.DagsterEvent) -> str:
     """Why a step failed, in one line."""
     failure = event.step_failure_data
     if failure.user_failure_data and failure.user_failure_data.description:
-        return " ".join(failure.user_failure_data.description.split())
-    return " ".join(failure.error.message.split()) if failure.error else ""
+        return one_line(failure.user_failure_data.description)
+    return one_line(failure.error.message) if failure.error else ""
 
 
 def _span(started: datetime | None, ended: datetime | None) -> dict[str, Any]:

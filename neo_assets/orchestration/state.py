@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.databases import OpenStorage
 from neo_assets.orchestration.failures import StateUnusable
+from neo_assets.pipeline.text import one_line
 from neo_assets.settings import DEFAULT_LAKE, Settings
 
 _LAKE = "neo_assets/lake"
@@ -117,7 +118,7 @@ def in_one_line(error: BaseException | None) -> str:
     """The text of an error, without line breaks."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return " ".join(str(error).split())
+    return one_line(str(error))
 
 
 def directory_of(instance: dg.DagsterInstance, lake: Storage) -> Path:

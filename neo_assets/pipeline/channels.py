@@ -17,6 +17,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import httpx
 
+from neo_assets.pipeline.text import one_line
 from neo_assets.settings import Settings
 
 TIMEOUT_S = 10.0
@@ -207,7 +208,7 @@ def _unlogged() -> Iterator[None]:
 
 def _without(error: Exception | str, secrets: list[str]) -> str:
     """An error's text in one line, without these secrets, plain or percent-encoded."""
-    text = " ".join(str(error).split())
+    text = one_line(str(error))
     forms = {form for one in secrets for form in (one, quote(one, safe=""), unquote(one))}
     for form in sorted(forms, key=len, reverse=True):  # a short one within a long one would spoil it
         if len(form) > 1:

@@ -16,7 +16,7 @@ from neo_assets.lake.storage import Storage
 from neo_assets.pipeline.heartbeat import last_asked
 from neo_assets.pipeline.quarantine import without_discarded
 from neo_assets.pipeline.staleness import age, oldest_page, too_old_after
-from neo_assets.pipeline.text import first_few, quantity
+from neo_assets.pipeline.text import first_few, one_line, quantity
 from neo_assets.schema.heartbeat import HEARTBEAT, OK
 from neo_assets.schema.page_sets import LANDED, pages_of, with_landed
 from neo_assets.schema.tables import NEO_RECORDS, QUARANTINE, RAW_PAGE_INDEX
@@ -199,7 +199,7 @@ def shown_at(settings: Settings, path: str, words: str) -> str:
 
 def in_short(reason: str) -> str:
     """A reason in one line, cut to a length that suits a message."""
-    line = " ".join(reason.split())
+    line = one_line(reason)
     return line if len(line) <= _LONGEST_REASON else line[: _LONGEST_REASON - 3] + "..."
 
 

@@ -1,5 +1,5 @@
-"""Wording that messages share: numbers with nouns, shortened lists, names that are safe to print. The messages live
-where they arise.
+"""Wording that messages share: numbers with nouns, shortened lists, names that are safe to print, single lines. The
+messages live where they arise.
 """
 
 
@@ -16,6 +16,11 @@ def named(thing: str, names: list[int] | list[str]) -> str:
 def first_few(things: list[int] | list[str], at_most: int = 10) -> str:
     """The first items of a list, with three dots if there are more."""
     return ", ".join(map(str, things[:at_most])) + (", ..." if len(things) > at_most else "")
+
+
+def one_line(text: str) -> str:
+    """A text with each run of white space, such as a line break, as one space."""
+    return " ".join(text.split())
 
 
 def printable(name: str) -> str:

@@ -56,6 +56,7 @@ def test_what_failed_is_listed_below_its_run(lake: Storage, neo: Neo) -> None:
     rows = [json.loads(line) for line in neo("audit", "--failed", "--json").out.splitlines()]
     assert {row["status"] for row in rows} == {"failed"}
     assert {row["kind"] for row in rows} == {"run", "materialization", "check"}
+    assert rows[0]["queued_at"][10] == "T", "ISO 8601, as in all JSON of neo"
 
 
 def test_a_damaged_file_is_named_with_the_way_out(lake: Storage, neo: Neo) -> None:

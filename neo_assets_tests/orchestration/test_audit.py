@@ -194,7 +194,7 @@ def test_events_of_runs_that_have_ended_are_not_kept_in_memory(
         ({"dagster/sensor_name": "landing"}, "sensor landing"),
         ({"dagster/backfill": "abcdefgh"}, "backfill abcdefgh"),
         ({"dagster/from_automation_condition": "true"}, "automation condition"),
-        ({}, "Dagster's UI or a command of Dagster's"),
+        ({}, "Dagster's UI or one of Dagster's own commands"),
     ],
 )
 def test_it_names_who_launched_a_run(tags: dict[str, str], said: str) -> None:

@@ -23,6 +23,9 @@ from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS, NEO_SIGHTING
 Verdict = tuple[bool, dict[str, Any]]
 """Whether a check passed, and the figures behind it."""
 
+FETCHED_AGAIN: Verdict = True, {"not checked": "another process has fetched the pages again, and will compute them"}
+"""The verdict of checks that would compare tables with newer pages than they were made from."""
+
 _MADE_FROM_PAGES = (RAW_PAGE_INDEX, NEO_RECORDS, CLOSE_APPROACHES, NEO_SIGHTINGS, QUARANTINE)
 
 

@@ -8,7 +8,7 @@ from itertools import zip_longest
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from neo_assets.orchestration.checks.check import Verdict
+from neo_assets.orchestration.checks.check import FETCHED_AGAIN, Verdict
 from neo_assets.orchestration.checks.derived import count
 from neo_assets.orchestration.checks.read import Read
 from neo_assets.pipeline.text import first_few
@@ -55,7 +55,7 @@ def every_neo_is_read_once(read: Read, page_set: str) -> Verdict:
 def every_approach_is_read_once(read: Read, page_set: str) -> Verdict:
     """Each NEO has as many rows in `close_approaches` as approaches on its page, read again without the parser."""
     if read.raw.fetched_again:
-        return True, {"not checked": "another process has fetched the pages again, and will compute their tables"}
+        return FETCHED_AGAIN
     given_up = {(row["page"], row["index"]) for row in read(QUARANTINE).select(["page", "index"]).to_pylist()}
     readable = [seen for page, index, seen in read.raw.objects if (page, index) not in given_up]
     is_counted = read(NEO_SIGHTINGS)["is_counted"].to_pylist()

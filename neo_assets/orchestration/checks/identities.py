@@ -7,7 +7,7 @@ from math import sqrt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from neo_assets.orchestration.checks.check import Verdict
+from neo_assets.orchestration.checks.check import FETCHED_AGAIN, Verdict
 from neo_assets.orchestration.checks.derived import count
 from neo_assets.orchestration.checks.read import Read
 from neo_assets.pipeline.text import first_few
@@ -65,7 +65,7 @@ def diameter_follows_from_h(read: Read, page_set: str) -> Verdict:
 def hazard_follows_from_moid_and_h(read: Read, page_set: str) -> Verdict:
     """A NEO is called potentially hazardous exactly if its MOID is at most 0.05 au and its H at most 22."""
     if read.raw.fetched_again:
-        return True, {"not checked": "another process has fetched the pages again, and will compute their tables"}
+        return FETCHED_AGAIN
     moids = {seen.neo_id: seen.moid_au for _, _, seen in read.raw.objects}
     columns = ("id", "absolute_magnitude_h", "is_potentially_hazardous_asteroid")
     unlike: dict[str, list[str]] = {"flagged": [], "not flagged": []}
