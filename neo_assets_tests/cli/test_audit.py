@@ -36,7 +36,7 @@ def test_runs_are_listed_in_order_the_latest_last(lake: Storage, neo: Neo) -> No
     assert f"page_set {FIRST}, 2 pages fetched, 0 reused" in first
     assert "(neo run, " in first
     assert "page_set 00002-00003" in second
-    assert "  stats  " in stats
+    assert "  stats, 1 request  " in stats
     assert "  totals  " in totals
     assert neo("audit", "--last", "1").out == f"{totals}\n"
     failed = neo("audit", "--failed")
