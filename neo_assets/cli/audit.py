@@ -49,7 +49,7 @@ def _run(row: Mapping[str, Any]) -> str:
     done = [f"{row['job']}" + (f" {row['page_set']}" if row["page_set"] else "")]
     if row["pages_fetched"] is not None:
         done.append(f"{quantity(row['pages_fetched'], 'page')} fetched, {row['pages_reused']:,} reused")
-    if row["requests"] is not None:
+    if row["requests"]:
         done.append(quantity(row["requests"], "request"))
     took = f"{row['seconds']:.1f} s" if row["seconds"] is not None else ""
     ending = f": {row['error']}" if row["error"] else ""
