@@ -50,7 +50,6 @@ TRIED_THROUGH = {
     "cli/simulate.py": "cli/test_main.py",
     "cli/totals.py": "cli/test_main.py",
     "orchestration/assets/landed.py": "orchestration/test_landing_runs.py",
-    "orchestration/checks/bounds.py": "orchestration/checks/test_fault_matrix.py",
     "orchestration/checks/check.py": "orchestration/checks/test_checks.py",
     "orchestration/checks/completeness.py": "orchestration/checks/test_fault_matrix.py",
     "orchestration/checks/counts.py": "orchestration/checks/test_checks.py",

@@ -15,6 +15,7 @@ try:
 
     import click
 
+    from neo_assets.cli.accept import accept
     from neo_assets.cli.alert import alert
     from neo_assets.cli.audit import audit
     from neo_assets.cli.land import land
@@ -64,7 +65,7 @@ def neo() -> None:
     """
 
 
-for command in (run, plan, totals, recompute, land, quarantine, prune, audit, alert, simulate):
+for command in (run, plan, totals, recompute, land, quarantine, prune, accept, audit, alert, simulate):
     neo.add_command(command)
 
 
