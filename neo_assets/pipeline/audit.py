@@ -59,7 +59,8 @@ def read(lake: Storage, runs: int, only_failed: bool = False) -> pa.Table:
         found += [rows for rows in of_day if not only_failed or FAILED in rows["status"].to_pylist()]
         if len(found) >= runs:
             break
-    rows = pa.concat_tables([AUDIT.schema.empty_table(), *reversed(found[:runs])])
+    known = [AUDIT.schema.empty_table(), *reversed(found[:runs])]
+    rows = pa.concat_tables(known, promote_options="default")  # an earlier version may have had fewer columns
     if only_failed:
         rows = rows.filter(pc.or_(pc.equal(rows["status"], FAILED), pc.equal(rows["kind"], RUN)))
     return rows

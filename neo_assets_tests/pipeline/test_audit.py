@@ -1,11 +1,14 @@
 """The audit's files: which runs are read, and in which order."""
 
+import dataclasses
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from neo_assets.lake import layout, tables
 from neo_assets.lake.storage import LakeDamaged, Storage
 from neo_assets.pipeline import audit
+from neo_assets.schema.audit import AUDIT
 from neo_assets_tests.conftest import disk_and_s3
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -50,6 +53,20 @@ def test_what_is_known_later_replaces_what_was_known_before(lake: Storage) -> No
     write(lake, "a", NOON, "processing", "queued")
     write(lake, "a", NOON, "success", "success")
     assert audit.read(lake, 5)["status"].to_pylist() == ["success", "success"]
+
+
+def test_a_file_of_an_earlier_version_is_read_too(lake: Storage) -> None:
+    without_some = dataclasses.replace(
+        AUDIT, columns=tuple(one for one in AUDIT.columns if one.name not in ("account", "bytes"))
+    )
+    write(lake, "older", NOON, "success")
+    [file] = lake.files(layout.AUDIT)
+    older = audit.read(lake, 1).select(without_some.schema.names).cast(without_some.schema)
+    tables.write_file(lake, without_some, older, file.path)
+    write(lake, "later", NOON + timedelta(hours=1), "success")
+    rows = audit.read(lake, 5)
+    assert rows.column_names == AUDIT.schema.names
+    assert rows["account"].to_pylist() == [None, "a@b"]
 
 
 def test_a_damaged_file_is_named(lake: Storage) -> None:
