@@ -33,8 +33,8 @@ _WAYS_OUT = {
     Kind.STALE: "run `neo run`, or switch on the schedule daily_refresh",
     Kind.QUARANTINE: "`neo quarantine list` shows the records; after a fix, `neo quarantine replay` reads them again, "
     "`neo quarantine discard` gives them up",
-    Kind.NEOWS: "if it was refused, check NASA_API_KEYS and NEOWS_BASE_URL; else wait: the next `neo run` or "
-    "daily_refresh fetches what failed",
+    Kind.NEOWS: "if it was refused, check NASA_API_KEYS and NEOWS_BASE_URL; else wait: the next heartbeat that is "
+    "answered ends this, and the next `neo run` or daily_refresh fetches what failed",
 }
 
 

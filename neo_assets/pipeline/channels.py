@@ -25,6 +25,9 @@ TIMEOUT_S = 10.0
 
 _PORTS = {"smtp": 25, "smtps": 465}
 
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+"""Hosts to which a password may go unencrypted, as nobody else can read or change what is sent."""
+
 
 class Undelivered(Exception):
     """A message could not be delivered; the text says why, in one line."""
@@ -118,7 +121,10 @@ class Webhook:
 
 @dataclass(frozen=True)
 class Mail:
-    """E-mail through an SMTP server, encrypted wherever the server offers it, always with `smtps`."""
+    """E-mail through an SMTP server, encrypted wherever the server offers it, always with `smtps`.
+
+    Without encryption, no password leaves this machine: whoever sits in between could hide that the server offers it.
+    """
 
     url: str = field(repr=False)
     to: tuple[str, ...]
@@ -147,6 +153,11 @@ class Mail:
         try:
             with self._connected(host, port) as server:
                 if user:
+                    if not isinstance(server.sock, ssl.SSLSocket) and host not in _THIS_MACHINE:
+                        raise Undelivered(
+                            f"{host}:{port} offers no encryption, so the password is not sent: set NEO_ALERT_SMTP to "
+                            "smtps://..., or to a server that needs no user"
+                        )
                     server.login(user, password)
                 refused = server.send_message(mail)
         except smtplib.SMTPRecipientsRefused as error:

@@ -115,6 +115,16 @@ def test_a_server_without_users_needs_none() -> None:
     assert mail["From"] == f"neo_assets@{socket.gethostname()}"
 
 
+def test_a_password_is_not_sent_unencrypted_to_another_machine() -> None:
+    with mail_server(with_user=True) as sink:
+        text = refusal(Mail(f"smtp://{LOGIN}0.0.0.0:{sink.port}", TO))  # this machine, by a name that does not say so
+    assert text == (
+        f"0.0.0.0:{sink.port} offers no encryption, so the password is not sent: set NEO_ALERT_SMTP to smtps://..., or "
+        "to a server that needs no user"
+    )
+    assert not sink.mails
+
+
 def test_a_wrong_password_is_said_and_not_shown() -> None:
     with mail_server(with_user=True) as sink:
         text = refusal(Mail(f"smtp://{quote(USER)}:wrong-secret@127.0.0.1:{sink.port}", TO))
