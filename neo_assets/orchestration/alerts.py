@@ -75,7 +75,7 @@ class _Cursor:
     seen: int | None = None
     """The last event that was looked at."""
     lake_is_lost: bool = False
-    """Whether it was told that the lake cannot be used."""
+    """Whether an alert said that the lake cannot be used."""
 
     @classmethod
     def of(cls, text: str | None) -> Self:
@@ -105,6 +105,7 @@ def _look(
 
 
 def _checks(context: dg.SensorEvaluationContext) -> set[str] | None:
+    """The checks that exist, as incidents name them; None if Dagster does not say."""
     if not context.repository_def:
         return None
     keys = context.repository_def.asset_graph.asset_check_keys

@@ -1,4 +1,6 @@
-"""What Dagster's UI shows of assets: owners, columns, page sets, freshness. `schema.tables` defines the columns."""
+"""What Dagster's UI shows of assets: owners, columns, page sets, freshness, first rows, charts. `schema.tables` defines
+the columns; `pipeline.charts` draws.
+"""
 
 import base64
 from datetime import timedelta
@@ -15,6 +17,10 @@ from neo_assets.schema.page_sets import pages_of
 OWNERS = ["team:neo-data"]
 
 _FROM_WARNING_TO_FAILURE = timedelta(days=5)
+"""How long after its freshness policy warns an asset fails it."""
+
+_PREVIEWED = 10
+"""Rows in the preview of a table."""
 
 
 def table_metadata(table: Table) -> dict[str, Any]:
@@ -55,10 +61,6 @@ def freshness(max_age_hours: float) -> dg.FreshnessPolicy:
     """
     warn = too_old_after(max_age_hours)
     return dg.FreshnessPolicy.time_window(fail_window=warn + _FROM_WARNING_TO_FAILURE, warn_window=warn)
-
-
-_PREVIEWED = 10
-"""Rows in the preview of a table."""
 
 
 def preview(rows: pa.Table) -> dg.TableMetadataValue:
