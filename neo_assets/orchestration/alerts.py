@@ -14,6 +14,7 @@ from dagster._core.definitions.freshness import FreshnessState
 
 from neo_assets.lake.storage import LakeError, LakeWrong, Storage
 from neo_assets.orchestration.audit import figures_of, rows_of
+from neo_assets.orchestration.checks.page_set import OF_A_PAGE_SET
 from neo_assets.orchestration.runs import page_sets_of, time_of
 from neo_assets.pipeline.alerts import Busy, tell, tell_of_lake
 from neo_assets.pipeline.channels import Channel, channels
@@ -40,6 +41,9 @@ _FIRST_LOOK = 20_000
 
 _FRESH = [total.name for total in (*TOTALS, SNAPSHOT)]
 """Assets whose freshness Dagster judges. `raw_pages` is judged by its oldest page instead."""
+
+_BY_PAGE_SET = {check.key for check in OF_A_PAGE_SET}
+"""Checks with a verdict on each page set."""
 
 
 def alerts(settings: Settings) -> dg.SensorDefinition:
@@ -145,6 +149,8 @@ def _news(
 def _of_check(entry: dg.EventLogEntry, settings: Settings) -> Iterator[Incident | Over]:
     assert entry.dagster_event
     judged = entry.dagster_event.asset_check_evaluation_data
+    if not judged.partition and judged.asset_check_key in _BY_PAGE_SET:
+        return  # of several page sets together, which have told of themselves
     asset, check = judged.asset_key.to_user_string(), judged.check_name
     what = _check(judged.asset_key, check) + (f", page set {judged.partition}" if judged.partition else "")
     if judged.passed:

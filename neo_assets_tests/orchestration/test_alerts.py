@@ -214,6 +214,23 @@ def test_a_check_that_fails_as_an_error_is_told_though_its_run_succeeded(watch: 
     assert incidents.read(watch.lake) == incidents.State()
 
 
+def test_checks_of_several_page_sets_are_told_for_each_that_fails_and_not_for_all_together(
+    watch: Watch, sink: WebhookSink
+) -> None:
+    watch.run("page_set", FIRST, SECOND)
+    watch.lose_a_count(SECOND)
+    key = dg.AssetCheckKey(dg.AssetKey(NEAR_MISS_COUNT.name), "near_misses_add_up")
+    job = watch.defs.resolve_implicit_global_asset_job_def()
+    of_all = job.get_subset(asset_selection=set(), asset_check_selection={key})
+    of_all.execute_in_process(instance=watch.instance)
+    watch.tick()
+    [text] = sink.texts
+    assert text.startswith(f"Check failed: near_misses_add_up of near_miss_count, page set {SECOND}\n")
+    watch.run("recompute", SECOND)
+    watch.tick()
+    assert watch.said == "0 incidents open"
+
+
 def test_a_check_that_blocks_is_told_as_a_check_not_as_a_run_too(
     watch: Watch, sink: WebhookSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
