@@ -41,7 +41,9 @@ def audit(last: int, failed: bool, as_json: bool) -> None:
             what = " ".join(row[name] for name in ("asset", "check") if row[name])
             click.echo(f"    {row['severity'] or 'failed'}: {what}: {row['error']}")
     if not rows:
-        click.echo("Nothing failed." if failed else "No run is recorded in this lake yet: `neo run` is one.", err=True)
+        click.echo(
+            "Nothing failed." if failed else "No run is recorded in this lake yet: start one with `neo run`.", err=True
+        )
 
 
 def _run(row: Mapping[str, Any]) -> str:

@@ -51,7 +51,7 @@ def alerts(settings: Settings) -> dg.SensorDefinition:
 
     @dg.sensor(
         name="alerts",
-        description="Tells of failed runs and checks, stale data, records in quarantine and NeoWs out of order, and "
+        description="Reports failed runs and checks, stale data, records in quarantine and NeoWs out of order, and "
         "when each is over: in the log, and where NEO_ALERT_WEBHOOK and NEO_ALERT_SMTP say.",
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,

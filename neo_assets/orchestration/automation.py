@@ -112,7 +112,7 @@ def automation(page_sets: dg.StaticPartitionsDefinition, settings: Settings) -> 
       landed objects have new ones, and at noon (UTC).
     - Sensor `landing`: requests `land` when files wait. On by default: one listing a minute costs about 0.25 dollars a
       month on S3.
-    - Sensor `alerts`: tells of what failed, and when that is over. It requests nothing. On by default.
+    - Sensor `alerts`: reports what failed, and when that is over. It requests nothing. On by default.
     - Sensor `ended_runs`: records runs in the audit that were ended from outside. On by default.
     - Sensors `landed_pages` and `landed_objects`: request `recompute` and `landed` after `land` has stored pages.
     """

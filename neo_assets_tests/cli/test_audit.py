@@ -24,7 +24,7 @@ def lake(lake: Storage, monkeypatch: pytest.MonkeyPatch) -> Storage:
 def test_a_lake_without_runs_says_so(lake: Storage, neo: Neo) -> None:
     ended = neo("audit")
     assert (ended.code, ended.out) == (0, "")
-    assert ended.err == "No run is recorded in this lake yet: `neo run` is one.\n"
+    assert ended.err == "No run is recorded in this lake yet: start one with `neo run`.\n"
 
 
 @pytest.mark.slow

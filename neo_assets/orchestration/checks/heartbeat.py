@@ -45,7 +45,7 @@ def neows_is_in_order(lake: Storage, requested: int) -> Verdict:
 
 
 def neo_pages_cover_the_catalogue(lake: Storage, requested: int) -> Verdict:
-    """NEO_PAGES covers the catalogue as it is now, if it is meant to: if it covers four fifths of it at least."""
+    """NEO_PAGES covers the catalogue as it is now, if it is meant to: if it covers at least four fifths of it."""
     pages = catalogue_pages(lake)
     if pages is None:
         return True, {"pages in the catalogue": "not known yet"}

@@ -1,5 +1,5 @@
-"""The keys and types of a Browse page as NeoWs sends it today, how a page differs from them, and its objects in few
-words. Values are read, and judged, in `parse`.
+"""The keys and types of a Browse page as NeoWs sends it today, how a page differs from them, and its objects in
+brief. Values are read, and judged, in `parse`.
 
 The keys are those of real responses of 2020 to 2026. Each column's source in `schema.tables` is one of them.
 """
@@ -163,7 +163,7 @@ _JSON = {
 
 @dataclass(frozen=True)
 class Seen:
-    """An object on a page, in few words. Of one that cannot be read, nothing is known."""
+    """An object on a page, in brief. Of one that cannot be read, nothing is known."""
 
     neo_id: str = ""
     approaches: int = 0
@@ -186,14 +186,14 @@ def look_at(body: Body) -> Look:
         ValueError: the body is not a page.
     """
     try:
-        return Look([_in_few_words(one) for one in _EXACT.decode(body).near_earth_objects], has_the_shape=True)
+        return Look([_in_brief(one) for one in _EXACT.decode(body).near_earth_objects], has_the_shape=True)
     except msgspec.DecodeError:
         pass
     try:
         found: list[_Seen | None] = [*_ALL_SEEN.decode(body).near_earth_objects]
     except msgspec.DecodeError:  # msgspec refuses half of a surrogate pair, which json reads
         found = [_read_alone(record) for record in json.loads(bytes(body))["near_earth_objects"]]
-    return Look([_in_few_words(one) if one else Seen() for one in found], has_the_shape=False)
+    return Look([_in_brief(one) if one else Seen() for one in found], has_the_shape=False)
 
 
 def _read_alone(record: Any) -> _Seen | None:
@@ -203,7 +203,7 @@ def _read_alone(record: Any) -> _Seen | None:
         return None
 
 
-def _in_few_words(one: _Neo | _Seen) -> Seen:
+def _in_brief(one: _Neo | _Seen) -> Seen:
     neo_id = (one.id or "").strip() or (one.neo_reference_id or "").strip()
     return Seen(neo_id, len(one.close_approach_data or []), _number(one.orbital_data))
 
