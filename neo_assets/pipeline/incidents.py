@@ -208,7 +208,7 @@ def _stale(lake: Storage, settings: Settings) -> list[Incident]:
     oldest, limit = oldest_page(lake, page_sets), too_old_after(settings.raw_max_age_hours)
     if oldest is None or age(oldest) < limit:
         return []
-    page_set = next(key for key in page_sets if oldest.page in pages_of(key))
+    page_set = next((key for key in page_sets if oldest.page in pages_of(key)), None)
     return [
         Incident(
             Kind.STALE,

@@ -127,7 +127,11 @@ def test_the_same_pages_give_the_same_bytes_as_on_disk(
     compute(disk, {"totals": [None]})
     compute(bucket, {"page_set": [FIRST, SECOND], "totals": [None]})  # every page is reused
     there, here = (
-        {info.path: lake.read(info.path) for info in lake.files("") if not info.path.startswith((layout.AUDIT, layout.ACCEPTED))}
+        {
+            info.path: lake.read(info.path)
+            for info in lake.files("")
+            if not info.path.startswith((layout.AUDIT, layout.ACCEPTED))
+        }
         for lake in (bucket, disk)
     )
     assert there == here

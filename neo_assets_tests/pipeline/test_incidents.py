@@ -5,9 +5,23 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from neo_assets.lake import layout
+from neo_assets.lake import layout, raw_pages, tables
 from neo_assets.lake.storage import Storage
-from neo_assets.pipeline.incidents import Failing, Incident, Kind, Over, State, after, in_short, read, shown_at, write
+from neo_assets.pipeline.incidents import (
+    Failing,
+    Incident,
+    Kind,
+    Over,
+    State,
+    after,
+    in_short,
+    read,
+    shown_at,
+    standing,
+    write,
+)
+from neo_assets.schema.pages import PageFacts
+from neo_assets.schema.tables import RAW_PAGE_INDEX
 from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.settings import settings_of
 
@@ -54,6 +68,13 @@ def test_what_has_grown_is_to_be_told_again_and_began_when_it_did() -> None:
     assert after([before], [replace(grown, size=2)]) == (smaller,)
     assert after([smaller], [replace(grown, size=3)]) == (replace(grown, size=3, began_at=NOON),)
     assert after([before], [grown]) == (replace(grown, began_at=NOON),)
+
+
+def test_an_index_with_a_page_of_another_page_set_stops_no_alert(lake: Storage) -> None:
+    facts = PageFacts(7, NOON, "simulator", "", 1, 20, 40_000, "")
+    tables.write_table(lake, RAW_PAGE_INDEX, raw_pages.index([facts]), "00000-00001")
+    [stale] = standing(lake, settings_of(pages=2, pages_per_set=2))
+    assert (stale.kind, stale.page_set) == (Kind.STALE, None)
 
 
 @disk_and_s3
