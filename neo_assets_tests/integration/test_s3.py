@@ -151,8 +151,8 @@ def test_the_number_of_requests_depends_on_pages_and_tables_only(inside: Neo, s3
     more = {kind: kinds[1][kind] - kinds[0][kind] for kind in kinds[0]}
     sets, pages = 2, 4
     # Per set: one listing, one read of the mark, and 7 tables (index, 4 silver, 2 gold), each written once and read
-    # once by the checks, `close_approaches` by those of the counts too, and `neo_records` by those of the snapshot. Each
-    # page is written once, and handed on from memory. The audit is written when a run begins and when it ends.
+    # once by the checks, `close_approaches` by those of the counts too, and `neo_records` by those of the snapshot.
+    # Each page is written once, and handed on from memory. The audit is written when a run begins and when it ends.
     assert more == {"LIST": sets, "PUT": pages + (7 + 2) * sets, "GET": (1 + 8 + 1) * sets}
 
 
