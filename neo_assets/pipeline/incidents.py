@@ -14,7 +14,7 @@ import msgspec
 from neo_assets.lake import layout, tables
 from neo_assets.lake.storage import Storage
 from neo_assets.pipeline.heartbeat import last_asked
-from neo_assets.pipeline.quarantine import without_discarded
+from neo_assets.pipeline.quarantine import given_up, without
 from neo_assets.pipeline.staleness import age, oldest_page, too_old_after
 from neo_assets.pipeline.text import first_few, one_line, quantity
 from neo_assets.schema.heartbeat import HEARTBEAT, OK
@@ -225,9 +225,11 @@ def _stale(lake: Storage, settings: Settings) -> list[Incident]:
 
 def _quarantined(lake: Storage, settings: Settings) -> list[Incident]:
     page_sets = tables.stored_page_sets(lake, QUARANTINE, with_landed(settings.page_sets))
+    stored = tables.read_found(lake, QUARANTINE, page_sets)
+    discarded = given_up(lake) if any(rows.num_rows for rows in stored.values()) else set[str]()
     found = []
-    for page_set, rows in tables.read_found(lake, QUARANTINE, page_sets).items():
-        reasons = without_discarded(lake, rows)["reason"].to_pylist()
+    for page_set, rows in stored.items():
+        reasons = without(discarded, rows)["reason"].to_pylist()
         if reasons:
             asset = "landed_objects" if page_set == LANDED else NEO_RECORDS.name
             found.append(

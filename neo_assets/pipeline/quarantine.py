@@ -8,7 +8,7 @@ set again does not bring the record back, and two processes that discard at once
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
@@ -114,9 +114,16 @@ def discards(lake: Storage) -> Iterator[Discard]:
 
 def without_discarded(lake: Storage, rows: pa.Table) -> pa.Table:
     """Rows of `quarantine` whose records were not discarded."""
-    if not rows.num_rows:
-        return rows
-    given_up = {one.was.id for one in discards(lake)}
+    return without(given_up(lake), rows) if rows.num_rows else rows
+
+
+def given_up(lake: Storage) -> set[str]:
+    """The ids of all records that were discarded."""
+    return {one.was.id for one in discards(lake)}
+
+
+def without(given_up: Collection[str], rows: pa.Table) -> pa.Table:
+    """Rows of `quarantine` but for records with these ids."""
     return rows.filter(pa.array([_id(record) not in given_up for record in rows["record"].to_pylist()], pa.bool_()))
 
 

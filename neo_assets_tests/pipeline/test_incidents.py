@@ -3,7 +3,9 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pyarrow as pa
 import pytest
+from pyarrow import fs
 
 from neo_assets.lake import layout, raw_pages, tables
 from neo_assets.lake.storage import Storage
@@ -21,7 +23,7 @@ from neo_assets.pipeline.incidents import (
     write,
 )
 from neo_assets.schema.pages import PageFacts
-from neo_assets.schema.tables import RAW_PAGE_INDEX
+from neo_assets.schema.tables import QUARANTINE, RAW_PAGE_INDEX
 from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.settings import settings_of
 
@@ -75,6 +77,26 @@ def test_an_index_with_a_page_of_another_page_set_stops_no_alert(lake: Storage) 
     tables.write_table(lake, RAW_PAGE_INDEX, raw_pages.index([facts]), "00000-00001")
     [stale] = standing(lake, settings_of(pages=2, pages_per_set=2))
     assert (stale.kind, stale.page_set) == (Kind.STALE, None)
+
+
+def test_discarded_records_are_looked_up_once_however_many_page_sets_have_records(
+    lake: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = {"page": 0, "index": 0, "reason": "no id", "record": "{}"}
+    rows = pa.Table.from_pylist([record], schema=QUARANTINE.schema)
+    settings = settings_of(pages=3, pages_per_set=1)
+    for key in settings.page_sets:
+        tables.write_table(lake, QUARANTINE, rows, key)
+    listed: list[str] = []
+    files = lake.files
+
+    def counted(directory: str) -> list[fs.FileInfo]:
+        listed.append(directory)
+        return files(directory)
+
+    monkeypatch.setattr(lake, "files", counted)
+    assert [one.page_set for one in standing(lake, settings)] == settings.page_sets
+    assert listed.count(layout.DISCARDED) == 1
 
 
 @disk_and_s3
