@@ -340,7 +340,7 @@ def test_a_killed_run_is_marked_as_failed_by_the_next(
     assert statuses[dead.run_id] == dg.DagsterRunStatus.FAILURE
     audited = audit.read(Storage(str(at.path / "data/lake")), 100).to_pylist()
     [of_dead] = [row for row in audited if row["run_id"] == dead.run_id and row["kind"] == "run"]
-    assert (of_dead["status"], of_dead["error"]) == ("failed", "it was stopped, or its process was killed")
+    assert (of_dead["status"], of_dead["error"]) == ("failed", "The process that executed this run no longer exists.")
     assert [run_id for run_id, status in statuses.items() if status == STARTED] == [again.run_id]
     assert list(statuses.values()).count(dg.DagsterRunStatus.FAILURE) == 1
 
