@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from neo_assets.pipeline.charts import bars, described
+from neo_assets.pipeline import charts
 from neo_assets.pipeline.staleness import too_old_after
 from neo_assets.schema.columns import Column, Table
 from neo_assets.schema.page_sets import pages_of
@@ -21,6 +21,17 @@ _FROM_WARNING_TO_FAILURE = timedelta(days=5)
 
 _PREVIEWED = 10
 """Rows in the preview of a table."""
+
+
+def described(table: Table, group: str, *kinds: str) -> dict[str, Any]:
+    """What the asset of a table tells of itself, as arguments of `dg.asset` or `dg.AssetOut`."""
+    return {
+        "description": table.description,
+        "group_name": group,
+        "owners": OWNERS,
+        "kinds": set(kinds),
+        "metadata": table_metadata(table),
+    }
 
 
 def table_metadata(table: Table) -> dict[str, Any]:
@@ -75,8 +86,8 @@ def preview(rows: pa.Table) -> dg.TableMetadataValue:
 
 def chart(numbers: dict[str, int], title: str) -> dg.MarkdownMetadataValue:
     """A bar chart, which the UI shows as an image."""
-    image = base64.b64encode(bars(numbers, title).encode()).decode()
-    return dg.MetadataValue.md(f"![{described(numbers, title)}](data:image/svg+xml;base64,{image})")
+    image = base64.b64encode(charts.bars(numbers, title).encode()).decode()
+    return dg.MetadataValue.md(f"![{charts.described(numbers, title)}](data:image/svg+xml;base64,{image})")
 
 
 def _shown(value: Any) -> str | int | float | bool:

@@ -12,7 +12,7 @@ from pydantic import Field
 from neo_assets.lake import layout, owner
 from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.failures import WrongConfig, failing_in_one_line
-from neo_assets.orchestration.metadata import OWNERS, freshness, preview, table_metadata
+from neo_assets.orchestration.metadata import OWNERS, described, freshness, preview
 from neo_assets.pipeline.gather import Pages, gather, stored
 from neo_assets.pipeline.heartbeat import append
 from neo_assets.pipeline.text import first_few, named
@@ -110,12 +110,8 @@ def bronze_assets(page_sets: dg.PartitionsDefinition, settings: Settings) -> lis
             return {key: gather(lake, neows, key, settings.raw_max_age_hours, config.take_again, since) for key in keys}
 
     @dg.asset(
-        group_name="bronze",
-        owners=OWNERS,
-        kinds={"rest", "parquet"},
-        description=CATALOGUE_STATS.description,
-        metadata=table_metadata(CATALOGUE_STATS),
         io_manager_key="parquet_io",
+        **described(CATALOGUE_STATS, "bronze", "rest", "parquet"),
     )
     def catalogue_stats(lake: dg.ResourceParam[Storage], neows: dg.ResourceParam[NeoWs]) -> pa.Table:
         with failing_in_one_line():
@@ -123,13 +119,7 @@ def bronze_assets(page_sets: dg.PartitionsDefinition, settings: Settings) -> lis
                 owner.claim(lake, neows.source)
             return pa.Table.from_pylist([vars(neows.stats())], schema=CATALOGUE_STATS.schema)
 
-    @dg.asset(
-        group_name="bronze",
-        owners=OWNERS,
-        kinds={"rest", "parquet"},
-        description=HEARTBEAT.description,
-        metadata=table_metadata(HEARTBEAT),
-    )
+    @dg.asset(**described(HEARTBEAT, "bronze", "rest", "parquet"))
     def heartbeat(
         context: dg.AssetExecutionContext, lake: dg.ResourceParam[Storage], neows: dg.ResourceParam[NeoWs]
     ) -> dg.MaterializeResult[None]:

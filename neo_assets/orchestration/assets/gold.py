@@ -2,7 +2,7 @@
 Computing them lives in `pipeline`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -11,7 +11,7 @@ import pyarrow as pa
 from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.assets.landed import LANDED_OBJECTS
 from neo_assets.orchestration.failures import failing_in_one_line
-from neo_assets.orchestration.metadata import OWNERS, chart, freshness, table_metadata
+from neo_assets.orchestration.metadata import chart, described, freshness
 from neo_assets.pipeline.consistency import Snapshot
 from neo_assets.pipeline.count import count, counted_page_sets, sum_up
 from neo_assets.pipeline.metrics.engine import Engine
@@ -79,14 +79,7 @@ def _total(
     # Of page sets with superseded copies, which `neo_records` finds, the approaches are counted again.
     deps = [partial.name, NEO_RECORDS.name, CLOSE_APPROACHES.name, LANDED_OBJECTS]
     follows = _follows(partial.name)
-    return dg.asset(
-        roll_up,
-        name=total.name,
-        deps=deps,
-        automation_condition=follows,
-        freshness_policy=policy,
-        **_described(total),
-    )
+    return _of_the_lake(roll_up, total, deps, follows, policy)
 
 
 def _chart(rows: pa.Table) -> dg.MarkdownMetadataValue:
@@ -115,13 +108,24 @@ def _snapshot(page_sets: dg.StaticPartitionsDefinition, policy: dg.FreshnessPoli
     required = [NEO_RECORDS.name, TOTAL_YEARLY_APPROACHES.name]
     read = [RAW_PAGE_INDEX.asset, *(counts.name for counts in TOTALS.values()), LANDED_OBJECTS, CATALOGUE_STATS.name]
     deps, follows = [*required, *read], _follows(*required)
+    return _of_the_lake(snapshot, SNAPSHOT, deps, follows, policy)
+
+
+def _of_the_lake(
+    make: Callable[..., pa.Table],
+    table: Table,
+    deps: Sequence[str],
+    follows: dg.AutomationCondition[Any],
+    policy: dg.FreshnessPolicy,
+) -> dg.AssetsDefinition:
+    """An asset that is not partitioned, and is made again when others have changed."""
     return dg.asset(
-        snapshot,
-        name=SNAPSHOT.name,
+        make,
+        name=table.name,
         deps=deps,
         automation_condition=follows,
         freshness_policy=policy,
-        **_described(SNAPSHOT),
+        **_described(table),
     )
 
 
@@ -144,11 +148,4 @@ def _follows(*required: str) -> dg.AutomationCondition[Any]:
 
 
 def _described(table: Table) -> dict[str, Any]:
-    return {
-        "description": table.description,
-        "group_name": "gold",
-        "owners": OWNERS,
-        "kinds": {"parquet", "duckdb"},
-        "metadata": table_metadata(table),
-        "io_manager_key": "parquet_io",
-    }
+    return {**described(table, "gold", "parquet", "duckdb"), "io_manager_key": "parquet_io"}

@@ -8,9 +8,8 @@ import pyarrow as pa
 from neo_assets.lake import tables
 from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.failures import failing_in_one_line
-from neo_assets.orchestration.metadata import OWNERS, table_metadata
+from neo_assets.orchestration.metadata import described
 from neo_assets.pipeline.read import read_pages
-from neo_assets.schema.columns import Table
 from neo_assets.schema.pages import StoredPage
 from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS, NEO_SIGHTINGS, QUARANTINE
 
@@ -18,19 +17,13 @@ from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS, NEO_SIGHTING
 def silver_assets(page_sets: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
     """`neo_records` and `close_approaches`, partitioned by page set. One step computes both from the same pages."""
 
-    def spec(table: Table) -> dg.AssetOut:
-        return dg.AssetOut(
-            description=table.description,
-            group_name="silver",
-            owners=OWNERS,
-            kinds={"parquet", "arrow"},
-            metadata=table_metadata(table),
-            io_manager_key="parquet_io",
-            is_required=False,
-        )
-
     @dg.multi_asset(
-        outs={table.name: spec(table) for table in (NEO_RECORDS, CLOSE_APPROACHES)},
+        outs={
+            table.name: dg.AssetOut(
+                **described(table, "silver", "parquet", "arrow"), io_manager_key="parquet_io", is_required=False
+            )
+            for table in (NEO_RECORDS, CLOSE_APPROACHES)
+        },
         ins={"raw_pages": dg.AssetIn("raw_pages", input_manager_key="raw_pages_io", dagster_type=dg.Any)},
         partitions_def=page_sets,
         can_subset=True,
