@@ -13,17 +13,20 @@ from neo_assets.orchestration.checks.read import Read
 from neo_assets.schema.columns import Column, Table
 
 
-def rows_fit_the_schema_of(*tables: Table) -> Callable[[Read, str], Verdict]:
-    """The check of an asset that writes these tables."""
+def rows_fit_the_schema_of(
+    *tables: Table, reader: Callable[[Any], Read] = lambda read: read
+) -> Callable[[Any, object], Verdict]:
+    """The check of an asset that writes these tables. `reader` makes a `Read` of what the asset's checks are given."""
 
-    def rows_fit_the_schema(read: Read, page_set: str) -> Verdict:
+    def rows_fit_the_schema(given: Any, _: object) -> Verdict:
         """Columns and types are the schema's, required values are there, keys are unique, values are possible."""
-        return judged({table: read.as_stored(table) for table in tables})
+        read = reader(given)
+        return _judged({table: read.as_stored(table) for table in tables})
 
     return rows_fit_the_schema
 
 
-def judged(stored: Mapping[Table, pa.Table]) -> Verdict:
+def _judged(stored: Mapping[Table, pa.Table]) -> Verdict:
     """The verdict on the rows of some tables, with the rules that they break."""
     wrong = {rule: found for table, rows in stored.items() for rule, found in broken_rules(table, rows).items()}
     return not wrong, wrong or {f"rows of {table.name}": rows.num_rows for table, rows in stored.items()}

@@ -6,7 +6,7 @@ import dagster as dg
 
 from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.checks.check import Check, Verdict
-from neo_assets.orchestration.checks.derived import judged
+from neo_assets.orchestration.checks.derived import rows_fit_the_schema_of
 from neo_assets.orchestration.checks.read import Read
 from neo_assets.orchestration.failures import failing_in_one_line
 from neo_assets.pipeline.consistency import pages_beyond
@@ -28,11 +28,6 @@ def heartbeat_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
                     yield check.result(check.verdict(lake, settings.pages))
 
     return [of_heartbeat]
-
-
-def rows_fit_the_schema(lake: Storage, requested: int) -> Verdict:
-    """Columns and types are the schema's, required values are there, keys are unique, values are possible."""
-    return judged({HEARTBEAT: Read(lake).as_stored(HEARTBEAT)})
 
 
 def neows_is_in_order(lake: Storage, requested: int) -> Verdict:
@@ -57,7 +52,7 @@ def neo_pages_cover_the_catalogue(lake: Storage, requested: int) -> Verdict:
 
 
 OF_HEARTBEAT = (
-    Check(HEARTBEAT.name, rows_fit_the_schema),
+    Check(HEARTBEAT.name, rows_fit_the_schema_of(HEARTBEAT, reader=Read)),
     Check(HEARTBEAT.name, neows_is_in_order, dg.AssetCheckSeverity.WARN),
     Check(HEARTBEAT.name, neo_pages_cover_the_catalogue, dg.AssetCheckSeverity.WARN),
 )

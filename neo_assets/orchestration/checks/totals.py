@@ -15,7 +15,7 @@ from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.checks.bounds import OF_BOUNDS
 from neo_assets.orchestration.checks.check import Check, Verdict
 from neo_assets.orchestration.checks.counts import Counts, count_again, counts_of
-from neo_assets.orchestration.checks.derived import judged
+from neo_assets.orchestration.checks.derived import rows_fit_the_schema_of
 from neo_assets.orchestration.checks.read import Read
 from neo_assets.orchestration.failures import failing_in_one_line
 from neo_assets.pipeline.accepted import Standing, accept_by_itself, standings
@@ -135,12 +135,6 @@ def _older_copies(sightings: pa.Table) -> dict[str, list[str]]:
     return older
 
 
-def rows_fit_the_schema(stored: Stored, asset: str) -> Verdict:
-    """Columns and types are the schema's, required values are there, keys are unique, values are possible."""
-    table = TABLES[asset]
-    return judged({table: stored.read.as_stored(table)})
-
-
 def no_page_set_is_missing(stored: Stored, snapshot: str) -> Verdict:
     """Every table has all requested page sets, unless the lake holds nothing but landed objects."""
     found = stored.page_sets_of_tables
@@ -188,7 +182,10 @@ _NAMES = [total.name for total in TOTALS]
 OF_TOTALS = (
     *(Check(name, every_page_set_is_counted, dg.AssetCheckSeverity.WARN) for name in _NAMES),
     *(Check(name, each_neo_counts_once) for name in _NAMES),
-    *(Check(name, rows_fit_the_schema) for name in (*_NAMES, SNAPSHOT.name, CATALOGUE_STATS.name)),
+    *(
+        Check(table.name, rows_fit_the_schema_of(table, reader=lambda stored: stored.read))
+        for table in (*TOTALS, SNAPSHOT, CATALOGUE_STATS)
+    ),
     Check(SNAPSHOT.name, no_page_set_is_missing),
     Check(SNAPSHOT.name, no_page_set_is_left_over, dg.AssetCheckSeverity.WARN),
     Check(SNAPSHOT.name, snapshot_is_consistent, dg.AssetCheckSeverity.WARN),
