@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from neo_assets.pipeline.bounds import BOUNDS
+from neo_assets.pipeline.text import pairs
 from neo_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -69,7 +70,6 @@ def _described(standing: "Standing") -> str:
         return f"{standing.bound.name}: no snapshot of {standing.now.pages} pages is accepted yet"
     last = standing.accepted
     since = f"accepted {last.at:%Y-%m-%d %H:%M} UTC by {last.who}: {last.why}"
-    figures = ", ".join(f"{name}: {figure}" for name, figure in standing.beyond.items())
-    if not figures:
+    if not (figures := pairs(standing.beyond)):
         return f"{standing.bound.name}: within bounds ({since})"
     return f"{standing.bound.name}: OUT OF BOUNDS: {figures}; allowed: {standing.bound.allowed} ({since})"

@@ -13,7 +13,7 @@ from neo_assets.lake.storage import LakeError, Storage
 from neo_assets.orchestration.runs import page_set_of, time_of
 from neo_assets.pipeline import audit
 from neo_assets.pipeline.audit import Row, account
-from neo_assets.pipeline.text import one_line
+from neo_assets.pipeline.text import one_line, pairs
 from neo_assets.schema.audit import CHECK, FAILED, MATERIALIZATION, PROCESSING, QUEUED, RUN, SUCCESS
 from neo_assets.sources.neows.source import NeoWs
 
@@ -144,7 +144,8 @@ class _Steps:
             elif _is(entry, Event.STEP_FAILURE) and event:
                 self.errors[key] = _reason(event)
             elif _is(entry, Event.LOADED_INPUT) and event:
-                self.inputs.setdefault(key, set()).add(event.event_specific_data.input_name)  # type: ignore[union-attr]
+                loaded: Any = event.event_specific_data
+                self.inputs.setdefault(key, set()).add(loaded.input_name)
 
     @property
     def unfinished(self) -> set[str]:
@@ -220,7 +221,7 @@ def _planned_page_sets(event: dg.DagsterEvent, of_run: str | None) -> Sequence[s
 
 def figures_of(check: dg.AssetCheckEvaluation) -> str:
     """The figures behind a check's verdict, in one line."""
-    return ", ".join(f"{name}: {figure.value}" for name, figure in check.metadata.items())
+    return pairs({name: figure.value for name, figure in check.metadata.items()})
 
 
 def _figures(metadata: Mapping[str, dg.MetadataValue[Any]]) -> dict[str, Any]:

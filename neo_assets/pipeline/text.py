@@ -2,6 +2,8 @@
 messages live where they arise.
 """
 
+from collections.abc import Mapping
+
 
 def quantity(number: int, thing: str) -> str:
     """A number with its noun, in the plural if needed: `1 page`, `2,100 pages`."""
@@ -16,6 +18,11 @@ def named(thing: str, names: list[int] | list[str]) -> str:
 def first_few(things: list[int] | list[str], at_most: int = 10) -> str:
     """The first items of a list, with three dots if there are more."""
     return ", ".join(map(str, things[:at_most])) + (", ..." if len(things) > at_most else "")
+
+
+def pairs(figures: Mapping[str, object]) -> str:
+    """Figures with their names: `pages: 3, NEOs: 60`."""
+    return ", ".join(f"{name}: {figure}" for name, figure in figures.items())
 
 
 def one_line(text: str) -> str:

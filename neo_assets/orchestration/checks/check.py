@@ -16,6 +16,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (  # t
 from neo_assets.lake import raw_pages
 from neo_assets.lake.storage import LakeDamaged, LakeLacks, LakeWrong, Storage
 from neo_assets.pipeline.staleness import stale
+from neo_assets.pipeline.text import pairs
 from neo_assets.schema.columns import Table
 from neo_assets.schema.page_sets import name_of
 from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS, NEO_SIGHTINGS, QUARANTINE, RAW_PAGE_INDEX, TABLES
@@ -99,7 +100,7 @@ def refuse(lake: Storage, page_set: str, verdicts: Mapping[Check, Verdict]) -> N
         LakeWrong: one has; Dagster then makes nothing from these tables.
     """
     wrong = [
-        f"{check.asset} {check.key.name}: " + ", ".join(f"{name}: {figure}" for name, figure in figures.items())
+        f"{check.asset} {check.key.name}: {pairs(figures)}"
         for check, (passed, figures) in verdicts.items()
         if check.blocking and not passed
     ]
