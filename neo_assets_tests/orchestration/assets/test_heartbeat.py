@@ -42,7 +42,7 @@ class Counting:
 
 def in_front_of(served: Served, **answers: ASGIApp) -> Counting:
     counting = Counting(served.app, **answers)
-    served.app = counting  # type: ignore[assignment]
+    served.app = counting  # type: ignore[assignment]  # it wraps the application
     return counting
 
 

@@ -154,7 +154,7 @@ def test_one_connection_serves_page_set_after_page_set(served: Served, open_neow
         connections.add(scope["client"])
         await app(scope, receive, send)
 
-    served.app = watched  # type: ignore[assignment]
+    served.app = watched  # type: ignore[assignment]  # it wraps the application
     neows = open_neows(at(served))
     for page in range(4):
         assert numbers(neows, page) == [page]
