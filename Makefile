@@ -15,7 +15,7 @@ export PYTHONPYCACHEPREFIX := $(abspath $(VENV))/pycache
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export DAGSTER_DISABLE_TELEMETRY := yes
 
-.PHONY: help setup setup-dev run dev test quick lint bench lock clean
+.PHONY: help setup setup-dev run dev test quick lint bench mutants lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | while read -r target text; do printf '  make %-10s %s\n' "$$target" "$$text"; done
@@ -93,10 +93,27 @@ $(BENCH)/.installed: requirements-bench.lock | $(VENV)/.created
 bench: setup $(BENCH)/.installed  ## measure neo beside what else could do its work (BENCH_OPTIONS="--pages 100")
 	@$(BIN)/python benchmarks/compare.py $(BENCH_OPTIONS)
 
+MUTANTS := $(VENV)/mutants
+
+# It finds what the project and its tests need in the environment around it.
+$(MUTANTS)/.installed: requirements-mutants.lock | $(VENV)/.installed-dev
+	@echo "Installing what changes code into $(MUTANTS) (once) ..."
+	@$(BIN)/python -m venv --clear $(MUTANTS)
+	@$(MUTANTS)/bin/python -m pip install --quiet --quiet --require-hashes -r requirements-mutants.lock
+	@$(BIN)/python -c "import pathlib, sysconfig; packages = sysconfig.get_path('purelib'); \
+		own = sysconfig.get_path('purelib', vars={'base': '$(abspath $(MUTANTS))'}); \
+		pathlib.Path(own, 'project.pth').write_text(f'import site; site.addsitedir({packages!r})\n')"
+	@touch $@
+
+mutants: setup-dev $(MUTANTS)/.installed  ## test the tests: change the code in many ways (SCOPES="sql parse", EVERY=5, AGAIN=1)
+	@$(STOPPABLE) $(MUTANTS)/bin/python -m pytest --quiet -n 0 neo_assets_tests/test_mutants.py
+	@$(STOPPABLE) $(MUTANTS)/bin/python -m mutants.run $(SCOPES) $(if $(EVERY),--every $(EVERY)) $(if $(AGAIN),--again)
+
 lock: setup-dev  ## update the lock files
 	@$(BIN)/$(LOCK) pyproject.toml --group build -o requirements.lock
 	@$(BIN)/$(LOCK) pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
 	@$(BIN)/$(LOCK) --group pyproject.toml:bench -c requirements.lock -o requirements-bench.lock
+	@$(BIN)/$(LOCK) --group pyproject.toml:mutants -c requirements.lock -c requirements-dev.lock -o requirements-mutants.lock
 
 clean:  ## delete .venv
 	rm -rf $(VENV)

@@ -40,7 +40,7 @@ import httpx
 from benchmarks.harness import BIN, HERE, LIFTED, Cost, Served, metered, serving
 from neo_assets.lake.storage import Storage
 from neo_assets.lake.tables import read_table
-from neo_assets.schema import tables
+from neo_assets.pipeline.metrics.registry import TOTAL_NEAR_MISSES, TOTAL_YEARLY_APPROACHES
 from neo_assets.schema.facts import NEOS_PER_PAGE
 
 CAPTURED = HERE.parents[1] / "shared/neows"
@@ -63,8 +63,8 @@ def printed(_: Path, output: str) -> Totals:
 def in_the_lake(home: Path, _: str) -> Totals:
     """The totals in the lake that a contender made."""
     lake = Storage(str(home / "data/lake"))
-    near_misses = read_table(lake, tables.TOTAL_NEAR_MISSES).to_pylist()
-    yearly = read_table(lake, tables.TOTAL_YEARLY_APPROACHES).group_by("year").aggregate([("approaches", "sum")])
+    near_misses = read_table(lake, TOTAL_NEAR_MISSES).to_pylist()
+    yearly = read_table(lake, TOTAL_YEARLY_APPROACHES).group_by("year").aggregate([("approaches", "sum")])
     return {
         "near_misses": {row["orbiting_body"]: row["near_misses"] for row in near_misses},
         "approaches": {str(row["year"]): row["approaches_sum"] for row in yearly.to_pylist()},

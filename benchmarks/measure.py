@@ -73,15 +73,16 @@ def compute_only(directory: Path, pages: int, pages_per_set: int) -> None:
     """The part of `compute` that is measured."""
     from neo_assets.lake.raw_pages import read_pages as stored_pages
     from neo_assets.lake.storage import Storage
-    from neo_assets.lake.tables import read_table, write_table
-    from neo_assets.pipeline.count import count, sum_up
+    from neo_assets.lake.tables import write_table
+    from neo_assets.pipeline.count import count, total
     from neo_assets.pipeline.metrics.duckdb import DuckDB
+    from neo_assets.pipeline.metrics.engine import Metrics
+    from neo_assets.pipeline.origins import FROM_JSON
     from neo_assets.pipeline.read import read_pages
-    from neo_assets.schema import tables as schema
     from neo_assets.schema.page_sets import page_set_keys, pages_of
     from neo_assets.schema.pages import StoredPage
 
-    storage, engine = Storage(str(directory / "lake")), DuckDB()
+    storage, metrics = Storage(str(directory / "lake")), Metrics(DuckDB())
     keys = page_set_keys(pages, pages_per_set)
     size = 0
 
@@ -94,15 +95,12 @@ def compute_only(directory: Path, pages: int, pages_per_set: int) -> None:
     start = time.perf_counter()
     for key in keys:
         parsed = read_pages(measured(key))
-        write_table(storage, schema.NEO_RECORDS, parsed.neo_records, key)
-        write_table(storage, schema.CLOSE_APPROACHES, parsed.close_approaches, key)
-        write_table(storage, schema.NEO_SIGHTINGS, parsed.neo_sightings, key)
-        write_table(storage, schema.QUARANTINE, parsed.quarantine, key)
-        rows = read_table(storage, schema.CLOSE_APPROACHES, key)
-        for table in schema.TOTALS.values():
-            write_table(storage, table, count(engine, table, rows), key)
-    for total, partial in schema.TOTALS.items():
-        write_table(storage, total, sum_up(engine, storage, total, partial, keys))
+        stored = {table.name: getattr(parsed, table.name) for table in FROM_JSON}
+        stored |= {table.name: count(metrics, table, stored) for table in metrics.counts}
+        for name, rows in stored.items():
+            write_table(storage, metrics.tables[name], rows, key)
+    for metric in metrics.each:
+        write_table(storage, metric.total, total(metrics, storage, metric, keys))
     seconds = time.perf_counter() - start
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(

@@ -65,6 +65,7 @@ class Settings(BaseSettings):
         "NEO_MAX_IDLE_MINUTES", 15.0, "a number of minutes, above 0", gt=0, allow_inf_nan=False
     )
     engine: Literal["duckdb"] = _setting("NEO_ENGINE", "duckdb", "duckdb")
+    metrics: Path | None = _setting("NEO_METRICS", None, "a folder of metrics, one .sql file each")
     alert_webhook: SecretStr | None = _setting(
         "NEO_ALERT_WEBHOOK", None, "a URL such as https://hooks.slack.com/services/..."
     )

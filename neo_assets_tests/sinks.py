@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import BaseRequestHandler, ThreadingTCPServer
 from typing import Any
 
 from aiosmtpd.controller import Controller
@@ -56,6 +58,28 @@ def webhook(port: int = 0) -> Iterator[WebhookSink]:
         thread.start()
         try:
             yield sink
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextlib.contextmanager
+def trickling(first: bytes) -> Iterator[str]:
+    """A server that sends these bytes, and then one every 10 ms, for 20 s. Yields its host and port."""
+
+    class Handler(BaseRequestHandler):
+        def handle(self) -> None:
+            with contextlib.suppress(OSError):  # the other side has had enough
+                self.request.sendall(first)
+                for _ in range(2000):
+                    self.request.sendall(b"x")
+                    time.sleep(0.01)
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.server_address[1]}"
         finally:
             server.shutdown()
             thread.join()

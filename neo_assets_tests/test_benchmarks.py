@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import compare, measure, server
+from benchmarks import compare, measure, products, server
 from benchmarks.harness import metered
 from neo_assets.sources.simulator.catalogue import Catalogue, to_json
 
@@ -48,6 +48,14 @@ def test_an_unknown_part_is_refused(measured: Callable[..., list[str]], capsys: 
     with pytest.raises(SystemExit):
         measured("first", "second")
     assert "invalid choice: 'second'" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_products_are_measured(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--pages", "2", "--pages-per-set", "1", "--runs", "1"]
+    monkeypatch.setattr(sys, "argv", ["products.py", *arguments])
+    products.main()
+    assert capsys.readouterr().out.startswith("products, 2 pages in 2 sets: ")
 
 
 CONTENDER = """

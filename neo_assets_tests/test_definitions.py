@@ -12,37 +12,44 @@ from dagster_dg_core.context import DgContext
 
 from neo_assets.definitions import build_defs
 from neo_assets.lake.storage import Storage
-from neo_assets.schema import tables as schema
 from neo_assets.settings import Settings
+from neo_assets_tests.pipeline.by_hand import METRICS
 from neo_assets_tests.settings import settings_of
 
+ADDING_UP = {"near_miss_count": {"close_approaches"}, "yearly_approaches": {"close_approaches"}}
+"""Metrics with a table for each page set, and what they are computed from."""
+TOTALS = {"near_miss_count": "total_near_misses", "yearly_approaches": "total_yearly_approaches"}
 DEPS = {
     "raw_pages": set(),
     "neo_records": {"raw_pages"},
+    "orbits": {"raw_pages"},
     "close_approaches": {"raw_pages"},
-    "near_miss_count": {"close_approaches"},
-    "yearly_approaches": {"close_approaches"},
-    "total_near_misses": {"near_miss_count", "close_approaches", "neo_records", "landed_objects"},
-    "total_yearly_approaches": {"yearly_approaches", "close_approaches", "neo_records", "landed_objects"},
+    **ADDING_UP,
+    **{TOTALS[name]: reads | {name, "neo_records", "landed_objects"} for name, reads in ADDING_UP.items()},
     "catalogue_stats": set(),
     "heartbeat": set(),
     "landed_objects": set(),
     "snapshot": {
-        *("raw_pages", "neo_records", "near_miss_count", "yearly_approaches", "total_yearly_approaches"),
-        *("landed_objects", "catalogue_stats"),
+        *("raw_pages", "neo_records", *ADDING_UP, "total_yearly_approaches", "landed_objects", "catalogue_stats"),
     },
+    "neo_database": {
+        *(*TOTALS.values(), "snapshot", "neo_records", "orbits", "close_approaches", "landed_objects"),
+        *("raw_pages", *ADDING_UP, "catalogue_stats"),
+    },
+    "upcoming": {"snapshot", "neo_records", "close_approaches", "landed_objects"},
 }
 GROUPS = {
     "bronze": {"raw_pages", "catalogue_stats", "heartbeat"},
-    "silver": {"neo_records", "close_approaches", "landed_objects"},
-    "gold": {"near_miss_count", "yearly_approaches", "total_near_misses", "total_yearly_approaches", "snapshot"},
+    "silver": {"neo_records", "orbits", "close_approaches", "landed_objects"},
+    "gold": {*ADDING_UP, *TOTALS.values(), "snapshot"},
+    "products": {"neo_database", "upcoming"},
 }
-WHOLE = {"total_near_misses", "total_yearly_approaches", "catalogue_stats", "heartbeat", "landed_objects", "snapshot"}
+WHOLE = {*TOTALS.values(), "catalogue_stats", "heartbeat", "landed_objects", "snapshot", *GROUPS["products"]}
 """Assets that are not partitioned."""
-JOBS = {"page_set", "recompute", "totals", "stats", "one_heartbeat", "land", "landed"}
-TABLE_ASSETS = sorted(DEPS.keys() - {"raw_pages", "landed_objects"})
+JOBS = {"page_set", "recompute", "totals", "products", "stats", "one_heartbeat", "land", "landed"}
+TABLE_ASSETS = sorted(DEPS.keys() - {"raw_pages", "landed_objects"} - GROUPS["products"])
 CHECKS = {
-    *((asset, "rows_fit_the_schema") for asset in DEPS),
+    *((asset, "rows_fit_the_schema") for asset in DEPS if asset not in GROUPS["products"]),
     ("raw_pages", "every_page_is_whole"),
     ("raw_pages", "catalogue_stood_still"),
     ("raw_pages", "keys_of_neows_are_known"),
@@ -52,22 +59,26 @@ CHECKS = {
     ("neo_records", "diameter_follows_from_h"),
     ("neo_records", "hazard_follows_from_moid_and_h"),
     ("neo_records", "closest_approach_is_the_nearest"),
+    ("orbits", "every_neo_has_an_orbit"),
+    ("orbits", "elements_agree"),
     ("close_approaches", "units_and_times_agree"),
     ("close_approaches", "every_approach_is_read_once"),
     ("close_approaches", "known_events_are_there"),
-    ("near_miss_count", "near_misses_add_up"),
-    ("yearly_approaches", "years_add_up"),
+    *((name, f"recount_of_{name}") for name in ADDING_UP),
     ("landed_objects", "every_neo_is_read_once"),
     ("landed_objects", "nothing_is_in_quarantine"),
     ("landed_objects", "every_neo_is_everywhere"),
     ("landed_objects", "diameter_follows_from_h"),
     ("landed_objects", "hazard_follows_from_moid_and_h"),
     ("landed_objects", "closest_approach_is_the_nearest"),
+    ("landed_objects", "every_neo_has_an_orbit"),
+    ("landed_objects", "elements_agree"),
     ("landed_objects", "units_and_times_agree"),
     ("landed_objects", "every_approach_is_read_once"),
     ("landed_objects", "known_events_are_there"),
-    ("landed_objects", "near_misses_add_up"),
-    ("landed_objects", "years_add_up"),
+    *(("landed_objects", f"recount_of_{name}") for name in ADDING_UP),
+    ("neo_database", "database_is_whole"),
+    ("upcoming", "calendar_shows_the_approaches"),
     ("heartbeat", "neows_is_in_order"),
     ("heartbeat", "neo_pages_cover_the_catalogue"),
     ("snapshot", "snapshot_is_consistent"),
@@ -78,10 +89,7 @@ CHECKS = {
     ("snapshot", "near_misses_to_earth_are_steady"),
     ("snapshot", "shares_of_bodies_are_steady"),
     ("snapshot", "nulls_are_not_more"),
-    ("total_near_misses", "each_neo_counts_once"),
-    ("total_near_misses", "every_page_set_is_counted"),
-    ("total_yearly_approaches", "each_neo_counts_once"),
-    ("total_yearly_approaches", "every_page_set_is_counted"),
+    *((total, check) for total in TOTALS.values() for check in ("each_neo_counts_once", "every_page_set_is_counted")),
 }
 
 
@@ -160,7 +168,7 @@ def test_every_asset_has_a_description_an_owner_and_kinds(graph: Any, name: str)
 
 @pytest.mark.parametrize("name", TABLE_ASSETS)
 def test_every_table_shows_the_columns_of_its_schema(graph: Any, name: str) -> None:
-    node, table = graph.get(dg.AssetKey(name)), schema.TABLES[name]
+    node, table = graph.get(dg.AssetKey(name)), METRICS.tables[name]
     shown = node.metadata["dagster/column_schema"]
     shown = getattr(shown, "schema", shown)
     assert node.description.startswith(table.description)
@@ -177,7 +185,7 @@ def test_the_checks_are_exactly_these(graph: Any) -> None:
 
 def test_the_list_of_checks_in_the_docs_is_complete() -> None:
     listed = re.findall(r"^\| `(\w+)` \|", (Path(__file__).parents[1] / "docs/checks.md").read_text(), re.MULTILINE)
-    assert set(listed) == {name for _, name in CHECKS}
+    assert set(listed) == {"recount_of_METRIC" if name.startswith("recount_of_") else name for _, name in CHECKS}
 
 
 def test_every_check_has_a_description(graph: Any) -> None:
@@ -191,6 +199,7 @@ def test_jobs_schedules_and_sensors_are_exactly_these(defs: dg.Definitions) -> N
     assert {schedule.name for schedule in repository.schedule_defs} == {"daily_refresh", "daily_stats", "heartbeat"}
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "totals_follow_page_sets",
+        "products_follow_totals",
         "landing",
         "landed_pages",
         "landed_objects",
@@ -218,7 +227,7 @@ def test_every_resource_is_used_and_none_is_missing(defs: dg.Definitions) -> Non
     wanted = {key for asset in repository.assets_defs_by_key.values() for key in asset.required_resource_keys}
     wanted |= {key for check in repository.asset_checks_defs_by_key.values() for key in check.required_resource_keys}
     wanted -= {"io_manager"}  # Dagster's own default, which checks are given though they hand nothing on
-    assert set(defs.resources or {}) == wanted == {"lake", "neows", "engine", "raw_pages_io", "parquet_io"}
+    assert set(defs.resources or {}) == wanted == {"lake", "neows", "metrics", "raw_pages_io", "parquet_io"}
 
 
 def test_the_lake_is_where_the_settings_say(defs: dg.Definitions, elsewhere: Path) -> None:

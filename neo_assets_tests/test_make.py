@@ -113,14 +113,15 @@ def test_alerts_link_to_the_ui_unless_a_setting_names_another(
     assert address() == "https://example.com"
 
 
-def test_only_the_benchmark_installs_what_it_compares_with(venv: Path) -> None:
+@pytest.mark.parametrize("only", ["bench", "mutants"])
+def test_only_its_own_target_installs_what_no_other_needs(venv: Path, only: str) -> None:
     def installs_it(target: str) -> bool:
         out, _ = make(venv, "--dry-run", target).communicate(timeout=PATIENCE_S)
         assert out
-        return "requirements-bench.lock" in out
+        return f"requirements-{only}.lock" in out
 
-    targets = ("setup-dev", "run", "dev", "test", "quick", "lint", "bench")
-    assert [target for target in targets if installs_it(target)] == ["bench"]
+    targets = ("setup-dev", "run", "dev", "test", "quick", "lint", "bench", "mutants")
+    assert [target for target in targets if installs_it(target)] == [only]
 
 
 @pytest.mark.slow
@@ -148,6 +149,7 @@ def test_ci_runs_some_tests_on_each_other_python_that_is_installed(venv: Path, t
     (checkout / ".venv").symlink_to(venv)
     one, other = (version for version in ("3.11", "3.12", "3.13") if version != "{}.{}".format(*sys.version_info))
     stub(tmp_path / "path", "make", '#!/bin/sh\necho make "$@"\n')
+    stub(tmp_path / "path", "chromium", "#!/bin/sh\n")
     stub(tmp_path / "path", f"python{one}", "#!/bin/sh\n")
     stub(tmp_path / "path", f"python{other}", "#!/bin/sh\nexit 127\n")
     stub(pyenv / f"versions/{other}.7", "python", "#!/bin/sh\n")
@@ -167,3 +169,48 @@ def test_ci_runs_some_tests_on_each_other_python_that_is_installed(venv: Path, t
     )
     for path in on_one.partition("TESTS=")[2].split():
         assert (CHECKOUT / path).exists()
+
+
+INSTALLED = "Installing Chromium\nmore\n"
+
+
+@pytest.mark.parametrize(
+    ("programs", "user", "said"),
+    [
+        (["apt-get"], 0, INSTALLED),
+        (["apt-get"], 1000, ""),
+        (["apt-get", "google-chrome"], 0, ""),
+        (["apt-get", "chromium-browser"], 0, ""),
+        ([], 0, ""),
+    ],
+)
+def test_ci_installs_a_browser_where_there_is_none(tmp_path: Path, programs: list[str], user: int, said: str) -> None:
+    out, called = run_ci(tmp_path, programs, user)
+    expected = ["apt-get update", "apt-get install -y --no-install-recommends chromium"]
+    assert called == (expected if said else [])
+    assert out == f"{said}make test COV=1\nmake lint\n"
+
+
+def test_ci_goes_on_if_no_browser_can_be_installed(tmp_path: Path) -> None:
+    out, _ = run_ci(tmp_path, ["apt-get"], 0, "exit 100")
+    skipped = "Chromium cannot be installed: the tests of Dagster's UI will be skipped\n"
+    assert out == f"{INSTALLED}{skipped}make test COV=1\nmake lint\n"
+
+
+def run_ci(tmp_path: Path, programs: list[str], user: int, does: str = "exit 0") -> tuple[str, list[str]]:
+    """Run `.ci/run` where there are no other programs. Returns its output, and the calls of these programs."""
+    log = tmp_path / "log"
+    log.touch()
+    shutil.copytree(CHECKOUT / ".ci", tmp_path / "checkout/.ci")
+    stub(tmp_path, "make", '#!/bin/sh\necho make "$@"\n')
+    stub(tmp_path, "id", f"#!/bin/sh\necho {user}\n")
+    for program in programs:
+        stub(tmp_path, program, f'#!/bin/sh\necho {program} "$@" >> {log}\necho much; echo more >&2\n{does}\n')
+    for program in ("bash", "dirname", "tail", "timeout"):
+        (tmp_path / "bin" / program).symlink_to(shutil.which(program) or program)
+    environment = {"PATH": f"{tmp_path}/bin", "GITHUB_ACTIONS": "true"}
+    ended = subprocess.run(
+        [tmp_path / "checkout/.ci/run"], env=environment, text=True, check=True, capture_output=True, timeout=PATIENCE_S
+    )
+    assert ended.stderr == ""
+    return ended.stdout, log.read_text().splitlines()

@@ -26,13 +26,15 @@ import pytest
 from neo_assets.cli.main import neo
 from neo_assets.definitions import defs
 from neo_assets.lake import layout
+from neo_assets.orchestration.assets.products import NEO_DATABASE, UPCOMING
 from neo_assets.pipeline.count import count
-from neo_assets.pipeline.metrics.duckdb import DuckDB
+from neo_assets.pipeline.metrics.registry import NEAR_MISS_COUNT, YEARLY_APPROACHES
 from neo_assets.schema.pages import SIMULATOR, Page
-from neo_assets.schema.tables import NEAR_MISS_COUNT, TABLES, YEARLY_APPROACHES
 from neo_assets.settings import ALLOWED, Settings
 from neo_assets.sources.neows.parse import parse
 from neo_assets.sources.simulator.catalogue import Catalogue, to_json
+from neo_assets_tests.pipeline.by_hand import METRICS
+from neo_assets_tests.pipeline.metrics.test_metrics import MORE
 from neo_assets_tests.settings import settings_of
 
 CHECKOUT = Path(__file__).parents[1]
@@ -174,7 +176,7 @@ def test_every_asset_selected_in_a_command_exists() -> None:
             if option in words:
                 selected = words[words.index(option) + 1]
                 for name in re.findall(r"\w+", selected):
-                    assert name in {*TABLES, "raw_pages"}, words
+                    assert name in {*METRICS.tables, "raw_pages", NEO_DATABASE, UPCOMING}, words
 
 
 def test_an_upstream_selection_starts_from_the_pages() -> None:
@@ -215,9 +217,16 @@ def test_the_paths_in_the_lake_are_those_of_the_layout() -> None:
     def named(text: str) -> set[str]:
         return set(re.findall(r"`((?:bronze|silver|gold|quarantine)/[^`\s]*)`", text))
 
-    files = {layout.table_file(table, "…" if table.partitioned else None) for table in TABLES.values()}
+    files = {layout.table_file(table, "…" if table.partitioned else None) for table in METRICS.tables.values()}
     assert named(README) == {layout.raw_page(0), *files}
     assert named(ALL) == {layout.raw_page(0), layout.set_aside(""), f"{layout.DISCARDED}/", *files}
+
+
+def test_every_metric_is_listed() -> None:
+    listed = re.findall(
+        r"`(\w+)`", "\n".join(re.findall(r"^\| `.*?\|", TEXTS[CHECKOUT / "docs/metrics.md"], re.MULTILINE))
+    )
+    assert {table.name for metric in MORE.each for table in metric.tables} <= set(listed)
 
 
 def test_the_totals_in_the_readme_are_those_that_a_run_prints() -> None:
@@ -237,8 +246,8 @@ def simulated() -> dict[str, pa.Table]:
     return {
         "neo_records": parsed.neo_records,
         "close_approaches": parsed.close_approaches,
-        "total_near_misses": count(DuckDB(), NEAR_MISS_COUNT, parsed.close_approaches),
-        "total_yearly_approaches": count(DuckDB(), YEARLY_APPROACHES, parsed.close_approaches),
+        "total_near_misses": count(METRICS, NEAR_MISS_COUNT, vars(parsed)),
+        "total_yearly_approaches": count(METRICS, YEARLY_APPROACHES, vars(parsed)),
     }
 
 

@@ -39,7 +39,7 @@ def accept(names: tuple[str, ...], reason: str) -> None:
     """
     from neo_assets.lake.storage import Storage
     from neo_assets.pipeline import accepted
-    from neo_assets.pipeline.metrics.engine import ENGINES
+    from neo_assets.pipeline.metrics.engine import Metrics
     from neo_assets.pipeline.totals import are_stale
 
     if bool(names) is not bool(reason.strip()):
@@ -47,10 +47,10 @@ def accept(names: tuple[str, ...], reason: str) -> None:
             "--reason is missing: say why the figures are right" if names else "--reason needs --bound: name the bounds"
         )
     settings = Settings.load()
-    lake, engine = Storage(settings.lake), ENGINES[settings.engine]()
-    if are_stale(lake, engine, settings.page_sets):
+    lake, metrics = Storage(settings.lake), Metrics.of(settings)
+    if are_stale(lake, metrics, settings.page_sets):
         raise click.ClickException("the totals are out of date, so there is nothing to judge: run `neo run` first")
-    standings = {one.bound.name: one for one in accepted.standings(lake, engine, settings.page_sets)}
+    standings = {one.bound.name: one for one in accepted.standings(lake, metrics, settings.page_sets)}
     chosen = [standings[name] for name in dict.fromkeys(names)]
     for one in chosen or standings.values():
         click.echo(_described(one))

@@ -16,6 +16,8 @@ def alert() -> None:
 def list_incidents() -> None:
     """List open incidents, and channels that do not take messages.
 
+    Messages wait for such a channel until a week after the incident is over; then they are dropped.
+
     Dagster's sensor `alerts` looks for incidents every 30 seconds, while `make dev` or Dagster's daemon is running.
     """
     from neo_assets.lake.storage import Storage
@@ -25,9 +27,13 @@ def list_incidents() -> None:
     for one in state.open:
         click.echo(f"{one.began_at:%Y-%m-%d %H:%M} UTC  {one.kind}: {one.what}: {one.reason} ({one.where})")
     if not state.open:
-        click.echo("No incident is open.", err=True)
+        click.echo(
+            "No incident is open, as far as the sensor `alerts` has seen: it looks while `make dev` or the daemon is "
+            "running.",
+            err=True,
+        )
     for failure in state.failures:
-        click.echo(f"Messages wait: {failure}", err=True)
+        click.echo(f"Messages wait, at most until a week after the incident is over: {failure}", err=True)
 
 
 @alert.command()
@@ -38,12 +44,14 @@ def test() -> None:
     """
     import logging
 
+    from neo_assets.lake.storage import Storage
     from neo_assets.pipeline.channels import Message, Undelivered, channels
 
     settings = Settings.load()
     message = Message(
         "neo_assets: a test of the alerts",
-        f"A test of the alerts of neo_assets, sent by `neo alert test`. Nothing is wrong.\nLake: {settings.lake}",
+        f"A test of the alerts of neo_assets, sent by `neo alert test`. Nothing is wrong.\n"
+        f"Lake: {Storage(settings.lake).root}",
         good=True,
     )
     failed = list[str]()

@@ -3,6 +3,8 @@
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import click
@@ -14,8 +16,11 @@ from neo_assets.settings import Settings
 @click.command()
 @click.option("--last", default=20, type=click.IntRange(min=1), help="How many runs (default: 20), the latest last.")
 @click.option("--failed", is_flag=True, help="Only runs in which something failed.")
-@click.option("--json", "as_json", is_flag=True, help="Print each run, materialization and check as a JSON object.")
-def audit(last: int, failed: bool, as_json: bool) -> None:
+@click.option("--job", metavar="NAME", help="Only runs of this job, such as page_set or totals.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print a JSON object per line: each run, materialization and check."
+)
+def audit(last: int, failed: bool, job: str | None, as_json: bool) -> None:
     """List what was done, by whom, and what failed.
 
     One line per run, the latest last; below it, what failed in it, and why.
@@ -24,26 +29,32 @@ def audit(last: int, failed: bool, as_json: bool) -> None:
     """
     from neo_assets.lake.storage import Storage
     from neo_assets.pipeline.audit import read
-    from neo_assets.schema.audit import FAILED, RUN
+    from neo_assets.schema.audit import FAILED, NOT_REACHED
 
     lake = Storage(Settings.load().lake)
-    rows = read(lake, last, failed).to_pylist()
-    for row in rows:
+    rows = read(lake, last, failed, job).to_pylist()
+    for _, (run, *items) in groupby(rows, key=itemgetter("run_id")):
         if as_json:
-            click.echo(
-                json.dumps(
-                    {name: value for name, value in row.items() if value is not None}, default=datetime.isoformat
-                )
-            )
-        elif row["kind"] == RUN:
-            click.echo(_run(row))
-        elif row["status"] == FAILED and row["error"]:
-            what = " ".join(row[name] for name in ("asset", "check") if row[name])
-            click.echo(f"    {row['severity'] or 'failed'}: {what}: {row['error']}")
+            for row in (run, *items):
+                known = {name: value for name, value in row.items() if value is not None}
+                click.echo(json.dumps(known, default=datetime.isoformat))
+            continue
+        click.echo(_run(run))
+        wrong = [row for row in items if row["status"] == FAILED and row["error"]]
+        not_done = [row for row in wrong if row["error"] in (run["error"], NOT_REACHED)]
+        for row in wrong:
+            if row not in not_done:
+                what = " ".join(row[name] for name in ("asset", "check") if row[name])
+                click.echo(f"    {row['severity'] or 'failed'}: {what}: {row['error']}")
+        if not_done:
+            click.echo(f"    not done: {len(not_done)} of its tables and checks (--json lists them)")
     if not rows:
-        click.echo(
-            "Nothing failed." if failed else "No run is recorded in this lake yet: start one with `neo run`.", err=True
-        )
+        nothing = "No run is recorded in this lake yet: start one with `neo run`."
+        if failed:
+            nothing = "Nothing failed."
+        elif job:
+            nothing = f"No run of the job {job} is recorded in this lake."
+        click.echo(nothing, err=True)
 
 
 def _run(row: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ import sys
 from neo_assets.cli import stopping
 
 try:
+    import atexit
     import logging
     import os
     import signal
@@ -25,7 +26,10 @@ try:
     from neo_assets.cli.recompute import recompute
     from neo_assets.cli.run import run
     from neo_assets.cli.simulate import simulate
+    from neo_assets.cli.sql import sql
+    from neo_assets.cli.tables import tables
     from neo_assets.cli.totals import totals
+    from neo_assets.cli.upcoming import upcoming
     from neo_assets.settings import ALLOWED, SettingsError
 except KeyboardInterrupt:
     stopping.say()
@@ -65,7 +69,10 @@ def neo() -> None:
     """
 
 
-for command in (run, plan, totals, recompute, land, quarantine, prune, accept, audit, alert, simulate):
+for command in (
+    *(run, plan, recompute, land, totals, upcoming, sql, tables),
+    *(quarantine, prune, accept, audit, alert, simulate),
+):
     neo.add_command(command)
 
 
@@ -80,9 +87,9 @@ def main() -> None:
         stopping.ignore()
         stopping.say()
         code = stopping.EXIT_CODE
-    if code == stopping.EXIT_CODE:
-        stopping.leave()
-    sys.exit(code)
+    if code != stopping.EXIT_CODE:  # then exit handlers may wait for requests under way
+        atexit._run_exitfuncs()
+    stopping.leave(code)
 
 
 def run_plainly() -> int:

@@ -19,13 +19,13 @@ def plan(as_json: bool) -> None:
     `neo run --heal` would fetch again.
     """
     from neo_assets.lake.storage import Storage
-    from neo_assets.pipeline.metrics.engine import ENGINES
+    from neo_assets.pipeline.metrics.engine import Metrics
     from neo_assets.pipeline.plan import make_plan
     from neo_assets.sources.neows.source import NeoWs
 
     settings = Settings.load()
     with NeoWs(settings) as neows:
-        plan = make_plan(settings, Storage(settings.lake), ENGINES[settings.engine](), neows)
+        plan = make_plan(settings, Storage(settings.lake), Metrics.of(settings), neows)
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(plan), default=str))
         return

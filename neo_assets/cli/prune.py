@@ -20,17 +20,18 @@ def prune(yes: bool) -> None:
     are deleted by this command only. Raw pages are never deleted.
     """
     from neo_assets.lake.storage import Storage
+    from neo_assets.pipeline.metrics.engine import Metrics
     from neo_assets.pipeline.retire import are_complete, delete, left_over
 
     settings = Settings.load()
-    lake = Storage(settings.lake)
-    found = left_over(lake, settings.page_sets)
+    lake, tables = Storage(settings.lake), Metrics.of(settings).of_a_page_set
+    found = left_over(lake, settings.page_sets, tables)
     if not found:
         click.echo(f"Nothing to delete: the tables in {lake.root} hold only page sets that the settings ask for.")
         return
     for one in found:
         click.echo(f"page set {one.page_set}: {quantity(len(one.files), 'file')}, {one.bytes:,} bytes")
-    if not are_complete(lake, settings.page_sets):
+    if not are_complete(lake, settings.page_sets, tables):
         raise click.ClickException(
             "these files are kept until the page sets that the settings ask for are complete: run `neo run` first"
         )

@@ -4,14 +4,14 @@ import click
 
 from neo_assets.cli.printing import page_sets_failed, print_totals
 from neo_assets.pipeline.text import first_few
-from neo_assets.schema.page_sets import name_of, page_sets_of, with_landed
+from neo_assets.schema.page_sets import LANDED, name_of, page_sets_of, with_landed
 from neo_assets.settings import Settings
 
 
 @click.command()
 @click.argument("page_sets", nargs=-1, metavar="[PAGE_SET]...")
 def recompute(page_sets: tuple[str, ...]) -> None:
-    """Compute all tables of page sets again from stored pages, then the totals if that changed what they sum up.
+    """Compute all tables of page sets again from stored pages, then the totals.
 
     A PAGE_SET is a key such as 00000-00001, or `landed` for the landed objects. If none is given, all that are stored
     are computed. Nothing is fetched.
@@ -32,14 +32,15 @@ def recompute(page_sets: tuple[str, ...]) -> None:
     stored = page_sets_of(stored_numbers(Storage(settings.lake)), settings.page_sets)
     keys = page_sets or stored
     if lacking := [name_of(key) for key in keys if key not in stored]:
-        raise click.ClickException(f"the lake {settings.lake} holds no pages of {first_few(lacking)}: run `neo run`")
+        remedy = "put files into landing/, then run `neo land`" if lacking == [name_of(LANDED)] else "run `neo run`"
+        raise click.ClickException(f"the lake {settings.lake} holds no pages of {first_few(lacking)}: {remedy}")
     if not keys:
         raise click.ClickException(f"the lake {settings.lake} holds no pages: run `neo run`")
     with Runner(settings) as runner:
         failed = runner.recompute(keys)
         if len(failed) == len(keys):
             raise next(iter(failed.values()))
-        runner.total()
+        runner.total(again=True)
         totals = runner.totals()
     print_totals(totals)
     if failed:

@@ -1,42 +1,37 @@
 """What `neo` runs, and when: page sets one after another, then the totals, with progress on standard error. How a job
-is executed and recorded is the business of `jobs`.
+is executed and recorded is the business of `jobs`, what the terminal shows that of `progress`.
 
 Dagster's own commands and jobs do the same; running here avoids waiting for the daemon's ticks.
 """
 
-import contextlib
-import logging
-import sys
+import gc
 import time
 from collections import Counter
-from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
-from tqdm import tqdm
-
+from neo_assets.cli.progress import Watched, say, shown
 from neo_assets.lake import owner, raw_pages, tables
 from neo_assets.lake.storage import LakeDamaged, LakeLacks, LakeWrong, Storage
 from neo_assets.pipeline import landed_objects
 from neo_assets.pipeline.consistency import Snapshot
 from neo_assets.pipeline.land import TakenIn, affected_page_sets, take_in
-from neo_assets.pipeline.metrics.engine import ENGINES
+from neo_assets.pipeline.metrics.engine import Metrics
 from neo_assets.pipeline.quarantine import without_discarded
 from neo_assets.pipeline.retire import retire
 from neo_assets.pipeline.staleness import complete, current, reusable_pages, stale
 from neo_assets.pipeline.text import named, quantity
 from neo_assets.pipeline.totals import Totals, are_stale, read_totals
 from neo_assets.schema.page_sets import name_of, pages_of
-from neo_assets.schema.pages import Page
 from neo_assets.schema.tables import CATALOGUE_STATS, QUARANTINE
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.budget import DEMO_KEY
 from neo_assets.sources.neows.errors import NeoWsError, PagesMissing, pages_to_ask_again
 from neo_assets.sources.neows.retry_policy import RETRY_POLICY, RetryPolicy
-from neo_assets.sources.neows.source import NeoWs
 
 if TYPE_CHECKING:
     from neo_assets.cli.jobs import Instance, Jobs
@@ -90,31 +85,35 @@ class Runner:
         """
         self._settings = settings
         self._lake = lake or Storage(settings.lake)
-        self._engine = ENGINES[settings.engine]()
+        self._metrics = Metrics.of(settings)
         self._keys = settings.page_sets
-        self._neows = _Watched(settings, policy)
+        self._neows, self._policy = Watched(settings, policy), policy
+        self._shown = shown(self._neows)
         self._instance = instance
 
     def __enter__(self) -> Self:
-        # The bar appears only on a terminal, the lines beside it everywhere.
-        self._bar = self._neows.bar = tqdm(total=0, unit="page", disable=None, leave=False)
-        _LOGGER.addHandler(_TERMINAL)
+        self._shown.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        _LOGGER.removeHandler(_TERMINAL)
-        self._bar.close()
+        self._shown.__exit__(kind, error, trace)
         self._neows.close()
         if "_jobs" in vars(self):
+            gc.unfreeze()
             self._jobs.close()
 
     @cached_property
     def _jobs(self) -> "Jobs":
         """Made when the first job runs: importing Dagster takes longer than a run with nothing to do."""
-        from neo_assets.cli.jobs import Jobs
-
+        # What an import makes is not garbage. To look for some takes an eighth of its time, and 0.2 s each time later.
+        gc.disable()
+        try:
+            from neo_assets.cli.jobs import Jobs
+        finally:
+            gc.freeze()
+            gc.enable()
         return Jobs(self._settings, self._lake, self._neows, self._instance)
 
     def refresh(self) -> dict[str, PageSetError]:
@@ -128,7 +127,7 @@ class Runner:
             PagesMissing, LakeDamaged, LakeLacks, LakeWrong: every page set failed.
         """
         settings = self._settings
-        _print(
+        say(
             f"Gathering {quantity(settings.pages, 'page')} in {quantity(len(self._keys), 'page set')} "
             f"from {self._neows.where} into {self._lake.root}"
         )
@@ -137,10 +136,12 @@ class Runner:
         self._lake.sweep()
         reusable = reusable_pages(self._lake, self._keys, settings.raw_max_age_hours)
         self._announce(settings.pages - sum(map(len, reusable.values())))
-        failed = self._gather(self._keys, done=current(self._lake, reusable), at_hand=complete(reusable))
+        failed = self._gather(
+            self._keys, done=current(self._lake, reusable, self._metrics.of_a_page_set), at_hand=complete(reusable)
+        )
         if len(failed) == len(self._keys):
             raise next(iter(failed.values()))
-        return failed | self.recompute(landed_objects.stale_page_sets(self._lake))
+        return failed | self.recompute(landed_objects.stale_page_sets(self._lake, self._metrics.of_a_page_set))
 
     def heal(self) -> dict[str, PageSetError]:
         """Fetch inconsistent pages again, until the snapshot is consistent or three rounds are over.
@@ -149,10 +150,10 @@ class Runner:
             The page sets that failed in the last round.
         """
         for round_ in range(1, _ROUNDS + 1):
-            snapshot = Snapshot(self._lake, self._engine, self._keys)
+            snapshot = Snapshot(self._lake, self._metrics, self._keys)
             if not (pages := snapshot.pages_to_heal(thorough=round_ > 1)):
                 break
-            _print(
+            say(
                 f"Healing, round {round_}: the snapshot is {snapshot.verdict}; "
                 f"{quantity(len(pages), 'page')} to fetch again"
             )
@@ -163,8 +164,8 @@ class Runner:
             if failed:
                 return failed
         else:
-            if left := Snapshot(self._lake, self._engine, self._keys).pages_to_heal(thorough=True):
-                _print(
+            if left := Snapshot(self._lake, self._metrics, self._keys).pages_to_heal(thorough=True):
+                say(
                     f"The catalogue changed in every round: {quantity(len(left), 'page')} still to fetch again; "
                     "run `neo run --heal` again later"
                 )
@@ -180,7 +181,7 @@ class Runner:
         for key in keys:
             if error := self._recompute(key):
                 failed[key] = error
-            _print(f"{name_of(key)}: FAILED: {error}" if error else f"{name_of(key)}: computed")
+            say(f"{name_of(key)}: FAILED: {error}" if error else f"{name_of(key)}: computed")
         return failed
 
     def land(self) -> Landing:
@@ -203,8 +204,8 @@ class Runner:
         others = {key: pages for key, pages in whole.items() if key not in affected}
         to_compute = (
             [key for key in affected if key in whole]
-            + stale(self._lake, others)
-            + landed_objects.stale_page_sets(self._lake)
+            + stale(self._lake, others, self._metrics.of_a_page_set)
+            + landed_objects.stale_page_sets(self._lake, self._metrics.of_a_page_set)
         )
         for key in to_compute:
             if error := self._recompute(key):
@@ -218,36 +219,34 @@ class Runner:
             landing.discarded = Counter(quarantine["page"].to_pylist()) - landing.quarantined
         return landing
 
-    def total(self) -> bool:
-        """Compute the totals and the verdict on the snapshot, unless they are up to date.
+    def total(self, again: bool = False) -> bool:
+        """Compute the totals and the verdict on the snapshot, unless they are up to date; if `again`, even then.
 
         Files of former page sets that hold the same pages as those in use are deleted, if these are complete.
 
         Returns:
             Whether the totals were computed.
         """
-        if retired := retire(self._lake, self._keys):
-            _print(f"Deleted the tables of {named('page set', [one.page_set for one in retired])}, now in others")
-        if not are_stale(self._lake, self._engine, self._keys):
+        if retired := retire(self._lake, self._keys, self._metrics.of_a_page_set):
+            say(f"Deleted the tables of {named('page set', [one.page_set for one in retired])}, now in others")
+        if not again and not are_stale(self._lake, self._metrics, self._keys):
             return False
         _report(self._jobs.execute("totals"))
         return True
 
     def totals(self) -> Totals:
         """The totals stored in the lake."""
-        return read_totals(self._lake, self._engine, self._keys)
+        return read_totals(self._lake, self._metrics, self._keys)
 
     def _announce(self, pages_to_fetch: int) -> None:
         """Announce the number of requests and when they will be done, unless that is soon."""
         if pages_to_fetch and DEMO_KEY in self._settings.keys:
-            _print(
-                "DEMO_KEY allows 30 requests an hour and 50 a day; get a free key of your own at https://api.nasa.gov"
-            )
+            say("DEMO_KEY allows 30 requests an hour and 50 a day; get a free key of your own at https://api.nasa.gov")
         done_at = self._neows.forecast(pages_to_fetch)
         if (takes_s := done_at - time.time()) > _SHORT_WAIT_S:
             cost = f"{quantity(pages_to_fetch, 'page')} to fetch, one request each"
             end = f"{datetime.fromtimestamp(done_at, UTC):%Y-%m-%d %H:%M} UTC, in {timedelta(seconds=round(takes_s))}"
-            _print(f"{cost}; the request budget allows the last request at {end}")
+            say(f"{cost}; the request budget allows the last request at {end}")
 
     def _gather(
         self,
@@ -263,8 +262,8 @@ class Runner:
         """
         started, fetched_before = datetime.now(UTC), self._neows.fetched
         failed = self._gather_once(keys, take_again, done, at_hand)
-        if again := _to_ask_again(failed, self._neows.fetched - fetched_before):
-            _print(f"Asking again for {quantity(len(again), 'page set')} that could not be fetched")
+        if again := _to_ask_again(failed, self._neows.fetched - fetched_before, self._policy):
+            say(f"Asking again for {quantity(len(again), 'page set')} that could not be fetched")
             failed = {key: error for key, error in failed.items() if key not in again}
             failed |= self._gather_once(again, take_again, not_before=started.isoformat())
         if len(failed) < len(keys) and (self._neows.fetched > fetched_before or self._stats_are_lost()):
@@ -288,7 +287,7 @@ class Runner:
         Returns:
             The page sets that failed, with their errors.
         """
-        self._bar.reset(sum(len(pages_of(key)) for key in keys))
+        self._neows.bar.reset(sum(len(pages_of(key)) for key in keys))
         failed: dict[str, PageSetError] = {}
         stopped: NeoWsError | None = None
         for number, key in enumerate(keys, 1):
@@ -296,26 +295,24 @@ class Runner:
             label = f"[{number}/{len(keys)}] {name_of(key)}"
             again = sorted(set(take_again).intersection(pages))
             if key in done:
-                _print(f"{label}: up to date")
+                say(f"{label}: up to date")
             elif stopped and key not in at_hand:
-                _print(f"{label}: not fetched")
+                say(f"{label}: not fetched")
                 failed[key] = PagesMissing(dict.fromkeys(pages, stopped), len(pages))
             else:
                 config = {"take_again": again, "not_before": not_before}
                 try:
                     _report(self._jobs.execute("page_set", key, {"ops": {"raw_pages": {"config": config}}}))
                     fetched = self._neows.fetched - before
-                    _print(f"{label}: {quantity(fetched, 'page')} fetched, {len(pages) - fetched} reused")
+                    say(f"{label}: {quantity(fetched, 'page')} fetched, {len(pages) - fetched} reused")
                 except PagesMissing as error:
-                    _print(
-                        f"{label}: {quantity(self._neows.fetched - before, 'page')} fetched, FAILED: {error.summary}"
-                    )
+                    say(f"{label}: {quantity(self._neows.fetched - before, 'page')} fetched, FAILED: {error.summary}")
                     failed[key] = error
                     stopped = stopped or next((one for one in error.errors if one.concerns_all), None)
                 except (LakeDamaged, LakeLacks, LakeWrong) as error:
-                    _print(f"{label}: FAILED: {error}")
+                    say(f"{label}: FAILED: {error}")
                     failed[key] = error
-            self._bar.update(len(pages) - (self._neows.fetched - before))
+            self._neows.bar.update(len(pages) - (self._neows.fetched - before))
         return failed
 
     def _recompute(self, page_set: str) -> PageSetError | None:
@@ -331,20 +328,24 @@ class Runner:
         Each process checks after its last write, so in the end every table is made from the pages in the lake.
         """
         for _ in range(_ROUNDS):
-            if not (overtaken := stale(self._lake, complete(raw_pages.known_facts(self._lake, keys)))):
+            if not (
+                overtaken := stale(
+                    self._lake, complete(raw_pages.known_facts(self._lake, keys)), self._metrics.of_a_page_set
+                )
+            ):
                 return
-            _print(f"Another process changed {quantity(len(overtaken), 'page set')} in the meantime")
+            say(f"Another process changed {quantity(len(overtaken), 'page set')} in the meantime")
             self.recompute(overtaken)
 
     def _gather_stats(self) -> None:
         """Fetch NeoWs's own counts. They are optional: do not wait for the budget, and only report a failure."""
         if self._neows.forecast(1) - time.time() > _SHORT_WAIT_S:
-            _print("The request budget is used up, so NeoWs's own counts are not fetched or compared")
+            say("The request budget is used up, so NeoWs's own counts are not fetched or compared")
             return
         try:
             _report(self._jobs.execute("stats"))
         except NeoWsError as error:
-            _print(f"NeoWs's own counts could not be fetched, so they are not compared: {error}")
+            say(f"NeoWs's own counts could not be fetched, so they are not compared: {error}")
 
     def _stats_are_lost(self) -> bool:
         try:
@@ -354,45 +355,13 @@ class Runner:
         return False
 
 
-class _Watched(NeoWs):
-    """The source of pages, with a progress bar. Counts the pages fetched."""
-
-    bar: "tqdm[Any]"
-
-    def __init__(self, settings: Settings, policy: RetryPolicy) -> None:
-        super().__init__(settings, policy)
-        self.fetched = 0
-        """Number of pages fetched so far."""
-
-    def pages(self, numbers: Iterable[int]) -> Generator[Page, None, None]:
-        with contextlib.closing(super().pages(numbers)) as pages:
-            for page in pages:
-                yield page
-                self.fetched += 1  # the consumer has taken it, and is storing it
-                self.bar.update()
-
-
-def _to_ask_again(failed: Mapping[str, PageSetError], arrived: int) -> list[str]:
+def _to_ask_again(failed: Mapping[str, PageSetError], arrived: int, policy: RetryPolicy) -> list[str]:
     """The page sets of which every missing page is worth asking for again, after `arrived` pages arrived."""
     missing = {key: error.failed for key, error in failed.items() if isinstance(error, PagesMissing)}
-    pages = pages_to_ask_again({page: one[page] for one in missing.values() for page in one}, arrived)
+    pages = pages_to_ask_again({page: one[page] for one in missing.values() for page in one}, arrived, policy)
     return [key for key, one in missing.items() if one.keys() <= set(pages)]
 
 
 def _report(failed_checks: Iterable[str]) -> None:
     for line in failed_checks:
-        _print(f"  {line}")
-
-
-def _print(line: str) -> None:
-    tqdm.write(line, file=sys.stderr)
-
-
-class _Terminal(logging.Handler):
-    """Prints the package's warnings of waits and retries above the progress bar; Dagster's UI shows the same ones."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        _print(f"  {record.getMessage()}")
-
-
-_LOGGER, _TERMINAL = logging.getLogger("neo_assets"), _Terminal(logging.WARNING)
+        say(f"  {line}")

@@ -17,27 +17,19 @@ AUDIT = "audit"
 """Directory of the audit."""
 
 INCIDENTS = "alerts/incidents.json"
-"""File of the incidents that are open, or of which a channel is still to be told."""
+"""File of the incidents that are open, or still to be reported to a channel."""
 
-ALERTS_LEASE = "alerts/lease.json"
-"""File that exists while a process sends alerts."""
+ALERTS_LEASES = "alerts/leases"
+"""Directory of the leases of processes that send alerts."""
 
 ACCEPTED = "accepted"
 """Directory of the accepted snapshots."""
 
-_DIRECTORIES = {
-    "raw_page_index": "bronze",
-    "catalogue_stats": "bronze",
-    "heartbeat": "bronze",
-    "neo_records": "silver",
-    "close_approaches": "silver",
-    "neo_sightings": "silver",
-    "near_miss_count": "gold",
-    "yearly_approaches": "gold",
-    "total_near_misses": "gold",
-    "total_yearly_approaches": "gold",
-    "snapshot": "gold",
-}
+PRODUCTS = "products"
+"""Directory of the files that people take away."""
+
+PRODUCTS_INDEX = f"{PRODUCTS}/index.json"
+"""File that says from what each product was made."""
 
 
 def raw_page(number: int) -> str:
@@ -47,7 +39,7 @@ def raw_page(number: int) -> str:
 
 def table_root(table: Table) -> str:
     """Directory of a table, for query engines."""
-    return f"{_DIRECTORIES[table.name]}/{table.name}" if table.name in _DIRECTORIES else table.name
+    return f"{table.layer}/{table.name}" if table.layer else table.name
 
 
 def table_file(table: Table, page_set: str | None = None) -> str:
@@ -94,6 +86,16 @@ def audit(day: date, run_id: str) -> str:
     return f"{AUDIT}/date={day}/{run_id}.parquet"
 
 
+def lease(directory: str, number: int) -> str:
+    """Path of a lease by its number; in the order of paths, later ones come last."""
+    return f"{directory}/{number:012d}.json"
+
+
+def number_of_lease(path: str) -> int:
+    """The number of a lease, from its path."""
+    return int(path.rpartition("/")[2].removesuffix(".json"))
+
+
 def accepted_directory(pages: int) -> str:
     """Directory of the accepted snapshots of this many pages, the oldest first by name."""
     return f"{ACCEPTED}/pages={pages}"
@@ -102,6 +104,16 @@ def accepted_directory(pages: int) -> str:
 def accepted(pages: int, at: datetime, digest: str) -> str:
     """Path of a snapshot that was accepted at a time: its number of pages, and the digest of the file's content."""
     return f"{accepted_directory(pages)}/{at:%Y-%m-%dT%H-%M-%S.%f}-{digest[:8]}.json"
+
+
+def product(name: str) -> str:
+    """Path of a product, such as `neo.duckdb`."""
+    return f"{PRODUCTS}/{name}"
+
+
+def damaged_product(name: str, digest: str) -> str:
+    """Path where a damaged product is kept: its file's name, and the digest of its content."""
+    return f"quarantine/products/{digest[:8]}-{name}"
 
 
 def reason_of(path: str) -> str:

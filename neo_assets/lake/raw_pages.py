@@ -141,7 +141,7 @@ def read_page(storage: Storage, number: int) -> StoredPage:
     facts = _decode(data)
     try:
         if facts is None:
-            raise OSError("its facts are missing")
+            raise OSError("its end is missing")
         body = _CODEC.decompress(data, decompressed_size=facts.bytes)
         if hashlib.sha256(body).hexdigest() != facts.sha256:
             raise OSError("its content has changed since it was stored")

@@ -18,8 +18,9 @@ import pyarrow.parquet as pq
 from neo_assets.lake import layout, mark
 from neo_assets.lake.storage import LakeDamaged, LakeError, LakeLacks, LakeUnreachable, Storage, md5
 from neo_assets.schema.columns import Table
+from neo_assets.schema.orbits import ORBITS
 from neo_assets.schema.page_sets import LANDED
-from neo_assets.schema.tables import NEAR_MISS_COUNT, NEO_SIGHTINGS, QUARANTINE, RAW_PAGE_INDEX, YEARLY_APPROACHES
+from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS
 
 _MADE_FROM = "made_from"
 SOURCE = "source"
@@ -30,8 +31,10 @@ Spark 2 would have written in another calendar (`DataSourceUtils.getRebaseSpec` 
 """
 _FOOTER_BYTES = 64 << 10  # the footers of these tables have 3 to 6 KB
 
-_REMEMBERED = {table.name for table in (RAW_PAGE_INDEX, NEO_SIGHTINGS, QUARANTINE, NEAR_MISS_COUNT, YEARLY_APPROACHES)}
-"""Small tables, kept in memory because the process that wrote them reads them for totals, checks and verdicts."""
+_LARGE = {table.name for table in (NEO_RECORDS, ORBITS, CLOSE_APPROACHES)}
+"""Tables whose files are not kept in memory. Files of others are small, and the process that wrote them reads them for
+totals, checks and verdicts.
+"""
 
 Found = TypeVar("Found")
 
@@ -78,15 +81,24 @@ def write_table(storage: Storage, table: Table, rows: pa.Table, page_set: str | 
 
 def write_file(storage: Storage, table: Table, rows: pa.Table, path: str) -> WrittenTable:
     """Write a file of a table to a path of its own. Otherwise like `write_table`."""
+    data = parquet(storage, table, rows)
+    _remember(storage, table, path, storage.write(path, data), made_from(rows), data)
+    return WrittenTable(storage.location(path), rows.num_rows, data.size, hashlib.sha256(data).hexdigest())
+
+
+def parquet(storage: Storage, table: Table, rows: pa.Table) -> pa.Buffer:
+    """The file of a table with these rows, which names the source of the lake's data.
+
+    Raises:
+        ValueError: the rows do not have the table's schema.
+    """
     if not rows.schema.remove_metadata().equals(table.schema, check_metadata=True):
         raise ValueError(f"{table.name} has the schema\n{table.schema}\nbut the rows have\n{rows.schema}")
     facts = {SOURCE: mark.last_read(storage) or "unknown", **_FOR_SPARK}
     marked = rows.replace_schema_metadata((rows.schema.metadata or {}) | facts)
     sink = pa.BufferOutputStream()
     pq.write_table(marked, sink, compression="zstd", write_page_checksum=True)
-    data = sink.getvalue()
-    _remember(storage, table, path, storage.write(path, data), made_from(rows), data)
-    return WrittenTable(storage.location(path), rows.num_rows, data.size, hashlib.sha256(data).hexdigest())
+    return sink.getvalue()
 
 
 def read_table(storage: Storage, table: Table, page_set: str | None = None) -> pa.Table:
@@ -145,26 +157,28 @@ def combined(table: Table, parts: Mapping[str, pa.Table], columns: Sequence[str]
     return with_origin(rows, digest(map(made_from, parts.values())))
 
 
-def combined_origin(storage: Storage, table: Table, page_sets: Sequence[str]) -> str:
+def combined_origin(storage: Storage, table: Table, page_sets: Sequence[str], whole: bool = True) -> str:
     """The origin that `read_page_sets` gives, without reading the rows; missing and damaged files change it.
+
+    See `read_origins` for `whole`.
 
     Raises:
         LakeUnreachable: the lake does not answer.
     """
-    return digest(read_origins(storage, table, page_sets))
+    return digest(read_origins(storage, table, page_sets, whole))
 
 
-def read_origins(storage: Storage, table: Table, page_sets: Sequence[str]) -> list[str]:
+def read_origins(storage: Storage, table: Table, page_sets: Sequence[str], whole: bool = True) -> list[str]:
     """The origins of a table's files for these page sets; empty for a missing or damaged file.
 
-    On disk each file is read whole to detect damage. S3 protects objects from damage itself, so only the footer is
-    read, and nothing if the file is remembered.
+    On disk each file is read whole to detect damage, unless `whole` is false. S3 protects objects from damage itself,
+    so only the footer is read, and nothing if the file is remembered.
 
     Raises:
         LakeUnreachable: the lake does not answer.
     """
     recalled = _recall(storage, table, page_sets)
-    read = _read_whole_origin if storage.is_local else _read_origin
+    read = _read_whole_origin if storage.is_local and whole else _read_origin
 
     def origin(page_set: str) -> str:
         if known := recalled.get(layout.table_file(table, page_set)):
@@ -207,11 +221,11 @@ class _Remembered:
 
     origin: str
     file: pa.Buffer | None
-    """The whole file, if the table is in `_REMEMBERED`."""
+    """The whole file, if it is of a page set and not large."""
 
 
 def _remember(storage: Storage, table: Table, path: str, digest: str, origin: str, data: bytes | pa.Buffer) -> None:
-    file = pa.py_buffer(data) if table.name in _REMEMBERED else None
+    file = pa.py_buffer(data) if table.partitioned and table.name not in _LARGE else None
     storage.remember(path, digest, _Remembered(origin, file))
 
 

@@ -14,7 +14,7 @@ from neo_assets.orchestration.runs import page_set_of, time_of
 from neo_assets.pipeline import audit
 from neo_assets.pipeline.audit import Row, account
 from neo_assets.pipeline.text import one_line, pairs
-from neo_assets.schema.audit import CHECK, FAILED, MATERIALIZATION, PROCESSING, QUEUED, RUN, SUCCESS
+from neo_assets.schema.audit import CHECK, FAILED, MATERIALIZATION, NOT_REACHED, PROCESSING, QUEUED, RUN, SUCCESS
 from neo_assets.sources.neows.source import NeoWs
 
 logger = logging.getLogger(__name__)
@@ -208,7 +208,7 @@ def _outlook(step: str, steps: _Steps, ended: bool) -> dict[str, Any]:
     if step in steps.errors:
         return {"status": FAILED, "error": steps.errors[step], "started_at": steps.started.get(step)}
     if ended:
-        return {"status": FAILED, "error": "not done: the run ended before"}
+        return {"status": FAILED, "error": NOT_REACHED}
     return {"status": PROCESSING if step in steps.started else QUEUED, "started_at": steps.started.get(step)}
 
 
@@ -234,6 +234,8 @@ def _figures(metadata: Mapping[str, dg.MetadataValue[Any]]) -> dict[str, Any]:
 def _reason(event: dg.DagsterEvent) -> str:
     """Why a step failed, in one line."""
     failure = event.step_failure_data
+    if failure.error and failure.error.cls_name == dg.DagsterExecutionInterruptedError.__name__:
+        return "it was stopped by Ctrl-C or a signal"
     if failure.user_failure_data and failure.user_failure_data.description:
         return one_line(failure.user_failure_data.description)
     return one_line(failure.error.message) if failure.error else ""

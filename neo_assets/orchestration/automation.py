@@ -14,24 +14,26 @@ from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.alerts import alerts
 from neo_assets.orchestration.assets.bronze import RECOMPUTE
 from neo_assets.orchestration.assets.landed import LANDED_OBJECTS
+from neo_assets.orchestration.assets.products import PRODUCTS
 from neo_assets.orchestration.audit import record
 from neo_assets.orchestration.failures import failing_in_one_line
 from neo_assets.orchestration.refresh import PAGE_SET, daily_refresh
 from neo_assets.orchestration.runs import UNDER_WAY
 from neo_assets.pipeline.land import TakenIn, affected_page_sets, take_in
+from neo_assets.pipeline.metrics.engine import Metrics
 from neo_assets.pipeline.staleness import complete, stale
 from neo_assets.pipeline.text import first_few
+from neo_assets.schema.columns import Table
 from neo_assets.schema.heartbeat import HEARTBEAT
 from neo_assets.schema.page_sets import LANDED
-from neo_assets.schema.tables import SNAPSHOT, TOTALS
+from neo_assets.schema.tables import SNAPSHOT
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.source import HEARTBEAT_REQUESTS, NeoWs
 
-_TOTALS = dg.AssetSelection.assets(*(total.name for total in TOTALS), SNAPSHOT.name)
 _STATS = dg.AssetSelection.assets("catalogue_stats")
 _LANDED = dg.AssetSelection.assets(LANDED_OBJECTS)
 _HEARTBEAT = dg.AssetSelection.assets(HEARTBEAT.name)
-_OF_A_PAGE_SET = dg.AssetSelection.all() - _TOTALS - _STATS - _LANDED - _HEARTBEAT
+_PRODUCTS = dg.AssetSelection.groups(PRODUCTS)
 
 _SETTLED_S = 10
 """Files changed within this many seconds may still be incomplete, so they are left for the next run."""
@@ -45,21 +47,13 @@ _SHARE_FOR_HEARTBEATS = 0.1
 _BEFORE_OTHERS = {"dagster/priority": "1"}
 """Tags of a run that is not to wait in the queue behind the runs of a refresh."""
 
-_PAGE_SET_JOB = dg.define_asset_job(
-    PAGE_SET, selection=_OF_A_PAGE_SET, description="Gather one page set and compute all its tables."
-)
-_RECOMPUTE_JOB = dg.define_asset_job(
-    RECOMPUTE,
-    selection=_OF_A_PAGE_SET,
-    description="Compute all tables of one page set from its stored pages. Nothing is fetched.",
-)
 _LANDED_JOB = dg.define_asset_job(
     "landed", selection=_LANDED, description="Compute all tables of the landed objects from their stored pages."
 )
-_TOTALS_JOB = dg.define_asset_job(
-    "totals",
-    selection=_TOTALS,
-    description="Compute the totals and the verdict on the snapshot, over all page sets in the lake.",
+_PRODUCTS_JOB = dg.define_asset_job(
+    PRODUCTS,
+    selection=_PRODUCTS,
+    description="Make the database and the files beside it, where they are not up to date.",
 )
 _STATS_JOB = dg.define_asset_job(
     "stats", selection=_STATS, description="Fetch NeoWs's own counts of its catalogue (`/stats`)."
@@ -96,11 +90,12 @@ class Automation:
     sensors: Sequence[dg.SensorDefinition]
 
 
-def automation(page_sets: dg.StaticPartitionsDefinition, settings: Settings) -> Automation:
+def automation(page_sets: dg.StaticPartitionsDefinition, settings: Settings, metrics: Metrics) -> Automation:
     """The jobs, schedules and sensors of the code location.
 
     - Job `page_set`: everything upstream of the totals, for one page set; job `recompute`: the same from stored pages.
-    - Job `totals`: the two totals and the snapshot's verdict, from the lake alone; job `stats`: NeoWs's own counts.
+    - Job `totals`: the totals and the snapshot's verdict, from the lake alone; job `stats`: NeoWs's own counts.
+    - Job `products`: the files that people take away, from the lake alone.
     - Job `one_heartbeat`: looks whether NeoWs is in order.
     - Job `land`: takes in files from the landing zone; job `landed`: computes the landed objects' tables.
     - Schedule `daily_refresh`: refreshes every page set once a day, one run each, as NeoWs updates its data about
@@ -110,31 +105,66 @@ def automation(page_sets: dg.StaticPartitionsDefinition, settings: Settings) -> 
       request budget. Off by default.
     - Sensor `totals_follow_page_sets`: computes the totals when page sets have new counts and none is missing, when
       landed objects have new ones, and at noon (UTC).
+    - Sensor `products_follow_totals`: makes the products again when totals have changed, and at 12:15 (UTC).
     - Sensor `landing`: requests `land` when files wait. On by default: one listing a minute costs about 0.25 dollars a
       month on S3.
     - Sensor `alerts`: reports what failed, and when that is over. It requests nothing. On by default.
     - Sensor `ended_runs`: records runs in the audit that were ended from outside. On by default.
     - Sensors `landed_pages` and `landed_objects`: request `recompute` and `landed` after `land` has stored pages.
     """
+    totals = dg.AssetSelection.assets(*_totals(metrics))
+    of_a_page_set = dg.AssetSelection.all() - totals - _STATS - _LANDED - _HEARTBEAT - _PRODUCTS
     follow = dg.AutomationConditionSensorDefinition(
         "totals_follow_page_sets",
-        target=_TOTALS,
+        target=totals,
         description="Computes the totals when page sets have new counts and none is missing, when landed objects have "
         "new ones, and daily at 12:00 UTC; the verdict on the snapshot also when NeoWs's own counts are new.",
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
+    products = dg.AutomationConditionSensorDefinition(
+        "products_follow_totals",
+        target=_PRODUCTS,
+        description="Makes the products again when a total or the verdict on the snapshot is new, and daily at 12:15 "
+        "UTC. What is up to date is left as it is.",
+        default_status=dg.DefaultSensorStatus.RUNNING,
+    )
     return Automation(
-        jobs=[_PAGE_SET_JOB, _RECOMPUTE_JOB, _TOTALS_JOB, _STATS_JOB, _HEARTBEAT_JOB, _land_job(settings), _LANDED_JOB],
-        schedules=[daily_refresh(page_sets), _daily_stats(), _heartbeat],
+        jobs=[
+            dg.define_asset_job(
+                PAGE_SET, selection=of_a_page_set, description="Gather one page set and compute all its tables."
+            ),
+            dg.define_asset_job(
+                RECOMPUTE,
+                selection=of_a_page_set,
+                description="Compute all tables of one page set from its stored pages. Nothing is fetched.",
+            ),
+            dg.define_asset_job(
+                "totals",
+                selection=totals,
+                description="Compute the totals and the verdict on the snapshot, over all page sets in the lake.",
+            ),
+            _PRODUCTS_JOB,
+            _STATS_JOB,
+            _HEARTBEAT_JOB,
+            _land_job(settings),
+            _LANDED_JOB,
+        ],
+        schedules=[daily_refresh(page_sets, metrics), _daily_stats(), _heartbeat],
         sensors=[
             follow,
+            products,
             _landing,
-            _landed_sensor("landed_pages", settings.page_sets),
-            _landed_sensor("landed_objects", [LANDED]),
-            alerts(settings),
+            _landed_sensor("landed_pages", settings.page_sets, metrics.of_a_page_set),
+            _landed_sensor("landed_objects", [LANDED], metrics.of_a_page_set),
+            alerts(settings, _totals(metrics)),
             _ended_runs,
         ],
     )
+
+
+def _totals(metrics: Metrics) -> list[str]:
+    """The assets that are made from all page sets, which have a freshness policy each."""
+    return [*(total.name for total in metrics.totals), SNAPSHOT.name]
 
 
 @dg.run_failure_sensor(
@@ -235,7 +265,7 @@ def _this_hour() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H")
 
 
-def _landed_sensor(name: str, page_sets: Collection[str]) -> dg.SensorDefinition:
+def _landed_sensor(name: str, page_sets: Collection[str], among: Sequence[Table]) -> dg.SensorDefinition:
     """A sensor that requests a job for each of these page sets in which `land` stored pages and tables are stale."""
     [(job, asset)] = {(how.job, how.asset) for how in map(recompute_of, page_sets)}
 
@@ -258,7 +288,7 @@ def _landed_sensor(name: str, page_sets: Collection[str]) -> dg.SensorDefinition
         cursor, hour = str(records[-1].storage_id), _this_hour()
         requests = [
             dg.RunRequest(f"{hour} {key} after event {cursor}", partition_key=how.partition_key)
-            for key, how in ((key, recompute_of(key)) for key in stale(lake, whole))
+            for key, how in ((key, recompute_of(key)) for key in stale(lake, whole, among))
         ]
         if requests:  # the cursor stays until the tables are up to date: a run may fail, or be cancelled
             return dg.SensorResult(run_requests=requests)

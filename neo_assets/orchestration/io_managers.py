@@ -7,7 +7,7 @@ atomically.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import dagster as dg
@@ -18,9 +18,9 @@ from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.failures import failing_in_one_line
 from neo_assets.orchestration.metadata import preview
 from neo_assets.pipeline.gather import Gathered, Pages, store
+from neo_assets.schema.columns import Table
 from neo_assets.schema.page_sets import pages_of
 from neo_assets.schema.pages import StoredPage
-from neo_assets.schema.tables import TABLES
 from neo_assets.sources.neows.errors import PagesMissing
 
 Key = TypeVar("Key")
@@ -110,14 +110,14 @@ class RawPagesIOManager(dg.IOManager):
 class ParquetIOManager(dg.IOManager):
     """Writes tables as whole files. Reads tables of the same run from memory, all others from the lake."""
 
-    def __init__(self, storage: Storage) -> None:
-        """`storage`: the lake."""
-        self._storage = storage
+    def __init__(self, storage: Storage, tables_by_name: Mapping[str, Table]) -> None:
+        """`storage`: the lake. `tables_by_name`: its tables."""
+        self._storage, self._tables = storage, tables_by_name
         self._made = _Made[tuple[str, str | None], pa.Table]()
 
     def handle_output(self, context: dg.OutputContext, obj: Mapping[str, pa.Table] | pa.Table) -> None:
         """Write one file for each page set, or one for an unpartitioned table."""
-        table = TABLES[context.asset_key.path[-1]]
+        table = self._tables[context.asset_key.path[-1]]
         with failing_in_one_line():
             for page_set, rows in obj.items() if isinstance(obj, Mapping) else [(None, obj)]:
                 written = tables.write_table(self._storage, table, rows, page_set)
@@ -125,27 +125,47 @@ class ParquetIOManager(dg.IOManager):
                 metadata = {
                     "dagster/row_count": written.rows,
                     "dagster/uri": written.location,
+                    "first rows": preview(rows),
                     "file": dg.MetadataValue.path(written.location),
                     "bytes": written.bytes,
                     "sha256": written.sha256,
-                    "first rows": preview(rows),
                 }
                 _describe(context, page_set, metadata)
 
     def load_input(self, context: dg.InputContext) -> Mapping[str, pa.Table]:
-        """The table of each page set of the run.
+        """The table of each page set of the run. If the input has Dagster's type `Any`, a table is only read when it is
+        looked up, for steps that do not need all of their inputs.
 
         Tables made in this run are reused from memory, so a concurrent run cannot change them.
         """
-        table = TABLES[context.asset_key.path[-1]]
+        table = self._tables[context.asset_key.path[-1]]
         made = self._made.in_run(context.step_context.run_id)
+
+        def read(page_set: str) -> pa.Table:
+            key = table.name, page_set
+            return made[key] if key in made else tables.read_table(self._storage, table, page_set)
+
+        found = _ReadWhenLookedUp(context.asset_partition_keys, read)
+        if context.dagster_type.typing_type is Any:
+            return found
         with failing_in_one_line():
-            return {
-                key: made[table.name, key]
-                if (table.name, key) in made
-                else tables.read_table(self._storage, table, key)
-                for key in context.asset_partition_keys
-            }
+            return dict(found)
+
+
+class _ReadWhenLookedUp(Mapping[str, pa.Table]):
+    """The table of each page set."""
+
+    def __init__(self, page_sets: Sequence[str], read: Callable[[str], pa.Table]) -> None:
+        self._page_sets, self._read = page_sets, read
+
+    def __getitem__(self, page_set: str) -> pa.Table:
+        return self._read(page_set)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._page_sets)
+
+    def __len__(self) -> int:
+        return len(self._page_sets)
 
 
 def _describe(context: dg.OutputContext, page_set: str | None, metadata: Mapping[str, Any]) -> None:

@@ -24,7 +24,7 @@ _PREVIEWED = 10
 
 
 def described(table: Table, group: str, *kinds: str) -> dict[str, Any]:
-    """What the asset of a table tells of itself, as arguments of `dg.asset` or `dg.AssetOut`."""
+    """What the asset of a table says about itself, as arguments of `dg.asset` or `dg.AssetOut`."""
     return {
         "description": table.description,
         "group_name": group,
@@ -59,9 +59,10 @@ def with_page_sets(spec: dg.AssetSpec) -> dg.AssetSpec:
     if not spec.partitions_def:
         return spec
     key = spec.partitions_def.get_first_partition_key()
-    pages = pages_of(str(key))
+    first, last = pages_of(str(key))[0], pages_of(str(key))[-1]
+    pages = f"page {first}" if first == last else f"pages {first} to {last}"
     meaning = "Partitions are page sets, named after their first and last Browse page: "
-    example = f"`{key}` holds pages {pages[0]} to {pages[-1]}."
+    example = f"`{key}` holds {pages}."
     return spec.replace_attributes(description=f"{spec.description}\n\n{meaning}{example}")
 
 

@@ -12,6 +12,7 @@ import dagster as dg
 from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.assets.bronze import RECOMPUTE
 from neo_assets.orchestration.runs import ENDED, UNDER_WAY, page_set_of
+from neo_assets.pipeline.metrics.engine import Metrics
 from neo_assets.pipeline.refresh import DAY_STARTS, Due, due, oldest_first, start_of_day
 from neo_assets.pipeline.text import named, quantity
 from neo_assets.schema.page_sets import pages_of
@@ -31,7 +32,7 @@ are available again within seconds, as the budget's hour is a little longer than
 """
 
 
-def daily_refresh(page_sets: dg.StaticPartitionsDefinition) -> dg.ScheduleDefinition:
+def daily_refresh(page_sets: dg.StaticPartitionsDefinition, metrics: Metrics) -> dg.ScheduleDefinition:
     """The schedule. It requests the job `PAGE_SET`, which fetches and computes one page set."""
     keys = page_sets.get_partition_keys()
 
@@ -48,7 +49,7 @@ def daily_refresh(page_sets: dg.StaticPartitionsDefinition) -> dg.ScheduleDefini
     ) -> list[dg.RunRequest] | dg.SkipReason:
         day = start_of_day(context.scheduled_execution_time)
         runs = _Runs.of(context.instance, day)
-        to_do = due(lake, keys, day)
+        to_do = due(lake, keys, metrics.of_a_page_set, day)
         under_way = [one for one in to_do if one.page_set in runs.under_way]
         given_up = [one for one in to_do if one not in under_way and runs.ended[one.page_set] >= _TRIES_A_DAY]
         waiting = [one for one in to_do if one not in under_way and one not in given_up]

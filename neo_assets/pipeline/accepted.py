@@ -21,11 +21,13 @@ from neo_assets.lake.owner import source_of
 from neo_assets.lake.storage import LakeDamaged, Storage
 from neo_assets.pipeline.audit import account
 from neo_assets.pipeline.bounds import BOUNDS, Bound, Figures
-from neo_assets.pipeline.count import counted_page_sets, sum_over, superseded
-from neo_assets.pipeline.metrics.engine import Engine
+from neo_assets.pipeline.catalogue import superseded
+from neo_assets.pipeline.count import covered, total_over
+from neo_assets.pipeline.metrics.engine import Metrics
+from neo_assets.pipeline.metrics.registry import TOTAL_NEAR_MISSES, TOTAL_YEARLY_APPROACHES
 from neo_assets.schema.columns import Table
 from neo_assets.schema.page_sets import LANDED, pages_of
-from neo_assets.schema.tables import NEO_RECORDS, NEO_SIGHTINGS, TOTALS
+from neo_assets.schema.tables import NEO_RECORDS, NEO_SIGHTINGS
 
 
 @dataclass(frozen=True)
@@ -53,25 +55,27 @@ class Standing:
         return self.bound.beyond(self.accepted.figures, self.now) if self.accepted else {}
 
 
-def standings(lake: Storage, engine: Engine, page_sets: Sequence[str]) -> list[Standing]:
+def standings(lake: Storage, metrics: Metrics, page_sets: Sequence[str]) -> list[Standing]:
     """How the snapshot in the lake stands with each bound.
 
     Raises:
         LakeError: a table or an accepted snapshot cannot be read.
     """
-    now = figures_of(lake, engine, page_sets)
+    now = figures_of(lake, metrics, page_sets)
     accepted = _accepted(lake, now.pages)
     return [Standing(bound, accepted.get(name), now) for name, bound in BOUNDS.items()]
 
 
-def figures_of(lake: Storage, engine: Engine, page_sets: Sequence[str]) -> Figures:
+def figures_of(lake: Storage, metrics: Metrics, page_sets: Sequence[str]) -> Figures:
     """The figures of the totals over these page sets, without the landed objects, which come and go.
 
     Raises:
         LakeError: a table cannot be read.
     """
     keys = tables.stored_page_sets(lake, NEO_SIGHTINGS, page_sets)
-    near, yearly = (_without_landed(lake, engine, total, page_sets) for total in TOTALS)
+    near, yearly = (
+        _without_landed(lake, metrics, total, page_sets) for total in (TOTAL_NEAR_MISSES, TOTAL_YEARLY_APPROACHES)
+    )
     sightings = tables.read_page_sets(lake, NEO_SIGHTINGS, keys)
     rows, nulls = tables.null_counts(lake, NEO_RECORDS, keys)
     fetched = pc.min_max(sightings["fetched_at"])
@@ -79,7 +83,7 @@ def figures_of(lake: Storage, engine: Engine, page_sets: Sequence[str]) -> Figur
         source=source_of(lake) or "unknown",
         pages=sum(len(pages_of(key)) for key in page_sets),
         page_sets=len(keys),
-        neos=pc.sum(sightings["is_counted"], min_count=0).as_py() - superseded(engine, sightings).num_rows,
+        neos=pc.sum(sightings["is_counted"], min_count=0).as_py() - superseded(metrics, sightings).num_rows,
         near_misses=dict(zip(near["orbiting_body"].to_pylist(), near["near_misses"].to_pylist(), strict=True)),
         approaches=pc.sum(yearly["approaches"], min_count=0).as_py(),
         rows=rows,
@@ -121,12 +125,13 @@ def accept_by_itself(lake: Storage, standing: Sequence[Standing]) -> bool:
     return True
 
 
-def _without_landed(lake: Storage, engine: Engine, total: Table, page_sets: Sequence[str]) -> pa.Table:
+def _without_landed(lake: Storage, metrics: Metrics, total: Table, page_sets: Sequence[str]) -> pa.Table:
     """A stored total, or, if landed objects are in it, the same total computed without them."""
-    counted = counted_page_sets(lake, TOTALS[total], page_sets)
-    if LANDED not in counted:
+    metric = metrics.of_table[total.name]
+    keys = covered(lake, metric, page_sets)
+    if LANDED not in keys:
         return tables.read_table(lake, total)
-    return sum_over(engine, lake, total, TOTALS[total], [key for key in counted if key != LANDED])
+    return total_over(metrics, lake, metric, [key for key in keys if key != LANDED])
 
 
 def _accepted(lake: Storage, pages: int) -> dict[str, Accepted]:

@@ -1,21 +1,28 @@
-"""Alerts: tells each channel once that an incident has begun, and once that it is over. What an incident is, is defined
-in `incidents`; how a message is delivered, in `channels`.
+"""Alerts: reports to each channel once that an incident has begun, and once that it is over. What an incident is, is
+defined in `incidents`; how a message is delivered, in `channels`.
 """
 
-import contextlib
 import logging
-import uuid
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
-
-import msgspec
 
 from neo_assets.lake import layout
+from neo_assets.lake.lease import leased
 from neo_assets.lake.storage import LakeError, Storage
 from neo_assets.pipeline.channels import Channel, Message, PartlyDelivered, Undelivered
-from neo_assets.pipeline.incidents import TOLD, TOLD_OVER, Failing, Incident, Kind, Over, State, after, read, write
+from neo_assets.pipeline.incidents import (
+    REPORTED,
+    REPORTED_OVER,
+    Failing,
+    Incident,
+    Kind,
+    Over,
+    State,
+    after,
+    read,
+    write,
+)
 from neo_assets.pipeline.text import quantity
 
 logger = logging.getLogger(__name__)
@@ -25,6 +32,9 @@ _NAMED = 5
 
 _LEASE = timedelta(minutes=2)
 """How long others wait for a process that is killed while it sends an alert: longer than a channel takes for one."""
+
+_KEPT = timedelta(weeks=1)
+"""How long an incident that is over waits for channels that do not take messages."""
 
 _WAYS_OUT = {
     Kind.RUN: "mend the cause and run `neo run`, or launch the run again; `neo audit --failed` shows the last ones",
@@ -38,13 +48,11 @@ _WAYS_OUT = {
 }
 
 
-class Busy(Exception):
-    """Another process is sending alerts at the moment."""
-
-
-def tell(lake: Storage, channels: Sequence[Channel], news: Sequence[Incident | Over], only_open: bool = False) -> State:
-    """Take in news, and tell each channel what it was not told yet. What a channel does not take is kept for the next
-    call.
+def report(
+    lake: Storage, channels: Sequence[Channel], news: Sequence[Incident | Over], only_open: bool = False
+) -> State:
+    """Take in news, and report to each channel what was not reported to it yet. What a channel does not take is kept
+    for the next call.
 
     Args:
         lake: the lake that keeps the incidents.
@@ -56,7 +64,7 @@ def tell(lake: Storage, channels: Sequence[Channel], news: Sequence[Incident | O
         The incidents afterwards.
 
     Raises:
-        Busy: another process does the same at the moment; the news must be given again.
+        Busy: another process does the same at the moment, or has taken over; the news must be given again.
         LakeError: the lake cannot be used.
     """
 
@@ -71,19 +79,20 @@ def tell(lake: Storage, channels: Sequence[Channel], news: Sequence[Incident | O
     names = [channel.name for channel in channels]
     if taken_in(state) == state == _without_done(state, names) and not _waiting(state, names):
         return state
-    with _alone(lake) as renew:
+    with leased(lake, layout.ALERTS_LEASES, _LEASE) as renew:
         state = taken_in(read(lake))
-        write(lake, state)  # before it is told: a killed process then tells it twice rather than never
+        write(lake, state)  # before it is reported: a killed process then reports it twice rather than never
         for channel in channels:
             state = _deliver(lake, channel, state, renew)
-        state = _without_done(state, names)
+        state = _without_old(_without_done(state, names))
+        renew()
         write(lake, state)
     return state
 
 
-def tell_of_lake(lake: Storage, channels: Sequence[Channel], error: LakeError | None) -> None:
-    """Tell each channel that the lake, which keeps the incidents, cannot be used; or, without an error, that it can
-    again. What a channel does not take is not kept.
+def report_lake(lake: Storage, channels: Sequence[Channel], error: LakeError | None) -> None:
+    """Report to each channel that the lake, which keeps the incidents, cannot be used; or, without an error, that it
+    can again. What a channel does not take is not kept.
     """
     title = "The lake cannot be used" if error else "Over: the lake cannot be used"
     why = f"\nWhy: {error}\nUntil it can, no other alerts are sent." if error else ""
@@ -97,14 +106,14 @@ def tell_of_lake(lake: Storage, channels: Sequence[Channel], error: LakeError | 
 
 def _deliver(lake: Storage, channel: Channel, state: State, renew: Callable[[], object]) -> State:
     """Send a channel the messages that it lacks, until one fails."""
-    for level in (TOLD, TOLD_OVER):
+    for level in (REPORTED, REPORTED_OVER):
         for kind in Kind:
             group = [one for one in _lacking(state, channel.name, level) if one.kind == kind]
             if not group:
                 continue
             renew()
             try:
-                channel.send(_began(kind, group, lake) if level == TOLD else _ended(kind, group, lake))
+                channel.send(_began(kind, group, lake) if level == REPORTED else _ended(kind, group, lake))
             except PartlyDelivered as error:
                 logger.warning("an alert did not reach all: %s: %s", channel.name, error)
             except Undelivered as error:
@@ -113,34 +122,50 @@ def _deliver(lake: Storage, channel: Channel, state: State, renew: Callable[[], 
                     logger.warning("alerts wait, and are tried again at each tick: %s: %s", channel.name, error)
                 since = known.since if known else datetime.now(UTC)
                 return replace(state, failing=state.failing | {channel.name: Failing(since, str(error))})
-            told = tuple(
-                replace(one, told=one.told | {channel.name: level}) if one in group else one for one in state.incidents
+            reported = tuple(
+                replace(one, reported=one.reported | {channel.name: level}) if one in group else one
+                for one in state.incidents
             )
             failing = {name: failing for name, failing in state.failing.items() if name != channel.name}
-            state = State(told, failing)
+            state = State(reported, failing)
+            renew()  # a process that was suspended must not undo what the one that took over has kept
             write(lake, state)
     return state
 
 
 def _lacking(state: State, channel: str, level: int) -> list[Incident]:
-    """The incidents of which a channel is to tell this next."""
-    return [one for one in state.incidents if one.told.get(channel, 0) == level - 1 and (level == TOLD or one.over_at)]
+    """The incidents of which this is to be reported to a channel next."""
+    return [
+        one
+        for one in state.incidents
+        if one.reported.get(channel, 0) == level - 1 and (level == REPORTED or one.over_at)
+    ]
 
 
 def _waiting(state: State, channels: Sequence[str]) -> bool:
-    return any(_lacking(state, channel, level) for channel in channels for level in (TOLD, TOLD_OVER))
+    return any(_lacking(state, channel, level) for channel in channels for level in (REPORTED, REPORTED_OVER))
 
 
 def _without_done(state: State, channels: Sequence[str]) -> State:
-    """Without incidents that every channel has told to be over, and channels that are not in use any more."""
+    """Without incidents whose end was reported to every channel, and channels that are not in use any more."""
     return State(
         tuple(
             one
             for one in state.incidents
-            if not one.over_at or any(one.told.get(channel, 0) < TOLD_OVER for channel in channels)
+            if not one.over_at or any(one.reported.get(channel, 0) < REPORTED_OVER for channel in channels)
         ),
         {name: failing for name, failing in state.failing.items() if name in channels},
     )
+
+
+def _without_old(state: State) -> State:
+    """Without incidents that were over for so long that they no longer wait for channels that fail."""
+    since = datetime.now(UTC) - _KEPT
+    kept = tuple(one for one in state.incidents if not one.over_at or one.over_at >= since)
+    if dropped := len(state.incidents) - len(kept):
+        how_many, where = quantity(dropped, "incident"), ", ".join(state.failing)
+        logger.warning("%s dropped, over for a week and not reported to: %s", how_many, where)
+    return replace(state, incidents=kept)
 
 
 def _began(kind: Kind, group: Sequence[Incident], lake: Storage) -> Message:
@@ -162,7 +187,11 @@ def _began(kind: Kind, group: Sequence[Incident], lake: Storage) -> Message:
 
 def _ended(kind: Kind, group: Sequence[Incident], lake: Storage) -> Message:
     title = f"Over: {_titled(kind, group)}"
-    lines = [f"- {one.what}: from {one.began_at:%Y-%m-%d %H:%M} to {one.over_at:%Y-%m-%d %H:%M} UTC" for one in group]
+    lines = [
+        f"- {one.what}: from {one.began_at:%Y-%m-%d %H:%M} to {one.over_at:%Y-%m-%d %H:%M} UTC"
+        + (f": {one.over_because}" if one.over_because else "")
+        for one in group
+    ]
     return Message(f"neo_assets: {title}", "\n".join([title, *_listed(group, lines), _of(lake)]), good=True)
 
 
@@ -179,50 +208,3 @@ def _listed(group: Sequence[Incident], lines: Sequence[str]) -> list[str]:
 
 def _of(lake: Storage) -> str:
     return f"Lake: {lake.root}"
-
-
-@dataclass(frozen=True)
-class _Lease:
-    """Which process is sending alerts, and until when others wait for it."""
-
-    by: str
-    until: Annotated[datetime, msgspec.Meta(tz=True)]
-
-
-@contextlib.contextmanager
-def _alone(lake: Storage) -> Iterator[Callable[[], object]]:
-    """Keep other processes from sending alerts for this lake. Yields a function that renews the lease.
-
-    Raises:
-        Busy: another process keeps this one from it.
-    """
-    me = uuid.uuid4().hex
-
-    def lease() -> bytes:
-        return msgspec.json.encode(_Lease(me, datetime.now(UTC) + _LEASE))
-
-    if not lake.create(layout.ALERTS_LEASE, lease()):
-        held = _lease(lake)
-        if not held or held.until < datetime.now(UTC):
-            _end_lease(lake)
-        if not lake.create(layout.ALERTS_LEASE, lease()):
-            raise Busy("another process is sending alerts for this lake")
-    try:
-        yield lambda: lake.write(layout.ALERTS_LEASE, lease())
-    finally:
-        held = _lease(lake)
-        if held and held.by == me:  # else this one was suspended for so long that another took over
-            _end_lease(lake)
-
-
-def _lease(lake: Storage) -> _Lease | None:
-    """The lease that a process holds; None if there is none, or it is damaged."""
-    try:
-        return msgspec.json.decode(lake.read(layout.ALERTS_LEASE), type=_Lease)
-    except (FileNotFoundError, msgspec.MsgspecError):
-        return None
-
-
-def _end_lease(lake: Storage) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        lake.delete(layout.ALERTS_LEASE)

@@ -3,16 +3,19 @@
 No error or log line shows what is secret: the webhook's URL but for its host, the mail server's user and password.
 """
 
+import asyncio
 import contextlib
+import io
 import logging
 import smtplib
 import socket
 import ssl
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, unquote, urlsplit
 
 import httpx
@@ -20,8 +23,16 @@ import httpx
 from neo_assets.pipeline.text import one_line
 from neo_assets.settings import Settings
 
-TIMEOUT_S = 10.0
-"""Longest wait for each answer of a webhook or a mail server, in seconds."""
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+LIMIT_S = 20.0
+"""Longest time for one delivery, in seconds. Two channels that fail fit into the minute that Dagster gives a sensor.
+
+Mail may take longer where looking up the server's name hangs, or where it has several addresses and none answers.
+"""
+
+_CHECK = "check NEO_ALERT_WEBHOOK"
 
 _PORTS = {"smtp": 25, "smtps": 465}
 
@@ -104,15 +115,22 @@ class Webhook:
         # Slack reads <...> as a link or a mention, and asks for these three to be escaped.
         text = message.text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         try:
-            with _unlogged(), httpx.Client(timeout=TIMEOUT_S) as client:
-                response = client.post(self.url, json={"text": text})
+            with _unlogged():
+                response = asyncio.run(self._post(text))
+        except TimeoutError:
+            raise Undelivered(f"{self.where} did not answer within {LIMIT_S:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-            raise Undelivered(f"{self.where} cannot be reached ({self._told(error)})") from None
+            raise Undelivered(f"{self.where} cannot be reached ({self._redacted(error)}): {_CHECK}") from None
         if not response.is_success:
-            answer = self._told(f"HTTP {response.status_code} {response.text[:100]}")
-            raise Undelivered(f"{self.where} did not take the message ({answer}): check NEO_ALERT_WEBHOOK")
+            answer = self._redacted(f"HTTP {response.status_code} {response.text[:100]}")
+            way_out = "" if response.is_server_error else f": {_CHECK}"
+            raise Undelivered(f"{self.where} did not take the message ({answer}){way_out}")
 
-    def _told(self, error: Exception | str) -> str:
+    async def _post(self, text: str) -> httpx.Response:
+        async with asyncio.timeout(LIMIT_S), httpx.AsyncClient(timeout=None) as client:
+            return await client.post(self.url, json={"text": text})
+
+    def _redacted(self, error: Exception | str) -> str:
         parts = urlsplit(self.url)
         login = [parts.username or "", parts.password or ""]
         secrets = [self.url, f"{parts.path}?{parts.query}", parts.path, parts.query, *login]
@@ -181,15 +199,50 @@ class Mail:
     @contextlib.contextmanager
     def _connected(self, host: str, port: int) -> Iterator[smtplib.SMTP]:
         trusted = ssl.create_default_context()
+        connect_s = LIMIT_S / 2  # for each address of the host, and for a TLS handshake
         if urlsplit(self.url).scheme == "smtps":
-            with smtplib.SMTP_SSL(host, port, timeout=TIMEOUT_S, context=trusted) as server:
+            with _SmtpOverTls(host, port, timeout=connect_s, context=trusted) as server:
                 yield server
             return
-        with smtplib.SMTP(host, port, timeout=TIMEOUT_S) as server:
+        with _Smtp(host, port, timeout=connect_s) as server:
             server.ehlo_or_helo_if_needed()
             if server.has_extn("starttls"):
                 server.starttls(context=trusted)
             yield server
+
+
+class _Smtp(smtplib.SMTP):
+    """A connection that ends after `LIMIT_S`, however many answers it takes and however slowly they arrive."""
+
+    def connect(self, host: str = "localhost", port: int = 0, source_address: Any = None) -> tuple[int, bytes]:
+        self._until = time.monotonic() + LIMIT_S
+        return super().connect(host, port, source_address)
+
+    def getreply(self) -> tuple[int, bytes]:
+        if self.file is None and self.sock:
+            self.file = io.BufferedReader(_Received(self.sock, self._until))
+        return super().getreply()
+
+
+class _SmtpOverTls(_Smtp, smtplib.SMTP_SSL):
+    """The same with TLS from the beginning."""
+
+
+class _Received(io.RawIOBase):
+    """What arrives on a socket until a time (`time.monotonic`). A timeout of the socket would be for each piece."""
+
+    def __init__(self, sock: socket.socket, until: float) -> None:
+        self._sock, self._until = sock, until
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        left_s = self._until - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("timed out")
+        self._sock.settimeout(left_s)
+        return self._sock.recv_into(buffer)
 
 
 def channels(settings: Settings, logger: logging.Logger | None = None) -> list[Channel]:

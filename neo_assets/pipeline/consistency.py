@@ -18,30 +18,27 @@ import pyarrow.compute as pc
 
 from neo_assets.lake import tables
 from neo_assets.lake.storage import LakeDamaged, LakeLacks, Storage
-from neo_assets.pipeline.count import state_of_lake, superseded
-from neo_assets.pipeline.metrics.engine import Engine
+from neo_assets.pipeline.catalogue import belong_to, page_sets_read, state_of_lake, superseded
+from neo_assets.pipeline.metrics.engine import Metrics
+from neo_assets.pipeline.metrics.registry import TOTAL_YEARLY_APPROACHES
 from neo_assets.pipeline.quarantine import without_discarded
 from neo_assets.pipeline.staleness import stale
 from neo_assets.pipeline.text import first_few
+from neo_assets.schema.columns import Table
 from neo_assets.schema.facts import NEOS_PER_PAGE
-from neo_assets.schema.page_sets import LANDED, pages_of, with_landed
+from neo_assets.schema.page_sets import LANDED, pages_of
 from neo_assets.schema.pages import PageFacts
 from neo_assets.schema.tables import (
     CATALOGUE_STATS,
-    NEAR_MISS_COUNT,
     NEO_SIGHTINGS,
     QUARANTINE,
     RAW_PAGE_INDEX,
     SNAPSHOT,
-    TOTAL_YEARLY_APPROACHES,
-    YEARLY_APPROACHES,
 )
 
 Verdict = Literal["consistent", "drifted", "incomplete"]
 
 _READ = (RAW_PAGE_INDEX, NEO_SIGHTINGS, QUARANTINE)
-
-_CHECKED_TABLES = (NEO_SIGHTINGS, QUARANTINE, NEAR_MISS_COUNT, YEARLY_APPROACHES)
 
 _WHOLE_CATALOGUE_SHARE = 0.8
 """At or above this share of the catalogue's pages, assume that NEO_PAGES is meant to cover all of them."""
@@ -77,30 +74,31 @@ class Extent:
 class Snapshot:
     """The requested page sets as stored in the lake, read once."""
 
-    def __init__(self, lake: Storage, engine: Engine, page_sets: Sequence[str]) -> None:
+    def __init__(self, lake: Storage, metrics: Metrics, page_sets: Sequence[str]) -> None:
         """Read the page index, the sightings and the quarantine of the stored page sets.
 
         A page set of which one of these files is missing or damaged counts as not computed.
         """
         self._page_sets = page_sets
-        stored = tables.stored_page_sets(lake, NEO_SIGHTINGS, with_landed(page_sets))
+        stored = page_sets_read(lake, page_sets)
         found = {table.name: tables.read_found(lake, table, stored) for table in _READ}
         readable = [key for key in stored if all(key in parts for parts in found.values())]
         index, self._all_sightings, quarantined = (
             tables.combined(table, {key: found[table.name][key] for key in readable}) for table in _READ
         )
-        stale = _stale_by_index(lake, readable, index.to_pylist())
+        checked = (NEO_SIGHTINGS, QUARANTINE, *metrics.counts)
+        stale = _stale_by_index(lake, checked, readable, index.to_pylist())
         self._not_computed = [key for key in stored if key not in readable or key in stale]
         self._missing = sorted(set(page_sets) - set(stored))
         _, self._state = state_of_lake(lake, page_sets)
-        self._all_older = _older_copies(engine, self._all_sightings)
+        self._all_older = _older_copies(metrics, self._all_sightings)
         # Only Browse pages show the catalogue's state; landed objects are not part of it.
         self.page_sets = len(set(page_sets).intersection(readable))
         self._index = _of(page_sets, index).to_pylist()
         self._quarantined = _of(page_sets, quarantined).num_rows
         self._not_discarded = without_discarded(lake, quarantined).num_rows
         self._sightings = _of(page_sets, self._all_sightings)
-        self._older = _older_copies(engine, self._sightings) if LANDED in readable else self._all_older
+        self._older = _older_copies(metrics, self._sightings) if LANDED in readable else self._all_older
         try:
             self._stats = tables.read_table(lake, CATALOGUE_STATS).to_pylist()[0]
         except (LakeLacks, LakeDamaged):  # never fetched, or damaged
@@ -238,10 +236,10 @@ class Snapshot:
         is_whole = requested >= self.catalogue_pages and not missing and not self._not_computed
         if self._stats and stats_are_newer and is_whole:
             reported = self._stats["close_approach_count"]
-            if self._approaches not in (None, reported):
+            if self._approaches is not None and self._approaches != reported:
                 # NeoWs does not document which approaches it counts, so a difference alone is harmless.
                 detail = f"{reported} in /stats, {self._approaches} in the totals"
-                difference = abs(reported - (self._approaches or 0))
+                difference = abs(reported - self._approaches)
                 yield Finding("consistent", "approach count differs from /stats", difference, detail)
 
 
@@ -261,22 +259,20 @@ def _of(page_sets: Sequence[str], rows: pa.Table) -> pa.Table:
     return rows.filter(pc.is_in(rows["page_set"], pa.array(page_sets, pa.string())))
 
 
-def _stale_by_index(lake: Storage, page_sets: Sequence[str], index: Sequence[dict[str, Any]]) -> list[str]:
-    """Page sets whose tables were not made from the pages in their index."""
+def _stale_by_index(
+    lake: Storage, checked: Sequence[Table], page_sets: Sequence[str], index: Sequence[dict[str, Any]]
+) -> list[str]:
+    """Page sets of which these tables were not made from the pages in their index."""
     facts: dict[str, list[PageFacts]] = {key: [] for key in page_sets}
     for row in index:
         facts[row["page_set"]].append(PageFacts(**{name: row[name] for name in row if name != "page_set"}))
-    return stale(lake, facts, _CHECKED_TABLES)
+    return stale(lake, facts, checked)
 
 
-def _older_copies(engine: Engine, sightings: pa.Table) -> pa.Table:
+def _older_copies(metrics: Metrics, sightings: pa.Table) -> pa.Table:
     """Superseded copies: the same object was seen again later, in the same page set or in another."""
-    left_out = superseded(engine, sightings)
-    keys = pc.binary_join_element_wise(sightings["page_set"], sightings["neo_id"], " ")
-    superseded_keys = pc.binary_join_element_wise(left_out["page_set"], left_out["neo_id"], " ")
-    return sightings.filter(
-        pc.or_(pc.invert(sightings["is_counted"]), pc.is_in(keys, superseded_keys.combine_chunks()))
-    )
+    is_superseded = belong_to(superseded(metrics, sightings), sightings)
+    return sightings.filter(pc.or_(pc.invert(sightings["is_counted"]), is_superseded))
 
 
 def _first_seen_again(sightings: pa.Table, older: pa.Table) -> datetime:

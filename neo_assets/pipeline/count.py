@@ -1,79 +1,132 @@
-"""Counts of one page set, and totals over all of them with each NEO counted once. The SQL lives in `metrics`."""
+"""Metrics of one page set, and totals over all of them with each NEO counted once. The SQL lives in `metrics`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from functools import cache, partial
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from neo_assets.lake import tables
 from neo_assets.lake.storage import LakeError, Storage
-from neo_assets.pipeline.metrics import registry
-from neo_assets.pipeline.metrics.engine import Engine
+from neo_assets.pipeline.catalogue import Catalogue, origin_of_superseded, page_sets_read, state_of_lake
+from neo_assets.pipeline.metrics.engine import Metrics
+from neo_assets.pipeline.metrics.registry import SNAPSHOT_DATE, Metric
 from neo_assets.pipeline.origins import origin_of_count, origin_of_total
 from neo_assets.schema.columns import Table
-from neo_assets.schema.page_sets import with_landed
-from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_SIGHTINGS
-
-_COLUMNS_TO_COUNT = ("neo_id", "close_approach_date", "orbiting_body", "miss_distance_au")
+from neo_assets.schema.tables import NEO_SIGHTINGS
 
 
-def count(engine: Engine, table: Table, close_approaches: pa.Table) -> pa.Table:
-    """Compute a table of counts, such as `near_miss_count`, from the close approaches of one page set."""
-    sql, parameters = registry.sql(table.name), registry.parameters(table.name)
-    rows = engine.run(sql, {CLOSE_APPROACHES.name: close_approaches}, parameters).cast(table.schema)
-    return tables.with_origin(rows, origin_of_count(table, tables.made_from(close_approaches)))
+def count(metrics: Metrics, table: Table, stored: Mapping[str, pa.Table]) -> pa.Table:
+    """Compute a metric of one page set, such as `near_miss_count`.
 
-
-def superseded(engine: Engine, neo_sightings: pa.Table) -> pa.Table:
-    """Copies that totals leave out because another page set holds a later one; columns `page_set` and `neo_id`."""
-    return engine.run(registry.sql(registry.SUPERSEDED), {NEO_SIGHTINGS.name: neo_sightings}, {})
-
-
-def counted_page_sets(lake: Storage, partial: Table, page_sets: Sequence[str]) -> list[str]:
-    """Those of the page sets, and of the landed objects, that a total of `partial` covers: those that have it."""
-    seen = tables.stored_page_sets(lake, NEO_SIGHTINGS, with_landed(page_sets))
-    return tables.stored_page_sets(lake, partial, seen)
-
-
-def state_of_lake(lake: Storage, page_sets: Sequence[str]) -> tuple[list[str], str]:
-    """Those of the page sets that were read, landed objects included, and a digest of what was read.
-
-    The totals and the snapshot carry the digest, so that figures of two states are never shown as one.
+    Args:
+        metrics: the metrics of the lake.
+        table: the metric's table of counts.
+        stored: the tables that it reads, by name.
     """
-    seen = tables.stored_page_sets(lake, NEO_SIGHTINGS, with_landed(page_sets))
-    return seen, tables.digest([*seen, tables.combined_origin(lake, NEO_SIGHTINGS, seen)])
+    rows = compute(metrics, metrics.of_table[table.name], stored)
+    return tables.with_origin(rows, origin_of_count(table, [tables.made_from(stored[one.name]) for one in table.reads]))
 
 
-def sum_up(engine: Engine, lake: Storage, total: Table, partial: Table, page_sets: Sequence[str]) -> pa.Table:
-    """Compute a total over those of the page sets that have counts, counting each NEO once, by the copy fetched last.
+def compute(metrics: Metrics, metric: Metric, stored: Mapping[str, pa.Table], **more: object) -> pa.Table:
+    """Run a metric's SQL over some NEOs.
 
-    Reads the counts of every set, but close approaches only of the sets that hold superseded copies.
+    Args:
+        metrics: the metrics of the lake.
+        metric: the metric.
+        stored: the tables that it reads, by name.
+        more: parameters besides those in the header.
+    """
+    relations = {name: stored[name].select(columns) for name, columns in metric.reads.items()}
+    return metrics.run(metric.sql, relations, {**metric.parameters, **more}).cast(metric.total.schema)
+
+
+def add_up(metric: Metric, parts: Iterable[pa.Table]) -> pa.Table:
+    """The metric of several sets of NEOs together, from its rows of each, if none is in two of them."""
+    rows = pa.concat_tables([part.replace_schema_metadata() for part in parts])
+    if metric.adds_up == "least":
+        rows = rows.sort_by([(name, "ascending") for name in (*metric.numbers, *metric.grain)])
+    how = "sum" if metric.adds_up == "sum" else "first"
+    grouped = rows.group_by(metric.grain, use_threads=False).aggregate([(name, how) for name in metric.numbers])
+    named = grouped.rename_columns({f"{name}_{how}": name for name in metric.numbers})
+    return (
+        named.select(metric.total.schema.names)
+        .sort_by([(name, "ascending") for name in metric.grain])
+        .cast(metric.total.schema)
+    )
+
+
+def covered(lake: Storage, metric: Metric, page_sets: Sequence[str]) -> list[str]:
+    """Those of the page sets, and of the landed objects, that a total covers: those that have its counts."""
+    seen = page_sets_read(lake, page_sets)
+    return tables.stored_page_sets(lake, metric.counts, seen) if metric.counts else seen
+
+
+class Origins:
+    """The origins that totals would have if they were computed now. Those of each table are read once."""
+
+    def __init__(self, lake: Storage) -> None:
+        """`lake`: the lake."""
+        self._combined = cache(partial(tables.combined_origin, lake))
+
+    def of(self, metric: Metric, covered: Sequence[str]) -> str:
+        """The origin of a total over these page sets.
+
+        Raises:
+            LakeUnreachable: the lake does not answer.
+        """
+        parts, keys = [metric.counts] if metric.counts else metric.total.reads, tuple(covered)
+        # Files of counts are read whole, to detect damage; of large tables, which page sets check, only the footers.
+        origins = [self._combined(table, keys, bool(metric.counts)) for table in parts]
+        return _origin(metric, covered, origins, self._combined(NEO_SIGHTINGS, keys))
+
+
+def total(metrics: Metrics, lake: Storage, metric: Metric, page_sets: Sequence[str]) -> pa.Table:
+    """Compute a total over those of the page sets that are stored, counting each NEO once, by the copy fetched last.
 
     Raises:
-        LakeError: none of them has counts, or a table cannot be read.
+        LakeError: none of them is stored, or a table cannot be read.
     """
-    counted = counted_page_sets(lake, partial, page_sets)
-    if not counted:
+    keys = covered(lake, metric, page_sets)
+    if not keys:
         raise LakeError(
-            f"no totals to compute: {lake.root} has no {partial.name} for any page set yet; "
+            f"no totals to compute: {lake.root} has no {(metric.counts or NEO_SIGHTINGS).name} for any page set yet; "
             "run `neo run`, or materialize the page sets first"
         )
-    rows = sum_over(engine, lake, total, partial, counted)
+    rows = total_over(metrics, lake, metric, keys)
     seen, state = state_of_lake(lake, page_sets)
-    missing = len(set(seen).difference(counted))
+    missing = len(set(seen).difference(keys))
     return tables.with_origin(rows, tables.made_from(rows), state=state, page_sets_missing=str(missing))
 
 
-def sum_over(engine: Engine, lake: Storage, total: Table, partial: Table, counted: Sequence[str]) -> pa.Table:
-    """Compute a total over exactly these page sets, which have counts. Raises `LakeError` if one cannot be read."""
-    sightings = tables.read_page_sets(lake, NEO_SIGHTINGS, counted)
-    left_out = superseded(engine, sightings)
-    affected = sorted(set(left_out["page_set"].to_pylist()))
-    counts = tables.read_page_sets(lake, partial, counted)
-    relations = {
-        partial.name: counts,
-        CLOSE_APPROACHES.name: tables.read_page_sets(lake, CLOSE_APPROACHES, affected, _COLUMNS_TO_COUNT),
-        registry.SUPERSEDED: left_out,
-    }
-    rows = engine.run(registry.sql(total.name), relations, registry.parameters(total.name)).cast(total.schema)
-    made_from = origin_of_total(total, counted, tables.made_from(counts), tables.made_from(sightings))
-    return tables.with_origin(rows, made_from)
+def total_over(metrics: Metrics, lake: Storage, metric: Metric, page_sets: Sequence[str]) -> pa.Table:
+    """Compute a total over exactly these page sets. Raises `LakeError` if a table cannot be read.
+
+    If the metric adds up, only its counts are read, and other tables only of page sets with superseded copies.
+    """
+    catalogue = Catalogue(lake, metrics, page_sets)
+    if not metric.counts:
+        stored = {table.name: catalogue.rows(table, metric.reads[table.name]) for table in metric.total.reads}
+        rows = compute(metrics, metric, stored, **of_snapshot(metric, catalogue.sightings))
+        parts = [tables.made_from(one) for one in stored.values()]
+    else:
+        counts = tables.read_page_sets(lake, metric.counts, page_sets)
+        parts, again = [tables.made_from(counts)], catalogue.with_superseded
+        others = counts.filter(pc.invert(pc.is_in(counts["page_set"], pa.array(again, pa.string()))))
+        stored = {one.name: catalogue.rows(one, metric.reads[one.name], again) for one in metric.total.reads}
+        rows = add_up(metric, [others.drop_columns("page_set"), compute(metrics, metric, stored)])
+    sightings = tables.made_from(catalogue.sightings)
+    return tables.with_origin(rows, _origin(metric, page_sets, parts, sightings))
+
+
+def of_snapshot(metric: Metric, sightings: pa.Table) -> dict[str, date]:
+    """The parameter of a metric that needs the day of the snapshot."""
+    if not metric.of_a_snapshot:
+        return {}
+    newest: datetime | None = pc.max(sightings["fetched_at"]).as_py()
+    return {SNAPSHOT_DATE: newest.date() if newest else date.min}
+
+
+def _origin(metric: Metric, covered: Sequence[str], parts: Sequence[str], sightings: str) -> str:
+    return origin_of_total(metric.total, covered, parts, origin_of_superseded(sightings))

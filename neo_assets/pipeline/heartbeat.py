@@ -7,6 +7,7 @@ others sooner or later.
 
 import logging
 from dataclasses import asdict
+from datetime import datetime
 from math import ceil
 
 import pyarrow as pa
@@ -14,9 +15,12 @@ import pyarrow as pa
 from neo_assets.lake import tables
 from neo_assets.lake.storage import LakeDamaged, LakeLacks, Storage
 from neo_assets.schema.facts import NEOS_PER_PAGE
-from neo_assets.schema.heartbeat import HEARTBEAT, NOT_ASKED, Heartbeat
+from neo_assets.schema.heartbeat import HEARTBEAT, NOT_ASKED, OVER_LIMIT, Heartbeat
 
 logger = logging.getLogger(__name__)
+
+_INCONCLUSIVE = (OVER_LIMIT, NOT_ASKED)
+"""Statuses that do not show whether NeoWs is in order."""
 
 
 def append(lake: Storage, beat: Heartbeat) -> pa.Table:
@@ -31,10 +35,19 @@ def append(lake: Storage, beat: Heartbeat) -> pa.Table:
     return rows
 
 
-def last_asked(lake: Storage) -> Heartbeat | None:
-    """The last heartbeat for which NeoWs was asked; None if there is none."""
+def last_conclusive(lake: Storage) -> Heartbeat | None:
+    """The last heartbeat that shows whether NeoWs is in order; None if there is none. One for which no requests were
+    left shows nothing.
+    """
     rows = _stored(lake).to_pylist()
-    return next((Heartbeat(**row) for row in reversed(rows) if row["status"] != NOT_ASKED), None)
+    return next((Heartbeat(**row) for row in reversed(rows) if row["status"] not in _INCONCLUSIVE), None)
+
+
+def last_at(lake: Storage) -> datetime | None:
+    """When the last heartbeat was, whatever it shows; None if there is none."""
+    times = _stored(lake)["at"]
+    at: datetime | None = times[-1].as_py() if len(times) else None
+    return at
 
 
 def catalogue_pages(lake: Storage) -> int | None:

@@ -1,6 +1,6 @@
-"""Incidents: what is wrong, since when, and on which channels it was told. They are kept in one file of the lake, so
-they survive a restart and a pruned Dagster storage. Telling people is in `alerts`; what Dagster knows comes from
-`orchestration.alerts`.
+"""Incidents: what is wrong, since when, and to which channels it was reported. They are kept in one file of the lake,
+so they survive a restart and a pruned Dagster storage. Reporting them is in `alerts`; what Dagster knows, and where its
+UI shows something, comes from `orchestration.alerts`.
 """
 
 import logging
@@ -13,9 +13,9 @@ import msgspec
 
 from neo_assets.lake import layout, tables
 from neo_assets.lake.storage import Storage
-from neo_assets.pipeline.heartbeat import last_asked
+from neo_assets.pipeline.heartbeat import last_at, last_conclusive
 from neo_assets.pipeline.quarantine import given_up, without
-from neo_assets.pipeline.staleness import age, oldest_page, too_old_after
+from neo_assets.pipeline.staleness import is_too_old, oldest_page, too_old_after
 from neo_assets.pipeline.text import first_few, one_line, quantity
 from neo_assets.schema.heartbeat import HEARTBEAT, OK
 from neo_assets.schema.page_sets import LANDED, pages_of, with_landed
@@ -26,12 +26,12 @@ logger = logging.getLogger(__name__)
 
 _LONGEST_REASON = 500
 
-TOLD, TOLD_OVER = 1, 2
-"""What a channel has told of an incident: that it began; that it is over."""
+REPORTED, REPORTED_OVER = 1, 2
+"""What was reported of an incident: that it began; that it is over."""
 
 
 class Kind(StrEnum):
-    """What can be wrong. What one tick finds of a kind is told in one message."""
+    """What can be wrong. What one tick finds of a kind is reported in one message."""
 
     RUN = "run failed"
     CHECK = "check failed"
@@ -40,7 +40,10 @@ class Kind(StrEnum):
     NEOWS = "NeoWs out of order"
 
 
-_OLDEST_PAGE = "the oldest page"
+_OLDEST_PAGE, _LAST_HEARTBEAT = "the oldest page", "the last heartbeat"
+
+_SILENCE = timedelta(days=1)
+"""After this long without a heartbeat, nothing is known of NeoWs. Runs that wait for requests may delay heartbeats."""
 
 
 @dataclass(frozen=True)
@@ -51,16 +54,20 @@ class Incident:
     what: str
     """What it is about, for people. There is at most one open incident for each kind and `what`."""
     reason: str
-    where: str
-    """Where Dagster's UI shows it: a URL, or the way to the page in words."""
     began_at: datetime
     asset: str | None = None
     page_set: str | None = None
+    check: str | None = None
+    """The asset check that shows it, by its name."""
+    where: str = ""
+    """Where people can see it: a URL, or the way there in words."""
     size: int = 0
-    """How much of it there is, if it can grow. What has grown is told again."""
+    """How much of it there is, if it can grow. What has grown is reported again."""
     over_at: datetime | None = None
-    told: dict[str, int] = field(default_factory=dict)
-    """What each channel has told of it, by the channel's name: `TOLD` or `TOLD_OVER`."""
+    over_because: str = ""
+    """Why it is over, if not because all is well again."""
+    reported: dict[str, int] = field(default_factory=dict)
+    """What was reported of it to each channel, by the channel's name: `REPORTED` or `REPORTED_OVER`."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,8 @@ class Over:
     at: datetime
     assets: frozenset[str] | None = None
     """The assets that were made; an incident of another asset is not over. None: whatever its asset is."""
+    because: str = ""
+    """Why, if not because all is well again."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +93,7 @@ class Failing:
 
 @dataclass(frozen=True)
 class State:
-    """All incidents that are open or not yet told on all channels, in the order in which they began."""
+    """All incidents that are open or not yet reported to all channels, in the order in which they began."""
 
     incidents: tuple[Incident, ...] = ()
     failing: dict[str, Failing] = field(default_factory=dict)
@@ -104,7 +113,7 @@ class State:
 
 
 def read(lake: Storage) -> State:
-    """The incidents kept in the lake. A damaged file counts as none: what is still wrong is then told again.
+    """The incidents kept in the lake. A damaged file counts as none: what is still wrong is then reported again.
 
     Raises:
         LakeError: the lake cannot be read.
@@ -134,12 +143,12 @@ def after(before: Sequence[Incident], news: Sequence[Incident | Over]) -> tuple[
         at = next((i for i, old in enumerate(found) if _is_about(one, old)), None)
         if isinstance(one, Over):
             if at is not None and _ends(one, found[at]):
-                found[at] = replace(found[at], over_at=one.at)
+                found[at] = replace(found[at], over_at=one.at, over_because=one.because)
         elif at is None:
             found.append(one)
         elif one.size > found[at].size:
             found[at] = replace(one, began_at=found[at].began_at)
-        elif one.size < found[at].size:  # not told, but growing from here is
+        elif one.size < found[at].size:  # not reported, but growing from here is
             found[at] = replace(found[at], size=one.size, reason=one.reason)
     return tuple(found)
 
@@ -155,7 +164,10 @@ def _is_about(news: Incident | Over, incident: Incident) -> bool:
 
 
 def changes(
-    state: State, standing: Sequence[Incident], settings: Settings, checks: Collection[str] | None = None
+    state: State,
+    standing: Sequence[Incident | Over],
+    settings: Settings,
+    checks: Collection[tuple[str, str]] | None = None,
 ) -> list[Incident | Over]:
     """News from what the lake shows now: what began, and what is over. Incidents of page sets that the settings no
     longer ask for, and of checks that no longer exist, are over too.
@@ -164,18 +176,21 @@ def changes(
         state: the incidents before.
         standing: what is wrong now, as `standing` finds it.
         settings: the settings.
-        checks: the checks that exist, as `check of asset`; None if that is not known.
+        checks: the checks that exist, as asset and name; None if that is not known.
     """
-    now, still = datetime.now(UTC), {(one.kind, one.what) for one in standing}
-    asked_for = {None, *with_landed(settings.page_sets)}
-    gone = [
-        Over(one.kind, one.what, now)
-        for one in state.open
-        if one.page_set not in asked_for
-        or (_is_standing(one) and (one.kind, one.what) not in still)
-        or (one.kind is Kind.CHECK and checks is not None and one.what.partition(",")[0] not in checks)
-    ]
-    return [*standing, *gone]
+    still = {(one.kind, one.what) for one in standing}
+    requested = {None, *with_landed(settings.page_sets)}
+
+    def ends(one: Incident) -> str | None:
+        """Why an incident is over; None if it is not."""
+        if one.page_set not in requested:
+            return "the page set is no longer requested"
+        if one.kind is Kind.CHECK and checks is not None and (one.asset, one.check) not in checks:
+            return "the check no longer exists"
+        return "" if _is_standing(one) and (one.kind, one.what) not in still else None
+
+    now, reasons = datetime.now(UTC), [(one, ends(one)) for one in state.open]
+    return [*standing, *(Over(one.kind, one.what, now, because=why) for one, why in reasons if why is not None)]
 
 
 def _is_standing(incident: Incident) -> bool:
@@ -183,18 +198,14 @@ def _is_standing(incident: Incident) -> bool:
     return incident.kind in (Kind.QUARANTINE, Kind.NEOWS) or incident.what == _OLDEST_PAGE
 
 
-def standing(lake: Storage, settings: Settings) -> list[Incident]:
-    """What is wrong now, as the lake shows: pages too old, records in quarantine, NeoWs out of order.
+def standing(lake: Storage, settings: Settings) -> list[Incident | Over]:
+    """What is wrong now, as the lake shows: pages too old, records in quarantine, NeoWs out of order; and what can no
+    longer be known, as over.
 
     Raises:
         LakeError: the lake cannot be read.
     """
-    return [*_stale(lake, settings), *_quarantined(lake, settings), *_neows(lake, settings)]
-
-
-def shown_at(settings: Settings, path: str, words: str) -> str:
-    """Where Dagster's UI shows something: its URL if the UI's address is known, else the way in words."""
-    return f"{settings.dagster_url}/{path}" if settings.dagster_url else f"Dagster's UI: {words}"
+    return [*_stale(lake, settings), *_quarantined(lake, settings), *_neows(lake)]
 
 
 def in_short(reason: str) -> str:
@@ -205,9 +216,10 @@ def in_short(reason: str) -> str:
 
 def _stale(lake: Storage, settings: Settings) -> list[Incident]:
     page_sets = tables.stored_page_sets(lake, RAW_PAGE_INDEX, settings.page_sets)
-    oldest, limit = oldest_page(lake, page_sets), too_old_after(settings.raw_max_age_hours)
-    if oldest is None or age(oldest) < limit:
+    oldest = oldest_page(lake, page_sets)
+    if oldest is None or not is_too_old(oldest, settings.raw_max_age_hours):
         return []
+    limit = too_old_after(settings.raw_max_age_hours)
     page_set = next((key for key in page_sets if oldest.page in pages_of(key)), None)
     return [
         Incident(
@@ -215,7 +227,6 @@ def _stale(lake: Storage, settings: Settings) -> list[Incident]:
             _OLDEST_PAGE,
             f"page {oldest.page} was fetched {oldest.arrived_at:%Y-%m-%d %H:%M} UTC; pages are too old after "
             f"{limit / timedelta(hours=1):g} hours",
-            shown_at(settings, "assets/raw_pages", "Assets, raw_pages"),
             datetime.now(UTC),
             "raw_pages",
             page_set,
@@ -237,20 +248,22 @@ def _quarantined(lake: Storage, settings: Settings) -> list[Incident]:
                     Kind.QUARANTINE,
                     "landed objects" if page_set == LANDED else f"page set {page_set}",
                     in_short(f"{quantity(len(reasons), 'record')}: {first_few(sorted(set(reasons)), 3)}"),
-                    shown_at(settings, f"assets/{asset}?view=checks", f"Assets, {asset}, Checks"),
                     datetime.now(UTC),
                     asset,
                     page_set,
-                    len(reasons),
+                    "nothing_is_in_quarantine",
+                    size=len(reasons),
                 )
             )
     return found
 
 
-def _neows(lake: Storage, settings: Settings) -> list[Incident]:
-    beat = last_asked(lake)
+def _neows(lake: Storage) -> list[Incident | Over]:
+    beat = last_conclusive(lake)
     if beat is None or beat.status == OK:
         return []
-    where = shown_at(settings, f"assets/{HEARTBEAT.name}", f"Assets, {HEARTBEAT.name}")
+    latest, now = last_at(lake) or beat.at, datetime.now(UTC)
+    if latest < now - _SILENCE:
+        return [Over(Kind.NEOWS, _LAST_HEARTBEAT, now, because=f"no heartbeat since {latest:%Y-%m-%d %H:%M} UTC")]
     reason = in_short(f"{beat.status}: {beat.detail}")
-    return [Incident(Kind.NEOWS, "the last heartbeat", reason, where, beat.at, HEARTBEAT.name)]
+    return [Incident(Kind.NEOWS, _LAST_HEARTBEAT, reason, beat.at, HEARTBEAT.name, check="neows_is_in_order")]

@@ -1,33 +1,29 @@
 """Landed objects: all their tables, computed from their stored pages. How files become pages lives in `land`."""
 
+from collections.abc import Iterable
+
 from neo_assets.lake import layout, raw_pages, tables
 from neo_assets.lake.storage import LakeDamaged, Storage
 from neo_assets.pipeline.count import count
 from neo_assets.pipeline.gather import store
-from neo_assets.pipeline.metrics.engine import Engine
+from neo_assets.pipeline.metrics.engine import Metrics
+from neo_assets.pipeline.origins import FROM_JSON
 from neo_assets.pipeline.read import read_pages
 from neo_assets.pipeline.staleness import stale
+from neo_assets.schema.columns import Table
 from neo_assets.schema.page_sets import LANDED
 from neo_assets.schema.pages import PageFacts
-from neo_assets.schema.tables import (
-    CLOSE_APPROACHES,
-    NEAR_MISS_COUNT,
-    NEO_RECORDS,
-    NEO_SIGHTINGS,
-    QUARANTINE,
-    RAW_PAGE_INDEX,
-    YEARLY_APPROACHES,
-)
+from neo_assets.schema.tables import NEO_SIGHTINGS, RAW_PAGE_INDEX
 
 
-def stale_page_sets(lake: Storage) -> list[str]:
-    """The key of the landed objects if their tables do not match their pages; nothing while none has ever landed."""
+def stale_page_sets(lake: Storage, among: Iterable[Table]) -> list[str]:
+    """The key of the landed objects if one of these tables does not match their pages; none if nothing ever landed."""
     if not raw_pages.page_numbers(lake, LANDED) and not tables.stored_page_sets(lake, NEO_SIGHTINGS, [LANDED]):
         return []
-    return stale(lake, raw_pages.known_facts(lake, [LANDED]))
+    return stale(lake, raw_pages.known_facts(lake, [LANDED]), among)
 
 
-def compute(lake: Storage, engine: Engine) -> dict[str, int]:
+def compute(lake: Storage, metrics: Metrics) -> dict[str, int]:
     """Compute every table of the landed objects from their stored pages.
 
     Returns:
@@ -40,13 +36,9 @@ def compute(lake: Storage, engine: Engine) -> dict[str, int]:
     facts = _facts(lake)
     store(lake, LANDED, facts)
     parsed = read_pages(raw_pages.read_pages(lake, [one.page for one in facts]))
-    rows = {
-        NEO_SIGHTINGS: parsed.neo_sightings,
-        QUARANTINE: parsed.quarantine,
-        NEO_RECORDS: parsed.neo_records,
-        CLOSE_APPROACHES: parsed.close_approaches,
-    } | {table: count(engine, table, parsed.close_approaches) for table in (NEAR_MISS_COUNT, YEARLY_APPROACHES)}
-    return {table.name: tables.write_table(lake, table, of, LANDED).rows for table, of in rows.items()}
+    rows = {table.name: getattr(parsed, table.name) for table in FROM_JSON}
+    rows |= {table.name: count(metrics, table, rows) for table in metrics.counts}
+    return {name: tables.write_table(lake, metrics.tables[name], of, LANDED).rows for name, of in rows.items()}
 
 
 def _facts(lake: Storage) -> list[PageFacts]:

@@ -9,32 +9,23 @@ makes every table computed with it stale.
 from collections.abc import Iterable, Sequence
 
 from neo_assets.lake.tables import digest
-from neo_assets.pipeline.metrics import registry
 from neo_assets.schema.columns import Table
+from neo_assets.schema.orbits import ORBITS
 from neo_assets.schema.pages import PageFacts
 from neo_assets.schema.tables import (
     CLOSE_APPROACHES,
-    NEAR_MISS_COUNT,
     NEO_RECORDS,
     NEO_SIGHTINGS,
     QUARANTINE,
     RAW_PAGE_INDEX,
-    YEARLY_APPROACHES,
 )
 from neo_assets.sources.neows import parse
 
-OF_A_PAGE_SET = (
-    RAW_PAGE_INDEX,
-    NEO_RECORDS,
-    CLOSE_APPROACHES,
-    NEO_SIGHTINGS,
-    QUARANTINE,
-    NEAR_MISS_COUNT,
-    YEARLY_APPROACHES,
-)
-"""The tables with one file per page set, in the order in which they are computed."""
+FROM_JSON = (NEO_RECORDS, ORBITS, CLOSE_APPROACHES, NEO_SIGHTINGS, QUARANTINE)
+"""The tables that the parser makes from the pages of a page set, in the order in which they are computed."""
 
-_COUNTS = (NEAR_MISS_COUNT, YEARLY_APPROACHES)
+FROM_PAGES = (RAW_PAGE_INDEX, *FROM_JSON)
+"""The tables of a page set that are not metrics."""
 
 
 def origin(table: Table, facts: Sequence[PageFacts]) -> str:
@@ -43,26 +34,26 @@ def origin(table: Table, facts: Sequence[PageFacts]) -> str:
         return digest([_recipe(table), *map(_arrival, facts), *(page.md5 for page in facts)])
     if table is NEO_SIGHTINGS:
         return digest([_recipe(table), *map(_arrival, facts)])
-    if table in _COUNTS:
-        return origin_of_count(table, origin(CLOSE_APPROACHES, facts))
+    if table.reads:
+        return origin_of_count(table, [origin(read, facts) for read in table.reads])
     return digest([_recipe(table), *map(_content, facts)])
 
 
-def origin_of_count(table: Table, close_approaches: str) -> str:
-    """Origin of a table of counts made from close approaches of this origin."""
-    return digest([_recipe(table), close_approaches])
+def origin_of_count(table: Table, reads: Iterable[str]) -> str:
+    """Origin of a table of counts made from tables of these origins."""
+    return digest([_recipe(table), *reads])
 
 
-def origin_of_total(total: Table, page_sets: Iterable[str], counts: str, sightings: str) -> str:
+def origin_of_total(total: Table, page_sets: Iterable[str], parts: Iterable[str], superseded: str) -> str:
     """Origin of a total.
 
     Args:
         total: the total.
         page_sets: the page sets that it covers.
-        counts: combined origin of their counts.
-        sightings: combined origin of their `neo_sightings`.
+        parts: combined origins of the tables of the page sets that it was made from, and what else went into it.
+        superseded: what decided which copies of NEOs are superseded.
     """
-    return digest([_recipe(total), *page_sets, counts, sightings])
+    return digest([_recipe(total), *page_sets, *parts, superseded])
 
 
 def _recipe(table: Table) -> str:
@@ -70,11 +61,7 @@ def _recipe(table: Table) -> str:
     columns = map(str, table.columns)
     if table is RAW_PAGE_INDEX:
         return digest(columns)
-    if table in (NEO_RECORDS, CLOSE_APPROACHES, NEO_SIGHTINGS, QUARANTINE):
-        return digest([f"parser {parse.VERSION}", *columns])
-    if table in _COUNTS:
-        return digest([*registry.recipe(table.name), *columns])
-    return digest([*registry.recipe(registry.SUPERSEDED), *registry.recipe(table.name), *columns])
+    return digest([*(table.recipe or [f"parser {parse.VERSION}"]), *columns])
 
 
 def _content(page: PageFacts) -> str:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from neo_assets.lake import owner
 from neo_assets.lake.storage import Storage
 from neo_assets.pipeline.consistency import Snapshot
-from neo_assets.pipeline.metrics.engine import Engine
+from neo_assets.pipeline.metrics.engine import Metrics
 from neo_assets.pipeline.staleness import current, reusable_pages
 from neo_assets.schema.page_sets import pages_of
 from neo_assets.settings import Settings
@@ -38,7 +38,7 @@ class Plan:
         return max(0.0, (self.done_at - datetime.now(UTC)).total_seconds())
 
 
-def make_plan(settings: Settings, lake: Storage, engine: Engine, neows: NeoWs) -> Plan:
+def make_plan(settings: Settings, lake: Storage, metrics: Metrics, neows: NeoWs) -> Plan:
     """Plan a refresh from the state of the lake and of the request budget.
 
     Raises:
@@ -51,7 +51,7 @@ def make_plan(settings: Settings, lake: Storage, engine: Engine, neows: NeoWs) -
     young = {facts.page for found in reusable.values() for facts in found}
     reused = len(young)
     to_fetch = sum(len(pages_of(key)) for key in keys) - reused
-    snapshot = Snapshot(lake, engine, keys)
+    snapshot = Snapshot(lake, metrics, keys)
     return Plan(
         source=neows.where,
         pages=settings.pages,
@@ -62,5 +62,5 @@ def make_plan(settings: Settings, lake: Storage, engine: Engine, neows: NeoWs) -
         verdict=snapshot.verdict,
         reasons=[f"{finding.reason}: {finding.count}" for finding in snapshot.findings],
         pages_to_heal=[page for page in snapshot.pages_to_heal() if page in young],
-        page_sets_to_compute=len(keys) - len(current(lake, reusable)),
+        page_sets_to_compute=len(keys) - len(current(lake, reusable, metrics.of_a_page_set)),
     )

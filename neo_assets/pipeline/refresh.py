@@ -2,13 +2,14 @@
 pay for. `gather` fetches them; when to look, and what became of earlier runs, is the business of `orchestration`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 
 from neo_assets.lake import raw_pages
 from neo_assets.lake.storage import Storage
 from neo_assets.pipeline.staleness import current
+from neo_assets.schema.columns import Table
 from neo_assets.schema.page_sets import pages_of
 
 DAY_STARTS = time(6, tzinfo=UTC)
@@ -35,8 +36,8 @@ def start_of_day(at: datetime) -> datetime:
     return start if start <= at else start - timedelta(days=1)
 
 
-def due(lake: Storage, page_sets: Sequence[str], since: datetime) -> list[Due]:
-    """The page sets with a page that arrived before `since` or is missing, or with a table that is not current.
+def due(lake: Storage, page_sets: Sequence[str], among: Iterable[Table], since: datetime) -> list[Due]:
+    """The page sets with a page that arrived before `since` or is missing, or of which one of these tables is stale.
 
     Raises:
         LakeError: the lake cannot be read.
@@ -45,7 +46,7 @@ def due(lake: Storage, page_sets: Sequence[str], since: datetime) -> list[Due]:
     stored = raw_pages.known_facts(lake, page_sets)
     # A page from the future was stored while the clock was ahead, so its age is unknown.
     new = {key: [one for one in facts if since <= one.arrived_at <= now] for key, facts in stored.items()}
-    done = current(lake, new)
+    done = current(lake, new, among)
 
     def of(key: str) -> Due:
         number = len(pages_of(key))

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from neo_assets.lake import layout, raw_pages
 from neo_assets.lake.storage import Storage
-from neo_assets.pipeline.origins import OF_A_PAGE_SET
 from neo_assets.pipeline.staleness import current
+from neo_assets.schema.columns import Table
 from neo_assets.schema.page_sets import is_page_set_key, pages_of
 
 
@@ -25,10 +25,10 @@ class LeftOver:
     """Whether a page set in use holds some of the same pages, so that the tables hold them twice."""
 
 
-def left_over(lake: Storage, page_sets: Sequence[str]) -> list[LeftOver]:
-    """What the tables hold of page sets other than these, by page set."""
+def left_over(lake: Storage, page_sets: Sequence[str], among: Sequence[Table]) -> list[LeftOver]:
+    """What these tables hold of page sets other than these, by page set."""
     found: dict[str, list[tuple[str, int]]] = {}
-    for table in OF_A_PAGE_SET:
+    for table in among:
         for info in lake.files(layout.table_root(table)):
             key = layout.page_set_of(info.path, table)
             if key is not None and is_page_set_key(key) and key not in page_sets:
@@ -45,7 +45,7 @@ def left_over(lake: Storage, page_sets: Sequence[str]) -> list[LeftOver]:
     ]
 
 
-def retire(lake: Storage, page_sets: Sequence[str]) -> list[LeftOver]:
+def retire(lake: Storage, page_sets: Sequence[str], among: Sequence[Table]) -> list[LeftOver]:
     """Delete the files of page sets that hold pages of these, if these are complete.
 
     A call that is killed can be repeated.
@@ -53,8 +53,8 @@ def retire(lake: Storage, page_sets: Sequence[str]) -> list[LeftOver]:
     Returns:
         What was deleted; nothing if a table of the page sets in use is missing or stale.
     """
-    found = [one for one in left_over(lake, page_sets) if one.overlaps]
-    if not found or not are_complete(lake, page_sets):
+    found = [one for one in left_over(lake, page_sets, among) if one.overlaps]
+    if not found or not are_complete(lake, page_sets, among):
         return []
     delete(lake, found)
     return found
@@ -68,6 +68,6 @@ def delete(lake: Storage, found: Iterable[LeftOver]) -> None:
                 lake.delete(path)
 
 
-def are_complete(lake: Storage, page_sets: Sequence[str]) -> bool:
-    """Whether every page of these page sets is stored, and every table was made from exactly these pages."""
-    return current(lake, raw_pages.known_facts(lake, page_sets)) == set(page_sets)
+def are_complete(lake: Storage, page_sets: Sequence[str], among: Sequence[Table]) -> bool:
+    """Whether every page of these page sets is stored, and each of these tables was made from exactly these pages."""
+    return current(lake, raw_pages.known_facts(lake, page_sets), among) == set(page_sets)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from neo_assets.lake import raw_pages, tables
 from neo_assets.lake.storage import Storage
-from neo_assets.pipeline.origins import OF_A_PAGE_SET, origin
+from neo_assets.pipeline.origins import origin
 from neo_assets.schema.columns import Table
 from neo_assets.schema.page_sets import pages_of
 from neo_assets.schema.pages import PageFacts
@@ -42,7 +42,7 @@ def reusable_pages(
     }
 
 
-def stale(lake: Storage, facts: Mapping[str, Sequence[PageFacts]], among: Iterable[Table] = OF_A_PAGE_SET) -> list[str]:
+def stale(lake: Storage, facts: Mapping[str, Sequence[PageFacts]], among: Iterable[Table]) -> list[str]:
     """Page sets with a stale table: missing, damaged, made from other pages or by another recipe.
 
     Args:
@@ -62,10 +62,10 @@ def complete(facts: Mapping[str, Sequence[PageFacts]]) -> dict[str, Sequence[Pag
     return {key: pages for key, pages in facts.items() if len(pages) >= len(pages_of(key))}
 
 
-def current(lake: Storage, facts: Mapping[str, Sequence[PageFacts]]) -> set[str]:
-    """Page sets whose pages are all given, and whose tables were made from exactly these pages."""
+def current(lake: Storage, facts: Mapping[str, Sequence[PageFacts]], among: Iterable[Table]) -> set[str]:
+    """Page sets whose pages are all given, and of which these tables were made from exactly these pages."""
     whole = complete(facts)
-    return whole.keys() - set(stale(lake, whole))
+    return whole.keys() - set(stale(lake, whole, among))
 
 
 def age(page: PageFacts) -> timedelta:
@@ -76,6 +76,11 @@ def age(page: PageFacts) -> timedelta:
 def too_old_after(max_age_hours: float) -> timedelta:
     """The age from which a page is too old, if pages younger than `max_age_hours` are reused."""
     return timedelta(hours=min(max_age_hours, _LONGEST_H)) + _LATE
+
+
+def is_too_old(page: PageFacts, max_age_hours: float) -> bool:
+    """Whether a page was due for a refresh so long ago that something is wrong."""
+    return age(page) >= too_old_after(max_age_hours)
 
 
 def oldest_page(lake: Storage, page_sets: Sequence[str]) -> PageFacts | None:

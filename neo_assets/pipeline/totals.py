@@ -11,17 +11,10 @@ from neo_assets.lake import tables
 from neo_assets.lake.owner import source_of
 from neo_assets.lake.storage import LakeDamaged, LakeError, LakeLacks, Storage
 from neo_assets.pipeline.consistency import Extent, Finding, Snapshot, gravest
-from neo_assets.pipeline.count import counted_page_sets
-from neo_assets.pipeline.metrics.engine import Engine
-from neo_assets.pipeline.origins import origin_of_total
-from neo_assets.schema.tables import (
-    NEO_SIGHTINGS,
-    SNAPSHOT,
-    TOTAL_NEAR_MISSES,
-    TOTAL_YEARLY_APPROACHES,
-    TOTALS,
-    YEARLY_APPROACHES,
-)
+from neo_assets.pipeline.count import Origins, covered
+from neo_assets.pipeline.metrics.engine import Metrics
+from neo_assets.pipeline.metrics.registry import TOTAL_NEAR_MISSES, TOTAL_YEARLY_APPROACHES
+from neo_assets.schema.tables import SNAPSHOT
 
 EARTH = "Earth"
 
@@ -52,12 +45,12 @@ class Totals:
     """Whether computing them now would give the same totals and the same snapshot."""
 
 
-def read_totals(lake: Storage, engine: Engine, page_sets: Sequence[str]) -> Totals:
+def read_totals(lake: Storage, metrics: Metrics, page_sets: Sequence[str]) -> Totals:
     """Read the totals stored in the lake, and the snapshot that they belong to. Nothing is computed again.
 
     Args:
         lake: the lake.
-        engine: finds superseded copies of NEOs.
+        metrics: the metrics of the lake.
         page_sets: the page sets that the settings ask for.
 
     Raises:
@@ -73,8 +66,8 @@ def read_totals(lake: Storage, engine: Engine, page_sets: Sequence[str]) -> Tota
         )
     extent = Extent(**json.loads(tables.fact(snapshot, "extent")))
     years = pc.min_max(yearly["year"])
-    counted = counted_page_sets(lake, YEARLY_APPROACHES, page_sets)
-    up_to_date = bool(counted) and not are_stale(lake, engine, page_sets)
+    counted = covered(lake, metrics.of_table[TOTAL_YEARLY_APPROACHES.name], page_sets)
+    up_to_date = bool(counted) and not are_stale(lake, metrics, page_sets)
     findings = [Finding(**row) for row in snapshot.to_pylist() if row["reason"]]
     for total, rows in ((TOTAL_NEAR_MISSES, near), (TOTAL_YEARLY_APPROACHES, yearly)):
         if missing := int(tables.fact(rows, "page_sets_missing")):
@@ -99,23 +92,24 @@ def read_totals(lake: Storage, engine: Engine, page_sets: Sequence[str]) -> Tota
     )
 
 
-def are_stale(lake: Storage, engine: Engine, page_sets: Sequence[str]) -> bool:
+def are_stale(lake: Storage, metrics: Metrics, page_sets: Sequence[str]) -> bool:
     """Whether a total or the snapshot is missing, damaged, or not what would be computed now.
 
     False while no page set has counts.
     """
-    counted = {total: counted_page_sets(lake, partial, page_sets) for total, partial in TOTALS.items()}
-    if not any(counted.values()):
+    keys = {metric.name: covered(lake, metric, page_sets) for metric in metrics.each}
+    if not any(keys.values()):
         return False
     try:
-        stored = {table: tables.read_table(lake, table) for table in (*TOTALS, SNAPSHOT)}
+        stored = {table.name: tables.read_table(lake, table) for table in (*metrics.totals, SNAPSHOT)}
     except (LakeLacks, LakeDamaged):
         return True
-    for total, keys in counted.items():
-        counts, sightings = (tables.combined_origin(lake, table, keys) for table in (TOTALS[total], NEO_SIGHTINGS))
-        if keys and tables.made_from(stored[total]) != origin_of_total(total, keys, counts, sightings):
+    now = Origins(lake)
+    for metric in metrics.each:
+        of_metric = keys[metric.name]
+        if of_metric and tables.made_from(stored[metric.total.name]) != now.of(metric, of_metric):
             return True
-    snapshot, found = stored[SNAPSHOT], Snapshot(lake, engine, page_sets).table()
+    snapshot, found = stored[SNAPSHOT.name], Snapshot(lake, metrics, page_sets).table()
     states = {tables.fact(one, "state") for one in (*stored.values(), found)}
     return (
         len(states) > 1
@@ -129,4 +123,4 @@ def _earth(rows: pa.Table) -> pa.Table:
 
 
 def _sum(rows: pa.Table, column: str) -> int:
-    return pc.sum(rows[column], min_count=0).as_py() or 0
+    return pc.sum(rows[column]).as_py() or 0

@@ -9,6 +9,9 @@ from neo_assets.schema.columns import Column, Table
 QUEUED, PROCESSING, SUCCESS, FAILED = "queued", "processing", "success", "failed"
 """What the audit says of a run, a materialization or a check."""
 
+NOT_REACHED = "not done: the run ended before it was reached"
+"""The error of a materialization or a check that a failed run planned, and whose step did not begin or end."""
+
 RUN, MATERIALIZATION, CHECK = "run", "materialization", "check"
 """What a row of the audit is about."""
 

@@ -45,7 +45,7 @@ class Table:
     """One table of the lake. A partitioned table has one file per page set; any other table is a single file.
 
     `asset` names the asset that writes the table, if it differs from the table's name. `key` names the columns that
-    together differ from row to row, if there are any.
+    together differ from row to row, if there are any. `layer` is the directory that the table is in.
     """
 
     name: str
@@ -54,6 +54,11 @@ class Table:
     partitioned: bool = True
     asset: str = ""
     key: tuple[str, ...] = ()
+    layer: str = ""
+    recipe: tuple[str, ...] = dataclasses.field(default=(), repr=False)
+    """Of a metric: everything that determines the rows besides the tables it reads, such as its SQL."""
+    reads: "tuple[Table, ...]" = dataclasses.field(default=(), repr=False)
+    """Of a metric: the tables it is computed from."""
 
     @cached_property
     def schema(self) -> pa.Schema:

@@ -1,7 +1,17 @@
-"""What is known of NeoWs's data as a whole: its au, its page size, its years. Tables and columns are in `tables`."""
+"""What is known of NeoWs's data as a whole: units of distance, page size, years, what counts as a near miss. Tables and
+columns are in `tables`.
+"""
 
 KM_PER_AU = 149_597_870
 """Kilometres in one astronomical unit, as NeoWs converts it (the IAU defines 149,597,870.7 km)."""
+
+KM_PER_LUNAR_DISTANCE = 384_400
+"""Kilometres in one lunar distance (LD), the mean distance between Earth and Moon, as JPL's tables of close approaches
+have it (https://cneos.jpl.nasa.gov/glossary/LD.html). NeoWs itself uses 389 LD per au, so its LD is 384,570 km.
+"""
+
+NEAR_MISS_AU = 0.2
+"""A close approach with a miss distance strictly below this, in au, is a near miss: the exercise's definition."""
 
 NEOS_PER_PAGE = 20
 """NEOs on a full Browse page: NeoWs's default, and its maximum."""

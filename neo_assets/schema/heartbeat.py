@@ -10,7 +10,13 @@ import pyarrow as pa
 from neo_assets.schema.columns import Column, Table
 from neo_assets.schema.pages import NASA, SIMULATOR
 
-OK, OUT_OF_ORDER, REFUSED, NOT_ASKED = STATUSES = ("ok", "out of order", "refused", "not asked")
+OK, OUT_OF_ORDER, REFUSED, OVER_LIMIT, NOT_ASKED = STATUSES = (
+    "ok",
+    "out of order",
+    "refused",
+    "over the limit",
+    "not asked",
+)
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,7 @@ HEARTBEAT = Table(
             "status",
             pa.string(),
             f"`{OK}`; `{OUT_OF_ORDER}` (NeoWs failed, or did not answer); `{REFUSED}` (the request or the key was not "
-            f"accepted); `{NOT_ASKED}` (the request budget was used up).",
+            f"accepted); `{OVER_LIMIT}` (NeoWs answered 429); `{NOT_ASKED}` (the request budget was used up).",
             choices=STATUSES,
         ),
         Column("detail", pa.string(), f"What was wrong; null if the status is `{OK}`.", nullable=True),
@@ -87,4 +93,5 @@ HEARTBEAT = Table(
     ),
     partitioned=False,
     key=("at",),
+    layer="bronze",
 )

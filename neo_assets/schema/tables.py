@@ -1,4 +1,5 @@
-"""Every table and column of the lake, defined once: name, type, unit, source in the NeoWs JSON, description.
+"""Every table and column of the lake, defined once: name, type, unit, source in the NeoWs JSON, description. The
+tables of metrics are defined by the headers in `pipeline.metrics`.
 
 Arrow schemas, Dagster column metadata and checks derive from this module. How a value is read or computed does not
 belong here.
@@ -11,9 +12,7 @@ import pyarrow as pa
 from neo_assets.schema.columns import Column, Table
 from neo_assets.schema.facts import YEARS
 from neo_assets.schema.heartbeat import HEARTBEAT
-
-NEAR_MISS_AU = 0.2
-"""A close approach with a miss distance strictly below this, in au, is a near miss: the exercise's definition."""
+from neo_assets.schema.orbits import ORBITS
 
 _FIRST_DAY, _LAST_DAY = date(YEARS[0], 1, 1), date(YEARS[1], 12, 31)
 _FIRST_ASTEROID = date(1801, 1, 1)
@@ -65,6 +64,7 @@ RAW_PAGE_INDEX = Table(
     ),
     asset="raw_pages",
     key=("page",),
+    layer="bronze",
 )
 
 CATALOGUE_STATS = Table(
@@ -84,6 +84,7 @@ CATALOGUE_STATS = Table(
         ),
     ),
     partitioned=False,
+    layer="bronze",
 )
 
 NEO_RECORDS = Table(
@@ -210,6 +211,7 @@ NEO_RECORDS = Table(
         ),
     ),
     key=("id",),
+    layer="silver",
 )
 
 CLOSE_APPROACHES = Table(
@@ -268,6 +270,7 @@ CLOSE_APPROACHES = Table(
         ),
     ),
     key=("neo_id", "close_approach_at", "orbiting_body"),
+    layer="silver",
 )
 
 NEO_SIGHTINGS = Table(
@@ -290,6 +293,7 @@ NEO_SIGHTINGS = Table(
         ),
     ),
     asset="neo_records",
+    layer="silver",
 )
 
 QUARANTINE = Table(
@@ -305,48 +309,6 @@ QUARANTINE = Table(
     key=("page", "index"),
 )
 
-_BODY = Column(
-    "orbiting_body", pa.string(), "The body approached, as NASA spells it.", source=f"{_APPROACH}.orbiting_body"
-)
-_YEAR = Column(
-    "year", pa.int32(), "Calendar year of the close approaches.", "UTC year", f"{_APPROACH}.close_approach_date"
-)
-
-_NEAR_MISS_COLUMNS = (
-    _BODY,
-    Column(
-        "near_misses",
-        pa.int64(),
-        f"Number of close approaches with a miss distance below {NEAR_MISS_AU} au.",
-        "approaches",
-        above=0,
-    ),
-)
-_YEARLY_COLUMNS = (_YEAR, _BODY, Column("approaches", pa.int64(), "Number of close approaches.", "approaches", above=0))
-
-NEAR_MISS_COUNT = Table(
-    "near_miss_count", "Near misses of one page set, per orbiting body.", _NEAR_MISS_COLUMNS, key=("orbiting_body",)
-)
-YEARLY_APPROACHES = Table(
-    "yearly_approaches",
-    "Close approaches of one page set, per year and orbiting body.",
-    _YEARLY_COLUMNS,
-    key=("year", "orbiting_body"),
-)
-TOTAL_NEAR_MISSES = Table(
-    "total_near_misses",
-    "Near misses over all page sets, per orbiting body, each NEO counted once.",
-    _NEAR_MISS_COLUMNS,
-    partitioned=False,
-    key=("orbiting_body",),
-)
-TOTAL_YEARLY_APPROACHES = Table(
-    "total_yearly_approaches",
-    "Close approaches over all page sets, per year and orbiting body, each NEO counted once.",
-    _YEARLY_COLUMNS,
-    partitioned=False,
-    key=("year", "orbiting_body"),
-)
 SNAPSHOT = Table(
     "snapshot",
     "Whether the stored pages show the catalogue in a single state: one row per finding, or a single `consistent` row.",
@@ -373,23 +335,18 @@ SNAPSHOT = Table(
     ),
     partitioned=False,
     key=("reason",),
+    layer="gold",
 )
-
-TOTALS = {TOTAL_NEAR_MISSES: NEAR_MISS_COUNT, TOTAL_YEARLY_APPROACHES: YEARLY_APPROACHES}
-"""Each total, with the counts of the page sets that it sums up."""
 
 TABLES = {
     table.name: table
     for table in (
         RAW_PAGE_INDEX,
         NEO_RECORDS,
+        ORBITS,
         CLOSE_APPROACHES,
         NEO_SIGHTINGS,
         QUARANTINE,
-        NEAR_MISS_COUNT,
-        YEARLY_APPROACHES,
-        TOTAL_NEAR_MISSES,
-        TOTAL_YEARLY_APPROACHES,
         CATALOGUE_STATS,
         HEARTBEAT,
         SNAPSHOT,

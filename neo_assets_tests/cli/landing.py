@@ -17,10 +17,10 @@ from neo_assets.cli.runner import Landing, Runner
 from neo_assets.definitions import build_defs
 from neo_assets.lake import owner, raw_pages
 from neo_assets.lake.storage import Storage
-from neo_assets.pipeline.metrics.duckdb import DuckDB
 from neo_assets.pipeline.totals import Totals, read_totals
 from neo_assets.schema.page_sets import page_set_keys
 from neo_assets.schema.pages import Page
+from neo_assets_tests.pipeline.by_hand import METRICS
 from neo_assets_tests.settings import settings_of
 from neo_assets_tests.sources.neows.examples import NOON, approach, body, neo
 
@@ -95,7 +95,7 @@ class Zone:
         return 3 if place == "archive" else 0
 
     def total(self) -> Totals:
-        return read_totals(self.lake, DuckDB(), self.keys)
+        return read_totals(self.lake, METRICS, self.keys)
 
 
 def lines(*neos: Any) -> bytes:

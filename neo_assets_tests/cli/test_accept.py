@@ -16,7 +16,7 @@ from neo_assets.schema.tables import CATALOGUE_STATS, SNAPSHOT
 from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.integration.harness import Ended
-from neo_assets_tests.pipeline.by_hand import ENGINE, gather, pages_from, total
+from neo_assets_tests.pipeline.by_hand import METRICS, gather, pages_from, total
 from neo_assets_tests.sources.neows.examples import NOON
 
 KEYS = page_set_keys(4, 2)
@@ -43,7 +43,7 @@ def fetch(lake: Storage, neos: int, hours: float = 0) -> None:
 
 
 def accept(lake: Storage) -> None:
-    accepted.accept(lake, accepted.standings(lake, ENGINE, KEYS), "the first")
+    accepted.accept(lake, accepted.standings(lake, METRICS, KEYS), "the first")
 
 
 def records(lake: Storage) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -33,6 +34,7 @@ def test_it_sends_one_message_on_each_channel(neo: Neo) -> None:
     ]
     [text], [sent] = hook.texts, mail.mails
     assert text.startswith("A test of the alerts of neo_assets")
+    assert f"Lake: {Path('data/lake').absolute()}" in text, "a channel may serve several machines"
     assert sent["Subject"] == "neo_assets: a test of the alerts"
     assert "secret" not in (ended.out + ended.err).lower()
 
@@ -51,13 +53,17 @@ def test_a_channel_that_fails_is_named_and_the_others_are_tried(neo: Neo) -> Non
 
 def test_it_lists_open_incidents_and_channels_that_fail(neo: Neo, lake: Storage) -> None:
     ended = neo("alert", "list", NEO_LAKE=lake.root)
-    assert (ended.code, ended.out, ended.err) == (0, "", "No incident is open.\n")
+    assert (ended.code, ended.out) == (0, "")
+    assert ended.err.startswith("No incident is open, as far as the sensor `alerts` has seen: ")
     noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
-    is_open = Incident(Kind.STALE, "the oldest page", "it is old", "Dagster's UI: Assets, raw_pages", noon)
-    is_over = Incident(Kind.RUN, "job stats", "it failed", "there", noon, over_at=noon)
+    is_open = Incident(Kind.STALE, "the oldest page", "it is old", noon, where="Dagster's UI: Assets, raw_pages")
+    is_over = Incident(Kind.RUN, "job stats", "it failed", noon, over_at=noon)
     write(lake, State((is_over, is_open), {"webhook": Failing(noon, "example.org is down")}))
     ended = neo("alert", "list", NEO_LAKE=lake.root)
     assert ended.out == (
         "2026-03-01 12:00 UTC  data stale: the oldest page: it is old (Dagster's UI: Assets, raw_pages)\n"
     )
-    assert ended.err == "Messages wait: webhook has failed since 2026-03-01 12:00 UTC: example.org is down\n"
+    assert ended.err == (
+        "Messages wait, at most until a week after the incident is over: webhook has failed since "
+        "2026-03-01 12:00 UTC: example.org is down\n"
+    )

@@ -39,21 +39,29 @@ def test_runs_are_listed_in_order_the_latest_last(lake: Storage, neo: Neo) -> No
     assert "  stats, 1 request  " in stats
     assert "  totals  " in totals
     assert neo("audit", "--last", "1").out == f"{totals}\n"
+    assert neo("audit", "--job", "totals").out == f"{totals}\n"
+    landed = neo("audit", "--job", "land")
+    assert (landed.code, landed.out, landed.err) == (0, "", "No run of the job land is recorded in this lake.\n")
     failed = neo("audit", "--failed")
     assert (failed.code, failed.out, failed.err) == (0, "", "Nothing failed.\n")
 
 
 @pytest.mark.slow
-def test_what_failed_is_listed_below_its_run(lake: Storage, neo: Neo) -> None:
+def test_what_failed_is_listed_below_its_run(lake: Storage, neo: Neo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEO_PAGES", "2")
     neo("run")
     lake.delete(layout.raw_page(0))
     assert neo("recompute", FIRST).code == 1
-    run, *below = neo("audit", "--failed").out.splitlines()
+    run, below = neo("audit", "--failed").out.splitlines()
     assert "  failed " in run
     assert "(neo recompute, " in run
-    assert below[0].startswith("    failed: ")
-    assert "not done: the run ended before" in below[0]
+    assert "page 0 is not in the lake" in run, "said once"
     rows = [json.loads(line) for line in neo("audit", "--failed", "--json").out.splitlines()]
+    assert below == f"    not done: {len(rows) - 1} of its tables and checks (--json lists them)"
+    assert {(row["asset"], row.get("check")) for row in rows[1:]} > {
+        ("orbits", None),
+        ("orbits", "rows_fit_the_schema"),
+    }
     assert {row["status"] for row in rows} == {"failed"}
     assert {row["kind"] for row in rows} == {"run", "materialization", "check"}
     assert rows[0]["queued_at"][10] == "T", "ISO 8601, as in all JSON of neo"

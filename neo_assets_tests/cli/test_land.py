@@ -16,9 +16,10 @@ import pytest
 from neo_assets.lake import layout, owner, raw_pages, tables
 from neo_assets.lake.storage import Storage
 from neo_assets.pipeline import land as landing_module
+from neo_assets.pipeline.metrics.registry import NEAR_MISS_COUNT, TOTAL_NEAR_MISSES
 from neo_assets.schema.page_sets import LANDED
 from neo_assets.schema.pages import Page
-from neo_assets.schema.tables import NEAR_MISS_COUNT, NEO_RECORDS, QUARANTINE, TABLES, TOTAL_NEAR_MISSES
+from neo_assets.schema.tables import NEO_RECORDS, QUARANTINE, TABLES
 from neo_assets_tests.cli.landing import COMPRESSIONS, KEY, Zone, counted, lines, neos, totals
 from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.integration.harness import Ended

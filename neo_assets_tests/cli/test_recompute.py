@@ -3,13 +3,16 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from neo_assets.lake import layout, owner, raw_pages
 from neo_assets.lake.storage import Storage
 from neo_assets.pipeline.gather import store
+from neo_assets.pipeline.metrics.registry import NEAR_MISS_COUNT, TOTAL_NEAR_MISSES
 from neo_assets.schema.page_sets import FIRST_LANDED_PAGE, LANDED
-from neo_assets.schema.tables import NEAR_MISS_COUNT, NEO_RECORDS, TOTAL_NEAR_MISSES
+from neo_assets.schema.tables import NEO_RECORDS
 from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.integration.harness import Ended
@@ -60,6 +63,16 @@ def test_a_table_is_computed_again_though_it_is_up_to_date(lake: Storage, neo: N
     assert table.stat().st_mtime_ns > before
 
 
+def test_totals_are_computed_again_though_they_are_up_to_date(lake: Storage, neo: Neo) -> None:
+    right = neo("recompute").out
+    file = lake.location(layout.table_file(TOTAL_NEAR_MISSES))
+    total = pq.read_table(file)
+    wrong = pc.add(total["near_misses"], 1).cast(total["near_misses"].type)
+    pq.write_table(total.set_column(total.column_names.index("near_misses"), total.field("near_misses"), wrong), file)
+    assert neo("totals").out != right
+    assert neo("recompute", SECOND).out == right
+
+
 def test_only_the_page_sets_named_are_computed(lake: Storage, neo: Neo) -> None:
     ended = neo("recompute", SECOND)
     assert (ended.code, computed(lake)) == (0, {SECOND})
@@ -83,11 +96,17 @@ def test_an_unknown_page_set_is_refused_with_the_allowed_ones(lake: Storage, neo
     assert computed(lake) == set()
 
 
-@pytest.mark.parametrize(("key", "name"), [(THIRD, f"page set {THIRD}"), (LANDED, "landed objects")])
-def test_a_page_set_without_pages_is_refused(lake: Storage, neo: Neo, key: str, name: str) -> None:
+@pytest.mark.parametrize(
+    ("key", "name", "remedy"),
+    [
+        (THIRD, f"page set {THIRD}", "run `neo run`"),
+        (LANDED, "landed objects", "put files into landing/, then run `neo land`"),
+    ],
+)
+def test_a_page_set_without_pages_is_refused(lake: Storage, neo: Neo, key: str, name: str, remedy: str) -> None:
     ended = neo("recompute", key)
     assert (ended.code, computed(lake)) == (1, set())
-    assert ended.err == f"Error: the lake {lake.root} holds no pages of {name}: run `neo run`\n"
+    assert ended.err == f"Error: the lake {lake.root} holds no pages of {name}: {remedy}\n"
 
 
 def test_an_empty_lake_is_refused(disk_lake: Storage, neo: Neo) -> None:

@@ -18,12 +18,12 @@ from neo_assets.cli.runner import Runner
 from neo_assets.lake import layout, raw_pages
 from neo_assets.lake.storage import LakeError, LakeLacks, Storage
 from neo_assets.pipeline import audit
-from neo_assets.pipeline.metrics.duckdb import DuckDB
+from neo_assets.pipeline.metrics.registry import YEARLY_APPROACHES
 from neo_assets.pipeline.staleness import current
 from neo_assets.pipeline.totals import read_totals
 from neo_assets.schema.columns import Table
 from neo_assets.schema.page_sets import page_set_keys
-from neo_assets.schema.tables import CATALOGUE_STATS, CLOSE_APPROACHES, RAW_PAGE_INDEX, TABLES, YEARLY_APPROACHES
+from neo_assets.schema.tables import CATALOGUE_STATS, CLOSE_APPROACHES, RAW_PAGE_INDEX, TABLES
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.errors import PagesMissing
 from neo_assets.sources.simulator.catalogue import to_json
@@ -41,6 +41,7 @@ from neo_assets_tests.integration.harness import (
     place,
     serving,
 )
+from neo_assets_tests.pipeline.by_hand import METRICS
 from neo_assets_tests.settings import settings_of
 
 pytestmark = pytest.mark.slow
@@ -108,7 +109,7 @@ def gone() -> Response:
 
 
 def totals(lake: Storage, pages: int = 4) -> dict[str, Any]:
-    return vars(read_totals(lake, DuckDB(), page_set_keys(pages, 2)))
+    return vars(read_totals(lake, METRICS, page_set_keys(pages, 2)))
 
 
 def test_every_page_is_requested_once_and_the_totals_agree(lake: Storage, neows: Faulty, run: Run) -> None:
@@ -194,7 +195,7 @@ def test_two_runs_on_one_set_end_consistent_wherever_one_overtakes_the_other(
         runner.total()
     assert lake.other == []
     facts = raw_pages.known_facts(gathered, SETS)
-    assert current(gathered, facts) == set(SETS)
+    assert current(gathered, facts, METRICS.of_a_page_set) == set(SETS)
     assert totals(gathered)["up_to_date"]
 
 

@@ -4,6 +4,7 @@ requests.
 
 import re
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -13,7 +14,6 @@ from starlette.responses import Response
 from neo_assets.cli.runner import Runner
 from neo_assets.lake import layout
 from neo_assets.lake.storage import Storage
-from neo_assets.pipeline.metrics.duckdb import DuckDB
 from neo_assets.pipeline.totals import read_totals
 from neo_assets.sources.neows.errors import NotFound, Outage, PagesMissing, WrongPage
 from neo_assets.sources.neows.retry_policy import RetryPolicy
@@ -22,6 +22,7 @@ from neo_assets.sources.simulator.catalogue import Catalogue, to_json
 from neo_assets.sources.simulator.profile import Fault
 from neo_assets_tests.integration.harness import KEY, SIX_PAGES, Faulty, counted, serving
 from neo_assets_tests.integration.watched import Watched
+from neo_assets_tests.pipeline.by_hand import METRICS
 from neo_assets_tests.settings import settings_of
 from neo_assets_tests.sources.simulator.asking import served
 
@@ -41,13 +42,13 @@ def spoiling(seed: int) -> Watched:
     return Watched(create_app(Catalogue(200, seed=seed), keys=[KEY], requests_per_hour=PER_HOUR, faults=faults))
 
 
-def everything(url: str, lake: Storage, **values: Any) -> dict[str, Any]:
+def everything(url: str, lake: Storage, policy: RetryPolicy = QUICK, **values: Any) -> dict[str, Any]:
     """What `neo run --heal` does; returns the page sets that failed."""
     here = {"nasa_api_keys": KEY, "base_url": url, "lake": lake.root}
     limits = {"requests_per_hour": PER_HOUR, "requests_per_second": 1000}
     with (
         dg.DagsterInstance.ephemeral() as instance,
-        Runner(settings_of(**here | limits | values), lake, instance, QUICK) as runner,
+        Runner(settings_of(**here | limits | values), lake, instance, policy) as runner,
     ):
         failed = runner.refresh()
         runner.total()
@@ -61,7 +62,7 @@ def test_a_server_that_spoils_a_third_of_its_answers_costs_no_page(lake: Storage
     with served(neows) as url:
         assert everything(url, lake, pages=10) == {}
     settings = settings_of(pages=10, lake=lake.root)
-    totals = vars(read_totals(lake, DuckDB(), settings.page_sets))
+    totals = vars(read_totals(lake, METRICS, settings.page_sets))
     assert totals.items() >= counted(neows.app.state.catalogue, 200).items()
     assert sum(neows.injected.values()) >= 5
     assert neows.refused == 0, "the budget was exceeded"
@@ -149,3 +150,11 @@ def test_an_outage_ends_the_run_soon(
                 everything(url, lake, pages=10)
     assert len(neows.came) - answers <= requests
     assert capsys.readouterr().err.count("Asking again for 3 page sets that could not be fetched") == bool(answers)
+
+
+def test_a_pause_that_is_too_long_for_the_policy_is_not_cut_short(lake: Storage) -> None:
+    neows = Faulty()
+    neows.answers[2] = lambda: Response(status_code=503, headers={"Retry-After": "60"})
+    with serving(neows) as url:
+        assert list(everything(url, lake, replace(QUICK, longest_silence_s=50), pages=4)) == ["00002-00003"]
+    assert neows.asked.count(2) == 1

@@ -169,3 +169,16 @@ def test_ctrl_c_at_many_moments_of_a_run(tmp_path: Path) -> None:
         assert last == STOPPED
         assert all(line.startswith(("Gathering ", "[")) for line in progress)
     assert stopped
+
+
+def test_a_process_whose_streams_are_closed_ends_with_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As at Ctrl-C before `main` has opened the null device in their place."""
+
+    def left(code: int) -> None:
+        raise SystemExit(code)
+
+    monkeypatch.setattr(os, "_exit", left)
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    with pytest.raises(SystemExit, match="130"):
+        stopping.leave(stopping.EXIT_CODE)

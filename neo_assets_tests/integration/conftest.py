@@ -7,7 +7,6 @@ import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +30,9 @@ from neo_assets_tests.integration.harness import (
     place,
     serving,
 )
+from neo_assets_tests.pipeline.by_hand import METRICS
 
-ASSETS = ["raw_pages", "neo_records", "close_approaches", "near_miss_count", "yearly_approaches"]
+ASSETS = ["raw_pages", "neo_records", "orbits", "close_approaches", *(table.name for table in METRICS.counts)]
 PAGE_SETS = ["00000-00001", "00002-00003", "00004-00005"]
 SLOW = ("dagster_dev", "doomed_runs")
 
@@ -59,14 +59,36 @@ def here(tmp_path: Path) -> Place:
     return place(tmp_path / "here", "dagster.yaml")
 
 
-@dataclass
 class DagsterDev:
-    """A running `dagster dev`, and the backfill of all page sets launched as soon as it answered."""
+    """A running `dagster dev` (webserver, daemon, code server) on a free port."""
 
-    place: Place
-    server: Started
-    url: str
     backfill_id: Future[str]
+    """In the fixture `dagster_dev`: the backfill of all page sets, launched as soon as it answered."""
+
+    def __init__(self, at: Place) -> None:
+        self.place = at
+        self._start()
+
+    def _start(self) -> None:
+        port = free_port()
+        self.server = self.place.start("dagster", "dev", "-h", "127.0.0.1", "-p", port)
+        self.url = f"http://127.0.0.1:{port}"
+
+    def wait(self) -> None:
+        """Wait until it answers."""
+        deadline, starts = time.monotonic() + PATIENCE_S, 1
+        while time.monotonic() < deadline:
+            assert self.server.process.poll() is None, "dagster dev ended"
+            # If another process took the port, the webserver reports it and ends, but the rest keeps running.
+            if starts < 3 and "address already in use" in Path(self.server.err.name).read_text():
+                self.server.interrupt()  # which leaves no trace
+                self._start()
+                starts += 1
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"{self.url}/server_info").status_code == 200:
+                    return
+            time.sleep(0.25)
+        raise AssertionError("dagster dev does not answer")
 
     def ask(self, query: str, **variables: Any) -> Any:
         """Send a GraphQL query, as the UI does."""
@@ -79,26 +101,11 @@ class DagsterDev:
 
 @pytest.fixture(scope="session")
 def dagster_dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterDev]:
-    """`dagster dev` (webserver, daemon, code server) on a free port over three page sets of the embedded simulator."""
-    at = place(tmp_path_factory.mktemp("dev") / "here", "dagster.yaml", "workspace.yaml", NEO_PAGES=6)
-
-    def start() -> tuple[Started, str]:
-        port = free_port()
-        return at.start("dagster", "dev", "-h", "127.0.0.1", "-p", port), f"http://127.0.0.1:{port}"
+    """`dagster dev` over three page sets of the embedded simulator, all of them launched as a backfill."""
+    dev = DagsterDev(place(tmp_path_factory.mktemp("dev") / "here", "dagster.yaml", "workspace.yaml", NEO_PAGES=6))
 
     def launch() -> str:
-        deadline, starts = time.monotonic() + PATIENCE_S, 1
-        while time.monotonic() < deadline:
-            assert dev.server.process.poll() is None, "dagster dev ended"
-            # If another process took the port, the webserver reports it and ends, but the rest keeps running.
-            if starts < 3 and "address already in use" in Path(dev.server.err.name).read_text():
-                dev.server.interrupt()  # which leaves no trace
-                dev.server, dev.url = start()
-                starts += 1
-            with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"{dev.url}/server_info").status_code == 200:
-                    break
-            time.sleep(0.25)
+        dev.wait()
         assets = [{"path": [name]} for name in ASSETS]
         launched = dev.ask(
             _LAUNCH_BACKFILL, p={"assetSelection": assets, "partitionNames": PAGE_SETS, "fromFailure": False}
@@ -107,7 +114,6 @@ def dagster_dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterDev
         return str(launched["backfillId"])
 
     with ThreadPoolExecutor(1) as pool:
-        dev = DagsterDev(at, *start(), Future())
         dev.backfill_id = pool.submit(launch)
         yield dev
         dev.server.kill()

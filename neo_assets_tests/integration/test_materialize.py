@@ -17,18 +17,18 @@ from pyarrow import dataset, fs
 
 from neo_assets.definitions import build_defs
 from neo_assets.lake.storage import Storage
-from neo_assets.schema import tables as schema
 from neo_assets.schema.audit import AUDIT
 from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.integration.harness import changed, fingerprints
+from neo_assets_tests.pipeline.by_hand import METRICS
 from neo_assets_tests.settings import settings_of
 
 pytestmark = pytest.mark.slow
 
 PAGE_SET, OTHER = "00000-00001", "00002-00003"
-ABOVE_THE_TOTALS = ["raw_pages", "neo_records", "close_approaches", "near_miss_count", "yearly_approaches"]
-TOTALS = ["total_near_misses", "total_yearly_approaches"]
+ABOVE_THE_TOTALS = ["raw_pages", "neo_records", "orbits", "close_approaches", *(one.name for one in METRICS.counts)]
+TOTALS = [total.name for total in METRICS.totals]
 
 
 class Graph:
@@ -94,12 +94,12 @@ def test_one_page_set_and_the_totals_agree_with_the_objects(graph: Graph) -> Non
 def test_the_files_have_exactly_the_columns_of_the_schema(graph: Graph) -> None:
     graph.materialize(ABOVE_THE_TOTALS, PAGE_SET)
     graph.materialize(TOTALS)
-    tables = {**schema.TABLES, AUDIT.name: AUDIT}
+    tables = {**METRICS.tables, AUDIT.name: AUDIT}
     for path in [info.path for info in graph.lake.files("") if info.extension == "parquet"]:
         [*_, name] = [part for part in path.split("/")[:-1] if not part.startswith(("page_set=", "date="))]
         stored = pq.ParquetFile(pa.BufferReader(graph.lake.read(path))).schema_arrow.remove_metadata()
         assert stored.equals(tables[name].schema, check_metadata=True), name
-    assert len(schema.TABLES["neo_records"].schema) == 17
+    assert len(METRICS.tables["neo_records"].schema) == 17
 
 
 def test_every_materialization_shows_its_rows_and_its_file(graph: Graph) -> None:
@@ -176,7 +176,7 @@ def read_by_duckdb(lake: Storage, table: str) -> duckdb.DuckDBPyRelation:
 
 
 @disk_and_s3
-def test_duckdb_reads_the_lake_and_near_misses_add_up_to_the_total(graph: Graph) -> None:
+def test_duckdb_reads_the_lake_and_recount_of_near_miss_count_to_the_total(graph: Graph) -> None:
     for page_set in (PAGE_SET, OTHER):
         graph.materialize(ABOVE_THE_TOTALS, page_set)
     graph.materialize(TOTALS)

@@ -47,7 +47,7 @@ def recompute() -> None:
 @disk_and_s3
 def test_the_tables_rebuild_without_the_network_to_the_same_bytes(gathered: Storage, no_network: None) -> None:
     before = derived(gathered)
-    assert len(before) == 3 * 6 + 3
+    assert len(before) == 3 * 7 + 3
     for path in before:
         gathered.delete(path)
     recompute()

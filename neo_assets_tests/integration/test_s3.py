@@ -32,6 +32,7 @@ from neo_assets_tests.integration.harness import (
     serving,
 )
 from neo_assets_tests.integration.watched import watched
+from neo_assets_tests.pipeline.by_hand import METRICS
 from neo_assets_tests.s3_server import LAKES, S3Server, counting
 from neo_assets_tests.settings import settings_of
 from neo_assets_tests.sources.neows import examples
@@ -42,7 +43,7 @@ pytestmark = pytest.mark.slow
 Neo = Callable[..., Ended]
 
 FIRST, SECOND = "00000-00001", "00002-00003"
-TOTALS = ("total_near_misses", "total_yearly_approaches", "snapshot")
+TABLES = len(METRICS.of_a_page_set)
 
 
 @pytest.fixture
@@ -135,7 +136,7 @@ def test_the_same_pages_give_the_same_bytes_as_on_disk(
         for lake in (bucket, disk)
     )
     assert there == here
-    assert len(there) == 4 + 1 + 2 * 7 + len(TOTALS)
+    assert len(there) == 4 + 1 + 2 * TABLES + len(METRICS.totals) + 1
 
 
 # --- few requests
@@ -150,10 +151,10 @@ def test_the_number_of_requests_depends_on_pages_and_tables_only(inside: Neo, s3
             kinds.append(wire.kinds())
     more = {kind: kinds[1][kind] - kinds[0][kind] for kind in kinds[0]}
     sets, pages = 2, 4
-    # Per set: one listing, one read of the mark, and 7 tables (index, 4 silver, 2 gold), each written once and read
-    # once by the checks, `close_approaches` by those of the counts too, and `neo_records` by those of the snapshot.
+    # Per set: one listing, one read of the mark, and its tables, each written once and read once by the checks,
+    # `close_approaches` by those of the metrics too, and `neo_records` by those of the snapshot.
     # Each page is written once, and handed on from memory. The audit is written when a run begins and when it ends.
-    assert more == {"LIST": sets, "PUT": pages + (7 + 2) * sets, "GET": (1 + 8 + 1) * sets}
+    assert more == {"LIST": sets, "PUT": pages + (TABLES + 2) * sets, "GET": (1 + TABLES + 1 + 1) * sets}
 
 
 def test_a_run_with_nothing_to_do_reads_each_file_of_a_page_set_once(inside: Neo, s3_server: S3Server) -> None:
@@ -161,7 +162,7 @@ def test_a_run_with_nothing_to_do_reads_each_file_of_a_page_set_once(inside: Neo
     with counting(s3_server) as wire:
         assert inside("run", AWS_ENDPOINT_URL=wire.url).err.count(": up to date") == 2
     read = Counter(request for request in wire.requests if request.startswith("GET") and "page_set" in request)
-    assert len(read) == 2 * 7
+    assert len(read) == 2 * TABLES
     assert set(read.values()) == {1}
 
 

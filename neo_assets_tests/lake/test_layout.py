@@ -3,7 +3,7 @@
 import pytest
 
 from neo_assets.lake import layout
-from neo_assets.schema.tables import TABLES
+from neo_assets_tests.pipeline.by_hand import METRICS
 
 PAGE_SET = "00000-00001"
 
@@ -26,13 +26,15 @@ def test_a_raw_page_has_one_object() -> None:
     ],
 )
 def test_a_page_set_has_one_file_of_a_table(table: str, path: str) -> None:
-    assert layout.table_file(TABLES[table], PAGE_SET) == path
-    assert layout.page_set_of(path, TABLES[table]) == PAGE_SET
+    assert layout.table_file(METRICS.tables[table], PAGE_SET) == path
+    assert layout.page_set_of(path, METRICS.tables[table]) == PAGE_SET
     assert (
-        layout.page_set_of(f"{path.partition('/')[0]}/elsewhere/page_set={PAGE_SET}/data.parquet", TABLES[table])
+        layout.page_set_of(
+            f"{path.partition('/')[0]}/elsewhere/page_set={PAGE_SET}/data.parquet", METRICS.tables[table]
+        )
         is None
     )
-    assert layout.page_set_of(path.replace("data", "other"), TABLES[table]) is None
+    assert layout.page_set_of(path.replace("data", "other"), METRICS.tables[table]) is None
 
 
 @pytest.mark.parametrize(
@@ -46,13 +48,13 @@ def test_a_page_set_has_one_file_of_a_table(table: str, path: str) -> None:
     ],
 )
 def test_a_table_over_the_whole_lake_has_one_file(table: str, directory: str) -> None:
-    assert layout.table_file(TABLES[table]) == f"{directory}/{table}/data.parquet"
+    assert layout.table_file(METRICS.tables[table]) == f"{directory}/{table}/data.parquet"
 
 
 @pytest.mark.parametrize(("table", "page_set"), [("neo_records", None), ("total_near_misses", PAGE_SET)])
 def test_a_path_that_does_not_exist_is_not_built(table: str, page_set: str | None) -> None:
     with pytest.raises(ValueError, match=f"{table} is (not )?partitioned"):
-        layout.table_file(TABLES[table], page_set)
+        layout.table_file(METRICS.tables[table], page_set)
 
 
 @pytest.mark.parametrize(

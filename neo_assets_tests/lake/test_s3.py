@@ -21,7 +21,8 @@ import pytest
 from neo_assets.lake import layout, tables
 from neo_assets.lake.s3 import Bucket
 from neo_assets.lake.storage import LakeError, LakeUnreachable, Storage
-from neo_assets.schema.tables import CLOSE_APPROACHES, NEAR_MISS_COUNT
+from neo_assets.pipeline.metrics.registry import NEAR_MISS_COUNT
+from neo_assets.schema.tables import CLOSE_APPROACHES
 from neo_assets_tests.integration.harness import listening, nobody_at
 from neo_assets_tests.s3_server import LAKES, SOCKETS, S3Server, counting, serving_s3
 

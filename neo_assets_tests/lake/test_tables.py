@@ -10,9 +10,10 @@ import pytest
 
 from neo_assets.lake import layout, tables
 from neo_assets.lake.storage import LakeError, Storage
+from neo_assets.pipeline.metrics.registry import NEAR_MISS_COUNT, TOTAL_NEAR_MISSES
 from neo_assets.schema.columns import Table
 from neo_assets.schema.page_sets import LANDED
-from neo_assets.schema.tables import NEAR_MISS_COUNT, QUARANTINE, TABLES, TOTAL_NEAR_MISSES
+from neo_assets.schema.tables import QUARANTINE, TABLES
 
 FIRST, SECOND, THIRD = "00000-00001", "00002-00003", "00004-00005"
 
@@ -23,6 +24,7 @@ VALUES: dict[pa.DataType, Any] = {
     pa.float64(): 0.1,
     pa.bool_(): True,
     pa.date32(): date(1899, 12, 31),
+    pa.timestamp("ms"): datetime(2021, 5, 24, 17, 55, 5),
     pa.timestamp("ms", "UTC"): datetime(2200, 12, 31, 23, 59, tzinfo=UTC),
     pa.timestamp("us", "UTC"): datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC),
 }

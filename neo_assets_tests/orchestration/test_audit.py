@@ -14,8 +14,8 @@ from neo_assets.lake import layout, tables
 from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.audit import launched_by, record
 from neo_assets.pipeline import audit
+from neo_assets.pipeline.metrics.registry import NEAR_MISS_COUNT
 from neo_assets.schema.pages import Page
-from neo_assets.schema.tables import NEAR_MISS_COUNT
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.source import NeoWs
 from neo_assets_tests.settings import settings_of
@@ -107,10 +107,14 @@ def test_a_check_that_does_not_pass_has_failed_with_its_figures(lake: Storage, r
     tables.write_table(lake, NEAR_MISS_COUNT, counts.slice(1), FIRST)
     settings = settings_of(pages=2, pages_per_set=1)
     job = build_defs(settings, lake=lake).resolve_implicit_global_asset_job_def()
-    near_misses = dg.AssetCheckKey(dg.AssetKey(NEAR_MISS_COUNT.name), "near_misses_add_up")
+    near_misses = dg.AssetCheckKey(dg.AssetKey(NEAR_MISS_COUNT.name), "recount_of_near_miss_count")
     job.get_subset(asset_selection=set(), asset_check_selection={near_misses}).execute_in_process(partition_key=FIRST)
     [failed] = rows_of(lake, status="failed")
-    assert (failed["kind"], failed["asset"], failed["check"]) == ("check", "near_miss_count", "near_misses_add_up")
+    assert (failed["kind"], failed["asset"], failed["check"]) == (
+        "check",
+        "near_miss_count",
+        "recount_of_near_miss_count",
+    )
     assert (failed["severity"], failed["page_set"]) == ("ERROR", FIRST)
     assert failed["error"].startswith("stored: ")
     assert ", counted again: " in failed["error"]
@@ -126,7 +130,7 @@ def test_a_failed_run_says_why_and_what_it_did_not_do(lake: Storage, run: Callab
     assert "\n" not in of_run["error"]
     errors = {row["asset"]: row["error"] for row in rows_of(lake, kind="materialization", status="failed")}
     assert errors["raw_pages"].startswith(reason)
-    assert errors["near_miss_count"] == "not done: the run ended before"
+    assert errors["near_miss_count"] == "not done: the run ended before it was reached"
     assert {row["status"] for row in rows_of(lake, kind="check")} == {"failed"}
 
 
@@ -137,7 +141,7 @@ def test_a_run_that_was_stopped_has_failed(lake: Storage, run: Callable[..., Any
     run("page_set", neows=Watched(settings_of(pages=2, pages_per_set=1), stop))
     [of_run] = rows_of(lake, kind="run")
     assert of_run["status"] == "failed"
-    assert of_run["error"]
+    assert of_run["error"] == "it was stopped by Ctrl-C or a signal"
 
 
 def test_the_requests_of_each_run_are_counted(lake: Storage, run: Callable[..., Any]) -> None:

@@ -9,11 +9,13 @@ from dagster._core.test_utils import create_run_for_test
 
 from neo_assets.definitions import build_defs
 from neo_assets.sources.neows.source import NeoWs
+from neo_assets_tests.pipeline.by_hand import METRICS
 from neo_assets_tests.settings import settings_of
 
 PAGE_SETS = ["00000-00000", "00001-00001"]
-OF_A_PAGE_SET = {"raw_pages", "neo_records", "close_approaches", "near_miss_count", "yearly_approaches"}
-TOTALS = {"total_near_misses", "total_yearly_approaches"}
+COUNTS = {table.name for table in METRICS.counts}
+OF_A_PAGE_SET = {"raw_pages", "neo_records", "orbits", "close_approaches", *COUNTS}
+TOTALS = {total.name for total in METRICS.totals}
 
 
 @pytest.fixture
@@ -38,6 +40,7 @@ def assets_of(defs: dg.Definitions, job: str) -> set[str]:
         ("page_set", OF_A_PAGE_SET),
         ("recompute", OF_A_PAGE_SET),
         ("totals", TOTALS | {"snapshot"}),
+        ("products", {"neo_database", "upcoming"}),
         ("stats", {"catalogue_stats"}),
         ("one_heartbeat", {"heartbeat"}),
         ("landed", {"landed_objects"}),
@@ -48,7 +51,7 @@ def test_a_job_holds_exactly_its_assets(defs: dg.Definitions, job: str, assets: 
 
 
 def test_every_asset_is_in_a_job(defs: dg.Definitions) -> None:
-    jobs = ("page_set", "recompute", "totals", "stats", "one_heartbeat", "landed")
+    jobs = ("page_set", "recompute", "totals", "products", "stats", "one_heartbeat", "landed")
     every = {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()}
     assert set().union(*(assets_of(defs, job) for job in jobs)) == every
 
@@ -109,7 +112,15 @@ def test_the_totals_sensor_is_on_from_the_start(defs: dg.Definitions) -> None:
     with_conditions = {
         key.to_user_string() for key in graph.get_all_asset_keys() if graph.get(key).automation_condition is not None
     }
-    assert with_conditions == watched
+    assert with_conditions - {"neo_database", "upcoming"} == watched
+
+
+def test_the_products_sensor_is_on_from_the_start_and_watches_them_all(defs: dg.Definitions) -> None:
+    sensor = defs.resolve_sensor_def("products_follow_totals")
+    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+    assert sensor.asset_selection is not None
+    watched = {key.to_user_string() for key in sensor.asset_selection.resolve(defs.resolve_asset_graph())}
+    assert watched == {"neo_database", "upcoming"}
 
 
 # Dagster's `evaluate_automation_conditions` itself uses a beta parameter.
@@ -143,6 +154,17 @@ def test_the_totals_follow_once_no_page_set_is_missing(defs: dg.Definitions, ins
     assert requested() == set()
     defs.resolve_job_def("landed").execute_in_process(instance=instance)
     assert requested() == TOTALS, "landed objects are optional, but an update of theirs starts a run"
+
+
+@pytest.mark.filterwarnings("ignore:Parameter `include_sources`")
+def test_the_products_follow_the_totals_and_nothing_else(defs: dg.Definitions, instance: dg.DagsterInstance) -> None:
+    cursor, requested = None, []
+    for job, key in (("landed", None), ("totals", None), ("products", None), ("page_set", PAGE_SETS[0])):
+        defs.resolve_job_def(job).execute_in_process(instance=instance, partition_key=key)
+        result = dg.evaluate_automation_conditions(defs, instance, cursor=cursor)
+        cursor = result.cursor
+        requested.append([result.get_num_requested(dg.AssetKey(asset)) for asset in ("neo_database", "upcoming")])
+    assert requested == [[0, 0], [1, 1], [0, 0], [0, 0]]
 
 
 @pytest.mark.filterwarnings("ignore:Parameter `include_sources`")

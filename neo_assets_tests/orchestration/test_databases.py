@@ -185,6 +185,15 @@ def test_an_event_without_a_run_waits_for_none(instance: dg.DagsterInstance) -> 
     assert plain().event_log_storage.has_asset_key(dg.AssetKey("reported"))
 
 
+def test_a_verdict_without_a_run_does_not_replace_an_earlier_one(instance: dg.DagsterInstance) -> None:
+    asset = dg.AssetKey("a_table")
+    for passed in (True, False):
+        verdict = dg.AssetCheckEvaluation(asset_key=asset, check_name="is_good", passed=passed, metadata={})
+        instance.report_runless_asset_event(verdict)
+    history = plain().event_log_storage.get_asset_check_execution_history(dg.AssetCheckKey(asset, "is_good"), limit=9)
+    assert [one.status.value for one in history] == ["FAILED", "SUCCEEDED"]
+
+
 @pytest.mark.parametrize("shard", ["index", "a_run"])
 def test_events_that_a_locked_database_does_not_take_are_stored_later(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, shard: str
@@ -211,7 +220,7 @@ def test_an_event_that_cannot_be_stored_does_not_keep_others_from_it(
 ) -> None:
     log = instance.event_log_storage
     with monkeypatch.context() as failing:
-        failing.setattr(log, "_index", lambda *_: 1 / 0)
+        failing.setattr(log, "_store_asset_event", lambda *_: 1 / 0)
         log.store_event(planned("a_run"))
         with pytest.raises(ZeroDivisionError):
             log.get_records_for_run("a_run")

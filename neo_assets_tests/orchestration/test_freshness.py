@@ -21,12 +21,12 @@ from neo_assets.settings import Settings
 from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.integration.harness import Ended
-from neo_assets_tests.pipeline.by_hand import gather, pages_from, total
+from neo_assets_tests.pipeline.by_hand import METRICS, gather, pages_from, total
 from neo_assets_tests.settings import settings_of
 
 FIRST, SECOND = PAGE_SETS = ["00000-00000", "00001-00001"]
 DAY_S = 24 * 3600
-WATCHED = ("raw_pages", "snapshot", "total_near_misses", "total_yearly_approaches")
+WATCHED = ("raw_pages", "snapshot", *(total.name for total in METRICS.totals))
 
 
 def settings(lake: Storage, max_age_hours: float = 24) -> Settings:

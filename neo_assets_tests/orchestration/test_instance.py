@@ -19,6 +19,7 @@ from neo_assets_tests.settings import settings_of
 STATUS = dg.DagsterRunStatus
 IDLE_S = 900.0
 PROCESS = ".dagster/neo_assets/process"
+DEADLINE = ".dagster/neo_assets/deadline"
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,10 @@ def test_a_run_of_dagsters_own_commands_names_its_process(tmp_path: Path) -> Non
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
         run = instance.get_run_by_id(job.execute_in_process(instance=instance).run_id)
     assert run
-    assert tags_of_this_process(run.run_id, IDLE_S).items() <= run.tags.items()
+    now = tags_of_this_process(run.run_id, IDLE_S)
+    then = {tag: run.tags.get(tag, "") for tag in now}
+    assert 0 <= float(now.pop(DEADLINE)) - float(then.pop(DEADLINE)) <= PATIENCE_S
+    assert then == now
 
 
 def test_it_ends_where_only_the_daemon_runs_too(tmp_path: Path, another: str) -> None:

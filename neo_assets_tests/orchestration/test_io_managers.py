@@ -12,11 +12,13 @@ from neo_assets.lake import layout, raw_pages, tables
 from neo_assets.lake.storage import LakeError, Storage
 from neo_assets.orchestration.io_managers import ParquetIOManager, RawPagesIOManager
 from neo_assets.pipeline.gather import WRITERS
+from neo_assets.pipeline.metrics.registry import NEAR_MISS_COUNT, TOTAL_NEAR_MISSES
 from neo_assets.schema.page_sets import page_set_keys
 from neo_assets.schema.pages import Page, PageFacts, StoredPage
-from neo_assets.schema.tables import NEAR_MISS_COUNT, NEO_RECORDS, RAW_PAGE_INDEX, TOTAL_NEAR_MISSES
+from neo_assets.schema.tables import NEO_RECORDS, RAW_PAGE_INDEX
 from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.orchestration.assets.graph import FIRST, SECOND, failure, metadata
+from neo_assets_tests.pipeline.by_hand import METRICS
 from neo_assets_tests.sources.neows.examples import neo, page
 
 SETS = dg.StaticPartitionsDefinition(page_set_keys(4, 2))
@@ -25,7 +27,7 @@ ROWS = pa.Table.from_pylist([{"orbiting_body": "Earth", "near_misses": 3}], sche
 
 def run(lake: Storage, *assets: dg.AssetsDefinition, select: str = "*", **options: Any) -> dg.ExecuteInProcessResult:
     """Materialize assets that use our IO managers."""
-    managers = {"parquet_io": ParquetIOManager(lake), "raw_pages_io": RawPagesIOManager(lake)}
+    managers = {"parquet_io": ParquetIOManager(lake, METRICS.tables), "raw_pages_io": RawPagesIOManager(lake)}
     with dg.DagsterInstance.ephemeral() as instance:
         return dg.materialize(
             assets, selection=select, resources=managers, instance=instance, raise_on_error=False, **options
@@ -67,10 +69,10 @@ def test_a_table_without_page_sets_is_written_whole(lake: Storage) -> None:
 
 
 def test_tables_are_read_by_page_set(lake: Storage) -> None:
-    read = {}
+    read: dict[str, pa.Table] = {}
 
     @dg.asset(partitions_def=SETS)
-    def user(near_miss_count: dict) -> None:  # type: ignore[type-arg]
+    def user(near_miss_count: Mapping[str, pa.Table]) -> None:
         read.update(near_miss_count)
 
     for key in (FIRST, SECOND):
@@ -88,6 +90,14 @@ def test_a_missing_table_is_an_error_that_names_the_command(lake: Storage) -> No
 
     message = failure(run(lake, near_miss_count, user, select="user", partition_key=FIRST))
     assert f"run `neo run`, or materialize near_miss_count for page set {FIRST}" in message
+
+
+def test_a_step_need_not_look_up_every_table(lake: Storage) -> None:
+    @dg.asset(partitions_def=SETS, ins={"near_miss_count": dg.AssetIn(dagster_type=dg.Any)})
+    def user(near_miss_count: Mapping[str, pa.Table]) -> None:
+        assert list(near_miss_count) == [FIRST]
+
+    assert run(lake, near_miss_count, user, select="user", partition_key=FIRST).success
 
 
 def test_rows_of_another_schema_are_not_written(lake: Storage) -> None:
@@ -162,7 +172,7 @@ class Reader:
         self.from_lake: list[int] = []
         """Numbers of the pages that the step read from the lake, in its latest run."""
         self.before_reading: Callable[[], object] = lambda: None
-        self.managers = {"parquet_io": ParquetIOManager(lake), "raw_pages_io": RawPagesIOManager(lake)}
+        self.managers = {"parquet_io": ParquetIOManager(lake, METRICS.tables), "raw_pages_io": RawPagesIOManager(lake)}
         read_page = raw_pages.read_page
 
         def noted(storage: Storage, number: int) -> StoredPage:

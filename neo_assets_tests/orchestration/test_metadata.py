@@ -41,11 +41,11 @@ def test_no_word_of_a_description_is_too_long_for_its_column(table: Table) -> No
         assert max(map(len, (column.description or "").split())) <= 40, column.name
 
 
-@pytest.mark.parametrize(("key", "pages"), [("00000-00049", "0 to 49"), ("00000-00000", "0 to 0")])
+@pytest.mark.parametrize(("key", "pages"), [("00000-00049", "pages 0 to 49"), ("00007-00007", "page 7")])
 def test_a_partitioned_asset_says_what_its_keys_mean(key: str, pages: str) -> None:
     spec = dg.AssetSpec("a", description="Rows.", partitions_def=dg.StaticPartitionsDefinition([key, "00050-00099"]))
     assert with_page_sets(spec).description == (
-        f"Rows.\n\nPartitions are page sets, named after their first and last Browse page: `{key}` holds pages {pages}."
+        f"Rows.\n\nPartitions are page sets, named after their first and last Browse page: `{key}` holds {pages}."
     )
     whole = dg.AssetSpec("a", description="Rows.")
     assert with_page_sets(whole).description == "Rows."

@@ -14,8 +14,8 @@ from neo_assets.definitions import build_defs
 from neo_assets.lake import layout, owner, tables
 from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.instance import open_instance
+from neo_assets.pipeline.metrics.registry import TOTAL_YEARLY_APPROACHES, YEARLY_APPROACHES
 from neo_assets.pipeline.refresh import start_of_day
-from neo_assets.schema.tables import TOTAL_YEARLY_APPROACHES, YEARLY_APPROACHES
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.budget import Budget
 from neo_assets.sources.neows.source import NeoWs

@@ -10,18 +10,12 @@ from neo_assets.lake.storage import LakeDamaged, Storage
 from neo_assets.pipeline import accepted, landed_objects
 from neo_assets.pipeline.accepted import Standing, accept, accept_by_itself, figures_of, standings
 from neo_assets.pipeline.bounds import BOUNDS
+from neo_assets.pipeline.metrics.registry import NEAR_MISS_COUNT, TOTAL_NEAR_MISSES, YEARLY_APPROACHES
 from neo_assets.schema.page_sets import FIRST_LANDED_PAGE, page_set_keys
-from neo_assets.schema.tables import (
-    CLOSE_APPROACHES,
-    NEAR_MISS_COUNT,
-    NEO_RECORDS,
-    NEO_SIGHTINGS,
-    TOTAL_NEAR_MISSES,
-    YEARLY_APPROACHES,
-)
+from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS, NEO_SIGHTINGS
 from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.conftest import disk_and_s3
-from neo_assets_tests.pipeline.by_hand import ENGINE, gather, pages_from, total
+from neo_assets_tests.pipeline.by_hand import METRICS, gather, pages_from, total
 from neo_assets_tests.sources.neows.examples import NOON, approach, neo, page
 
 KEYS = page_set_keys(4, 2)
@@ -45,7 +39,7 @@ def fetch(lake: Storage, catalogue: Catalogue, keys: list[str] = KEYS, hours: fl
 
 
 def standing(lake: Storage, keys: list[str] = KEYS) -> list[Standing]:
-    return standings(lake, ENGINE, keys)
+    return standings(lake, METRICS, keys)
 
 
 def beyond(lake: Storage, keys: list[str] = KEYS) -> set[str]:
@@ -59,7 +53,7 @@ def records(lake: Storage) -> list[str]:
 
 @disk_and_s3
 def test_the_figures_are_those_of_the_tables(filled: Storage) -> None:
-    figures = figures_of(filled, ENGINE, KEYS)
+    figures = figures_of(filled, METRICS, KEYS)
     near = tables.read_table(filled, TOTAL_NEAR_MISSES).to_pylist()
     assert figures.near_misses == {row["orbiting_body"]: row["near_misses"] for row in near}
     assert (figures.source, figures.pages, figures.page_sets) == ("simulator", 4, 2)
@@ -76,16 +70,16 @@ def test_an_object_in_two_page_sets_counts_once(lake: Storage) -> None:
     gather(lake, "00000-00000", [page(moved, neo("2", approach()))])
     gather(lake, "00001-00001", [page(moved, number=1, hours=1)])
     total(lake, keys := ["00000-00000", "00001-00001"])
-    figures = figures_of(lake, ENGINE, keys)
+    figures = figures_of(lake, METRICS, keys)
     assert (figures.neos, figures.near_misses, figures.approaches) == (2, {"Earth": 2}, 2)
 
 
 def test_landed_objects_are_left_out(filled: Storage) -> None:
-    before = figures_of(filled, ENGINE, KEYS)
+    before = figures_of(filled, METRICS, KEYS)
     raw_pages.write_page(filled, page(neo("1", approach()), number=FIRST_LANDED_PAGE))
-    assert landed_objects.compute(filled, ENGINE)["neo_records"] == 1
+    assert landed_objects.compute(filled, METRICS)["neo_records"] == 1
     total(filled, KEYS)
-    assert figures_of(filled, ENGINE, KEYS) == before
+    assert figures_of(filled, METRICS, KEYS) == before
 
 
 @disk_and_s3
@@ -117,7 +111,7 @@ def test_a_snapshot_is_accepted_once_all_of_its_pages_are_newer(filled: Storage)
 
 def test_a_lake_of_landed_objects_alone_is_not_accepted(lake: Storage) -> None:
     raw_pages.write_page(lake, page(neo("1", approach()), number=FIRST_LANDED_PAGE))
-    landed_objects.compute(lake, ENGINE)
+    landed_objects.compute(lake, METRICS)
     total(lake, KEYS)
     assert not accept_by_itself(lake, standing(lake))
     assert records(lake) == []

@@ -1,9 +1,13 @@
 """The audit's files: which runs are read, and in which order."""
 
 import dataclasses
+import os
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from pyarrow import fs
 
 from neo_assets.lake import layout, tables
 from neo_assets.lake.storage import LakeDamaged, Storage
@@ -14,16 +18,22 @@ from neo_assets_tests.conftest import disk_and_s3
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def write(lake: Storage, run_id: str, at: datetime, *statuses: str) -> None:
+def write(lake: Storage, run_id: str, at: datetime, *statuses: str, job: str = "page_set") -> None:
     """A run with this status, and a materialization for each further one."""
     kinds = ("run", *("materialization" for _ in statuses[1:]))
-    row = {"run_id": run_id, "job": "page_set", "launched_by": "neo run", "account": "a@b", "queued_at": at}
+    row = {"run_id": run_id, "job": job, "launched_by": "neo run", "account": "a@b", "queued_at": at}
     rows = [row | {"kind": kind, "status": status} for kind, status in zip(kinds, statuses, strict=True)]
     audit.write(lake, run_id, at, rows)
 
 
-def runs(lake: Storage, last: int, only_failed: bool = False) -> list[str]:
-    return list(dict.fromkeys(audit.read(lake, last, only_failed)["run_id"].to_pylist()))
+def ended(lake: Storage, run_id: str, at: datetime) -> None:
+    """Date the file of a run (on disk) as if it was written when the run ended."""
+    [path] = Path(lake.root).rglob(f"{run_id}.parquet")
+    os.utime(path, (at.timestamp(), at.timestamp()))
+
+
+def runs(lake: Storage, last: int, only_failed: bool = False, job: str | None = None) -> list[str]:
+    return list(dict.fromkeys(audit.read(lake, last, only_failed, job)["run_id"].to_pylist()))
 
 
 @disk_and_s3
@@ -34,6 +44,51 @@ def test_the_latest_runs_are_read_over_several_days(lake: Storage) -> None:
     assert runs(lake, 100) == ["b", "a", "d", "e", "c"]
     assert runs(lake, 2) == ["e", "c"]
     assert runs(lake, 4) == ["a", "d", "e", "c"]
+
+
+def test_a_run_that_took_long_comes_where_it_was_created(lake: Storage) -> None:
+    """Its file is the newest, and yet another run is the latest."""
+    for run_id, begun_h, ended_h in (("long", 0, 9), ("earlier", -1, 0), ("later", 7, 8), ("latest", 8, 8)):
+        write(lake, run_id, NOON + timedelta(hours=begun_h), "success")
+        ended(lake, run_id, NOON + timedelta(hours=ended_h))
+    assert [runs(lake, last) for last in (1, 3)] == [["latest"], ["long", "later", "latest"]]
+
+
+def test_files_of_earlier_runs_are_not_read(lake: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    for hours in range(9):
+        write(lake, f"{hours}", NOON + timedelta(hours=hours), "success")
+        ended(lake, f"{hours}", NOON + timedelta(hours=hours, minutes=5))
+    read, paths = lake.read, list[str]()
+
+    def noted(path: str) -> pa.Buffer:
+        paths.append(path)
+        return read(path)
+
+    monkeypatch.setattr(lake, "read", noted)
+    assert runs(lake, 2) == ["7", "8"]
+    assert len(paths) == 2
+
+
+def test_runs_of_one_job_are_read(lake: Storage) -> None:
+    for hours, job in enumerate(["page_set", "totals", "page_set", "totals"]):
+        write(lake, f"{hours}", NOON + timedelta(hours=hours), "success", job=job)
+    assert runs(lake, 5, job="totals") == ["1", "3"]
+    assert runs(lake, 1, job="page_set") == ["2"]
+    assert runs(lake, 1, job="stats") == []
+
+
+def test_a_file_that_vanishes_while_it_is_read_is_left_out(lake: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(lake, "a", NOON, "success")
+    write(lake, "b", NOON, "success")
+    files = lake.files
+
+    def stale(directory: str) -> list[fs.FileInfo]:
+        found = files(directory)
+        lake.delete(found[0].path)
+        return found
+
+    monkeypatch.setattr(lake, "files", stale)
+    assert runs(lake, 5) == ["b"]
 
 
 def test_of_failed_runs_the_latest_are_read_however_many_went_well_since(lake: Storage) -> None:

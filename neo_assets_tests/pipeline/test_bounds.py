@@ -121,6 +121,11 @@ def test_a_share_of_nothing_is_not_compared() -> None:
     assert "nulls_are_not_more" not in beyond(ACCEPTED, replace(ACCEPTED, rows=0, nulls={"name_limited": 0}))
 
 
+def test_where_there_were_no_near_misses_to_earth_each_is_one_too_many() -> None:
+    found = beyond(near_misses(5, 300, Juptr=200), replace(ACCEPTED, near_misses={"Venus": 300, "Juptr": 200}))
+    assert found["near_misses_to_earth_are_steady"] == {"near misses to Earth": "5 instead of 0"}
+
+
 def test_lost_neos_and_nulls_are_errors() -> None:
     assert {name for name, bound in BOUNDS.items() if bound.is_error} == {"neos_are_not_lost", "nulls_are_not_more"}
 

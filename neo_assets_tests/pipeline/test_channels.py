@@ -6,6 +6,7 @@ import logging
 import socket
 import ssl
 import subprocess
+import time
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,7 +14,7 @@ import pytest
 
 from neo_assets.pipeline.channels import Channel, Mail, Message, PartlyDelivered, Undelivered, Webhook, channels
 from neo_assets_tests.settings import settings_of
-from neo_assets_tests.sinks import PASSWORD, SECRET, USER, mail_server, webhook
+from neo_assets_tests.sinks import PASSWORD, SECRET, USER, mail_server, trickling, webhook
 
 MESSAGE = Message("neo_assets: 1 check failed", "1 < 2 & more > less: größer")
 LOGIN = f"{quote(USER, safe='')}:{quote(PASSWORD, safe='')}@"
@@ -89,13 +90,44 @@ def test_a_secret_within_another_does_not_uncover_the_rest_of_it() -> None:
 def test_a_webhook_has_taken_a_message_only_if_it_says_so(status: int) -> None:
     with webhook() as sink:
         sink.status = status
-        assert f"HTTP {status}" in refusal(Webhook(sink.url))
+        text = refusal(Webhook(sink.url))
+    assert f"HTTP {status}" in text
+    assert ("check NEO_ALERT_WEBHOOK" in text) == (status < 500)
 
 
 def test_servers_that_do_not_answer_are_named() -> None:
     port = unused_port()
-    assert refusal(Webhook(f"http://127.0.0.1:{port}{SECRET}")).startswith(f"127.0.0.1:{port} cannot be reached (")
+    text = refusal(Webhook(f"http://127.0.0.1:{port}{SECRET}"))
+    assert text.startswith(f"127.0.0.1:{port} cannot be reached (")
+    assert text.endswith("): check NEO_ALERT_WEBHOOK")
     assert refusal(Mail(f"smtp://{LOGIN}127.0.0.1:{port}", TO)).startswith(f"127.0.0.1:{port} did not take the e-mail")
+
+
+_HTTP, _TLS = b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n", b"\x16\x03\x03\x40\x00"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "first"),
+    [
+        pytest.param("http", _HTTP + b"X-Long: ", id="headers"),
+        pytest.param("http", _HTTP + b"\r\n", id="body"),
+        pytest.param("smtp", b"220-", id="greeting"),
+        pytest.param("smtp", b"220 it\r\n250-", id="answer"),
+        pytest.param("smtp", b"220-it\r\n" * 300_000, id="many lines"),
+        pytest.param("smtp", b"220 it\r\n250-it\r\n250 STARTTLS\r\n220 go\r\n" + _TLS, id="starttls"),
+        pytest.param("smtps", _TLS, id="tls"),
+    ],
+)
+def test_a_server_that_answers_bit_by_bit_is_given_up(
+    scheme: str, first: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("neo_assets.pipeline.channels.LIMIT_S", 0.3)
+    started = time.monotonic()
+    with trickling(first) as server:
+        url = f"{scheme}://{server}{SECRET}"
+        text = refusal(Webhook(url) if scheme == "http" else Mail(url, TO))
+        assert time.monotonic() - started < 10
+    assert text.startswith(f"{server} ")
 
 
 def test_mail_goes_to_all_addresses_from_the_user_whose_password_is_percent_encoded() -> None:

@@ -11,21 +11,18 @@ from hypothesis import strategies as st
 
 from neo_assets.lake import layout, tables
 from neo_assets.lake.storage import LakeError, Storage
-from neo_assets.pipeline.count import counted_page_sets, sum_up
+from neo_assets.pipeline.count import covered, total
+from neo_assets.pipeline.metrics.registry import NEAR_MISS_COUNT, TOTAL_NEAR_MISSES, TOTAL_YEARLY_APPROACHES, Metric
 from neo_assets.schema.page_sets import page_set_keys
 from neo_assets.schema.pages import Page
-from neo_assets.schema.tables import (
-    CLOSE_APPROACHES,
-    NEAR_MISS_COUNT,
-    TOTAL_NEAR_MISSES,
-    TOTAL_YEARLY_APPROACHES,
-    TOTALS,
-)
+from neo_assets.schema.tables import CLOSE_APPROACHES
 from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.conftest import Lakes, disk_and_s3
-from neo_assets_tests.pipeline.by_hand import ENGINE, gather, pages_from
+from neo_assets_tests.pipeline.by_hand import METRICS, gather, pages_from
 from neo_assets_tests.sources.neows.examples import approach, neo, page
 from neo_assets_tests.sources.neows.slow_reader import identities
+
+NEAR_MISSES = METRICS.of_table[NEAR_MISS_COUNT.name]
 
 FIRST, SECOND, THIRD = "00000-00000", "00001-00001", "00002-00002"
 
@@ -35,7 +32,10 @@ Approaches = Counter[tuple[int, str]]
 
 def totals(lake: Storage, page_sets: list[str]) -> tuple[NearMisses, Approaches]:
     """Both totals computed from the lake: by body, and by year and body."""
-    near, yearly = (sum_up(ENGINE, lake, total, partial, page_sets).to_pylist() for total, partial in TOTALS.items())
+    near, yearly = (
+        total(METRICS, lake, METRICS.of_table[name], page_sets).to_pylist()
+        for name in (TOTAL_NEAR_MISSES.name, TOTAL_YEARLY_APPROACHES.name)
+    )
     return (
         Counter({row["orbiting_body"]: row["near_misses"] for row in near}),
         Counter({(row["year"], row["orbiting_body"]): row["approaches"] for row in yearly}),
@@ -154,10 +154,17 @@ def test_the_last_copy_counts_though_its_page_set_holds_a_superseded_copy_of_ano
     assert near.total() == yearly.total() == 3 + 5
 
 
+def test_a_near_miss_is_strictly_closer_where_a_page_set_is_counted_again_too(lake: Storage) -> None:
+    gather(lake, FIRST, [page(neo("1", approach()), neo("2", approach("0.2"), approach("0.1999999999")))])
+    gather(lake, SECOND, [page(neo("1"), number=1, hours=1)])
+    near, yearly = totals(lake, [FIRST, SECOND])
+    assert (near.total(), yearly.total()) == (1, 2)
+
+
 def test_a_body_whose_only_near_miss_is_superseded_is_not_in_the_total(lake: Storage) -> None:
     gather(lake, FIRST, [page(neo("1", approach(body="Venus")), neo("2", approach()))])
     gather(lake, SECOND, [page(neo("1", approach()), number=1, hours=1)])
-    assert sum_up(ENGINE, lake, TOTAL_NEAR_MISSES, NEAR_MISS_COUNT, [FIRST, SECOND]).to_pylist() == [
+    assert total(METRICS, lake, NEAR_MISSES, [FIRST, SECOND]).to_pylist() == [
         {"orbiting_body": "Earth", "near_misses": 2}
     ]
 
@@ -171,25 +178,27 @@ def test_only_requested_page_sets_are_totalled(lake: Storage) -> None:
 
 def test_totals_of_no_approaches_have_no_rows(lake: Storage) -> None:
     gather(lake, FIRST, [page(neo("1"))])
-    for total, partial in TOTALS.items():
-        rows = sum_up(ENGINE, lake, total, partial, [FIRST])
+    for metric in METRICS.each:
+        rows = total(METRICS, lake, metric, [FIRST])
         assert rows.num_rows == 0
-        assert rows.schema.remove_metadata().equals(total.schema, check_metadata=True)
+        assert rows.schema.remove_metadata().equals(metric.total.schema, check_metadata=True)
 
 
-def test_totals_are_sorted(lake: Storage) -> None:
+@pytest.mark.parametrize("metric", METRICS.each, ids=lambda metric: metric.name)
+def test_totals_are_sorted(lake: Storage, metric: Metric) -> None:
     gather(lake, FIRST, [page(neo("1", *approaches(2, body="Venus"), *approaches(2), *approaches(1, body="Moon")))])
-    rows = sum_up(ENGINE, lake, TOTAL_YEARLY_APPROACHES, TOTALS[TOTAL_YEARLY_APPROACHES], [FIRST]).to_pylist()
-    keys = [(row["year"], row["orbiting_body"]) for row in rows]
-    assert keys == sorted(keys)
+    gather(lake, SECOND, [page(neo("2", *approaches(3, body="Mars"), *approaches(3)), number=1)])
+    keys = total(METRICS, lake, metric, [FIRST, SECOND]).select(metric.grain).to_pylist()
+    assert keys == sorted(keys, key=lambda key: tuple(key.values()))
+    assert keys
 
 
 @disk_and_s3
 def test_a_total_carries_its_origin(lake: Storage) -> None:
     gather(lake, FIRST, [page(neo("1", approach()))])
-    before = sum_up(ENGINE, lake, TOTAL_NEAR_MISSES, NEAR_MISS_COUNT, [FIRST])
+    before = total(METRICS, lake, NEAR_MISSES, [FIRST])
     gather(lake, FIRST, [page(neo("1", approach(), approach()))])
-    after = sum_up(ENGINE, lake, TOTAL_NEAR_MISSES, NEAR_MISS_COUNT, [FIRST])
+    after = total(METRICS, lake, NEAR_MISSES, [FIRST])
     assert tables.made_from(before) != tables.made_from(after) != ""
 
 
@@ -203,6 +212,6 @@ def test_missing_close_approaches_are_named_if_they_are_needed(lake: Storage) ->
 
 def test_page_sets_that_have_counts(lake: Storage) -> None:
     with pytest.raises(LakeError, match=r"no totals to compute: .* has no near_miss_count .*; run `neo run`"):
-        sum_up(ENGINE, lake, TOTAL_NEAR_MISSES, NEAR_MISS_COUNT, [FIRST, SECOND])
+        total(METRICS, lake, NEAR_MISSES, [FIRST, SECOND])
     gather(lake, SECOND, [page(neo("1"), number=1)])
-    assert counted_page_sets(lake, NEAR_MISS_COUNT, [FIRST, SECOND]) == [SECOND]
+    assert covered(lake, NEAR_MISSES, [FIRST, SECOND]) == [SECOND]

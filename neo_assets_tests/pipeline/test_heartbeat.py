@@ -7,8 +7,8 @@ import pytest
 
 from neo_assets.lake import layout, tables
 from neo_assets.lake.storage import Storage
-from neo_assets.pipeline.heartbeat import append, catalogue_pages, last_asked
-from neo_assets.schema.heartbeat import HEARTBEAT, NOT_ASKED, OUT_OF_ORDER, Heartbeat
+from neo_assets.pipeline.heartbeat import append, catalogue_pages, last_conclusive
+from neo_assets.schema.heartbeat import HEARTBEAT, NOT_ASKED, OUT_OF_ORDER, OVER_LIMIT, Heartbeat
 from neo_assets_tests.conftest import disk_and_s3
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -43,11 +43,12 @@ def test_a_row_of_an_earlier_version_is_kept(lake: Storage) -> None:
 
 
 def test_what_the_last_heartbeats_say(lake: Storage) -> None:
-    assert (last_asked(lake), catalogue_pages(lake)) == (None, None)
+    assert (last_conclusive(lake), catalogue_pages(lake)) == (None, None)
     append(lake, NOTHING)
-    assert (last_asked(lake), catalogue_pages(lake)) == (None, None)
+    assert (last_conclusive(lake), catalogue_pages(lake)) == (None, None)
     for beat, pages in ((WHOLE, 2_092), (dataclasses.replace(WHOLE, total_elements=41_841), 2_093), (OUTAGE, 2_093)):
         append(lake, beat)
-        assert (last_asked(lake), catalogue_pages(lake)) == (beat, pages)
-    append(lake, NOTHING)
-    assert (last_asked(lake), catalogue_pages(lake)) == (OUTAGE, 2_093), "when nothing was asked, nothing was learnt"
+        assert (last_conclusive(lake), catalogue_pages(lake)) == (beat, pages)
+    for beat in (NOTHING, dataclasses.replace(NOTHING, status=OVER_LIMIT, detail="answered 429")):
+        append(lake, beat)
+        assert (last_conclusive(lake), catalogue_pages(lake)) == (OUTAGE, 2_093), "nothing was learnt"

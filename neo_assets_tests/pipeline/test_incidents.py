@@ -9,6 +9,7 @@ from pyarrow import fs
 
 from neo_assets.lake import layout, raw_pages, tables
 from neo_assets.lake.storage import Storage
+from neo_assets.pipeline.heartbeat import append
 from neo_assets.pipeline.incidents import (
     Failing,
     Incident,
@@ -18,10 +19,10 @@ from neo_assets.pipeline.incidents import (
     after,
     in_short,
     read,
-    shown_at,
     standing,
     write,
 )
+from neo_assets.schema.heartbeat import NOT_ASKED, OUT_OF_ORDER, Heartbeat
 from neo_assets.schema.pages import PageFacts
 from neo_assets.schema.tables import QUARANTINE, RAW_PAGE_INDEX
 from neo_assets_tests.conftest import disk_and_s3
@@ -29,7 +30,7 @@ from neo_assets_tests.settings import settings_of
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = NOON + timedelta(hours=1)
-ONE = Incident(Kind.RUN, "page set 00000-00001", "it failed", "there", NOON, "raw_pages", "00000-00001")
+ONE = Incident(Kind.RUN, "page set 00000-00001", "it failed", NOON, "raw_pages", "00000-00001")
 
 
 def over(incident: Incident, *assets: str) -> Over:
@@ -63,9 +64,9 @@ def test_news_from_before_an_incident_does_not_end_it() -> None:
     assert after([replace(ONE, began_at=LATER + timedelta(seconds=1))], [over(ONE)])[0].over_at is None
 
 
-def test_what_has_grown_is_to_be_told_again_and_began_when_it_did() -> None:
-    before = replace(ONE, kind=Kind.QUARANTINE, size=3, told={"log": 1})
-    grown = replace(before, size=4, began_at=LATER, told={})
+def test_what_has_grown_is_to_be_reported_again_and_began_when_it_did() -> None:
+    before = replace(ONE, kind=Kind.QUARANTINE, size=3, reported={"log": 1})
+    grown = replace(before, size=4, began_at=LATER, reported={})
     smaller = replace(before, size=2)
     assert after([before], [replace(grown, size=2)]) == (smaller,)
     assert after([smaller], [replace(grown, size=3)]) == (replace(grown, size=3, began_at=NOON),)
@@ -76,6 +77,7 @@ def test_an_index_with_a_page_of_another_page_set_stops_no_alert(lake: Storage) 
     facts = PageFacts(7, NOON, "simulator", "", 1, 20, 40_000, "")
     tables.write_table(lake, RAW_PAGE_INDEX, raw_pages.index([facts]), "00000-00001")
     [stale] = standing(lake, settings_of(pages=2, pages_per_set=2))
+    assert isinstance(stale, Incident)
     assert (stale.kind, stale.page_set) == (Kind.STALE, None)
 
 
@@ -95,15 +97,29 @@ def test_discarded_records_are_looked_up_once_however_many_page_sets_have_record
         return files(directory)
 
     monkeypatch.setattr(lake, "files", counted)
-    assert [one.page_set for one in standing(lake, settings)] == settings.page_sets
+    assert [one.what for one in standing(lake, settings)] == [f"page set {key}" for key in settings.page_sets]
     assert listed.count(layout.DISCARDED) == 1
+
+
+def test_without_heartbeats_for_a_day_nothing_is_said_of_neows(lake: Storage) -> None:
+    now = datetime.now(UTC)
+    failed = Heartbeat(now - timedelta(hours=25), OUT_OF_ORDER, "answered 503")
+    append(lake, failed)
+    [over] = standing(lake, settings_of())
+    assert isinstance(over, Over)
+    assert (over.kind, over.what) == (Kind.NEOWS, "the last heartbeat")
+    assert over.because == f"no heartbeat since {failed.at:%Y-%m-%d %H:%M} UTC"
+    append(lake, replace(failed, at=now - timedelta(hours=23), status=NOT_ASKED))
+    [goes_on] = standing(lake, settings_of())
+    assert isinstance(goes_on, Incident)
+    assert (goes_on.kind, goes_on.what, goes_on.began_at) == (Kind.NEOWS, over.what, failed.at)
 
 
 @disk_and_s3
 def test_incidents_are_kept_in_the_lake(lake: Storage) -> None:
     assert read(lake) == State()
-    told = replace(ONE, over_at=LATER, told={"log": 2, "webhook": 1})
-    state = State((ONE, told), {"webhook": Failing(NOON, "example.org is down")})
+    reported = replace(ONE, over_at=LATER, reported={"log": 2, "webhook": 1})
+    state = State((ONE, reported), {"webhook": Failing(NOON, "example.org is down")})
     write(lake, state)
     assert read(lake) == state
     assert state.open == [ONE]
@@ -116,13 +132,6 @@ def test_a_damaged_file_counts_as_none_and_is_named(
     lake.write(layout.INCIDENTS, content)
     assert read(lake) == State()
     assert f"{lake.location(layout.INCIDENTS)} is damaged (" in caplog.text
-
-
-def test_dagsters_ui_is_linked_to_where_its_address_is_known() -> None:
-    assert shown_at(settings_of(), "runs/1", "Runs, 1") == "Dagster's UI: Runs, 1"
-    assert shown_at(settings_of(dagster_url="https://example.org/ui/"), "runs/1", "Runs, 1") == (
-        "https://example.org/ui/runs/1"
-    )
 
 
 def test_a_reason_is_one_line_of_some_length() -> None:

@@ -7,11 +7,11 @@ import pytest
 
 from neo_assets.cli import main as cli
 from neo_assets.lake.storage import Storage
-from neo_assets.pipeline.metrics.duckdb import DuckDB
 from neo_assets.pipeline.plan import Plan, make_plan
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.source import NeoWs
 from neo_assets_tests.conftest import disk_and_s3
+from neo_assets_tests.pipeline.by_hand import METRICS
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +22,7 @@ def _lake(lake: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def plan() -> Plan:
     settings = Settings.load()
-    return make_plan(settings, Storage(settings.lake), DuckDB(), NeoWs(settings))
+    return make_plan(settings, Storage(settings.lake), METRICS, NeoWs(settings))
 
 
 def test_an_empty_lake_needs_every_page() -> None:

@@ -21,7 +21,7 @@ from neo_assets.schema.pages import Page, PageFacts
 from neo_assets.sources.simulator.catalogue import Catalogue, to_json
 from neo_assets_tests.cli.landing import Zone, counted, lines, neos, totals
 from neo_assets_tests.conftest import disk_and_s3
-from neo_assets_tests.pipeline.by_hand import ENGINE, gather
+from neo_assets_tests.pipeline.by_hand import METRICS, gather
 from neo_assets_tests.sources.neows.examples import NOON, body
 from neo_assets_tests.sources.neows.examples import neo as neo_of
 
@@ -260,6 +260,6 @@ def test_a_record_given_up_on_a_page_makes_no_neo_missing(lake: Storage) -> None
     content = body(bad, *others, total=20)
     gather(lake, "00000-00000", [Page(0, content, NOON, "simulator", 20, 20)])
     keys = ["00000-00000"]
-    assert Snapshot(lake, ENGINE, keys).verdict == "incomplete"
+    assert Snapshot(lake, METRICS, keys).verdict == "incomplete"
     discard(lake, quarantined(lake, keys), "our own test")
-    assert Snapshot(lake, ENGINE, keys).verdict == "consistent"
+    assert Snapshot(lake, METRICS, keys).verdict == "consistent"

@@ -7,9 +7,9 @@ import pytest
 
 from neo_assets.lake import layout
 from neo_assets.lake.storage import Storage
+from neo_assets.pipeline.metrics.registry import NEAR_MISS_COUNT
 from neo_assets.pipeline.refresh import Due, due, oldest_first, start_of_day
-from neo_assets.schema.tables import NEAR_MISS_COUNT
-from neo_assets_tests.pipeline.by_hand import gather
+from neo_assets_tests.pipeline.by_hand import METRICS, gather
 from neo_assets_tests.sources.neows.examples import neo, page
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -35,24 +35,24 @@ def test_a_day_begins_at_six(now: str, start: str) -> None:
 
 
 def test_page_sets_with_missing_or_earlier_pages_are_due(lake: Storage) -> None:
-    assert due(lake, [KEY, OTHER], SINCE) == [Due(KEY, 2, NEVER), Due(OTHER, 2, NEVER)]
+    assert due(lake, [KEY, OTHER], METRICS.of_a_page_set, SINCE) == [Due(KEY, 2, NEVER), Due(OTHER, 2, NEVER)]
     yesterday = NOON - timedelta(days=1)
     store(lake, yesterday, NOON)
-    assert due(lake, [KEY, OTHER], SINCE) == [Due(KEY, 1, yesterday), Due(OTHER, 2, NEVER)]
+    assert due(lake, [KEY, OTHER], METRICS.of_a_page_set, SINCE) == [Due(KEY, 1, yesterday), Due(OTHER, 2, NEVER)]
     store(lake, SINCE, NOON)
-    assert due(lake, [KEY], SINCE) == []
+    assert due(lake, [KEY], METRICS.of_a_page_set, SINCE) == []
 
 
 def test_a_page_set_whose_tables_are_not_current_is_due_without_a_request(lake: Storage) -> None:
     store(lake, SINCE, NOON)
     lake.delete(layout.table_file(NEAR_MISS_COUNT, KEY))
-    assert due(lake, [KEY], SINCE) == [Due(KEY, 0, SINCE)]
+    assert due(lake, [KEY], METRICS.of_a_page_set, SINCE) == [Due(KEY, 0, SINCE)]
 
 
 def test_the_age_of_a_page_from_the_future_is_unknown(lake: Storage) -> None:
     future = datetime.now(UTC) + timedelta(days=2)
     store(lake, SINCE, future)
-    assert due(lake, [KEY], SINCE) == [Due(KEY, 1, SINCE)]
+    assert due(lake, [KEY], METRICS.of_a_page_set, SINCE) == [Due(KEY, 1, SINCE)]
 
 
 def test_the_oldest_come_first_as_many_as_can_be_paid_for() -> None:

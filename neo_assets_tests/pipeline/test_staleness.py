@@ -11,11 +11,11 @@ import pytest
 from neo_assets.lake import layout, raw_pages, tables
 from neo_assets.lake.storage import Storage
 from neo_assets.pipeline.gather import store
-from neo_assets.pipeline.staleness import age, current, oldest_page, reusable_pages, too_old_after
-from neo_assets.schema.pages import Page
+from neo_assets.pipeline.staleness import age, current, is_too_old, oldest_page, reusable_pages, too_old_after
+from neo_assets.schema.pages import Page, PageFacts
 from neo_assets.schema.tables import TABLES
 from neo_assets_tests.conftest import disk_and_s3
-from neo_assets_tests.pipeline.by_hand import compute, gather
+from neo_assets_tests.pipeline.by_hand import METRICS, compute, gather
 from neo_assets_tests.sources.neows.examples import approach, body, neo
 
 PAGE_SET = "00000-00001"
@@ -34,7 +34,7 @@ def file_of(table: str) -> str:
 
 
 def done(lake: Storage, max_age_hours: float = DAY_H) -> bool:
-    return current(lake, reusable_pages(lake, [PAGE_SET], max_age_hours)) == {PAGE_SET}
+    return current(lake, reusable_pages(lake, [PAGE_SET], max_age_hours), METRICS.of_a_page_set) == {PAGE_SET}
 
 
 def test_a_set_is_done_once_gathered(lake: Storage) -> None:
@@ -163,6 +163,12 @@ def test_the_oldest_page_is_the_one_that_arrived_first_by_the_clock_of_its_time(
     assert timedelta(days=3) < age(oldest) < timedelta(days=3, hours=2)
 
 
-def test_a_page_is_too_old_a_day_after_it_was_due() -> None:
+def test_the_age_from_which_pages_are_too_old_follows_from_the_setting() -> None:
     assert [too_old_after(hours) for hours in (0, 24, 1.5)] == [timedelta(hours=hours) for hours in (24, 48, 25.5)]
     assert too_old_after(1e300) > timedelta(days=36_525)
+
+
+@pytest.mark.parametrize(("hours", "too_old"), [(47.9, False), (48.1, True), (-1, False)])
+def test_a_page_is_too_old_a_day_after_it_was_due(hours: float, too_old: bool) -> None:
+    facts = PageFacts(0, datetime.now(UTC) - timedelta(hours=hours), "simulator", "", 1, 20, 40_000, "")
+    assert is_too_old(facts, 24) is too_old

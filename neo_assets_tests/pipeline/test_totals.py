@@ -2,34 +2,33 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from neo_assets.lake import layout, owner, tables
 from neo_assets.lake.storage import LakeError, Storage
 from neo_assets.pipeline.consistency import Snapshot
-from neo_assets.pipeline.totals import Totals, read_totals
-from neo_assets.schema.columns import Table
-from neo_assets.schema.tables import (
+from neo_assets.pipeline.metrics.registry import (
     NEAR_MISS_COUNT,
-    NEO_SIGHTINGS,
-    QUARANTINE,
-    RAW_PAGE_INDEX,
-    SNAPSHOT,
     TOTAL_NEAR_MISSES,
     TOTAL_YEARLY_APPROACHES,
     YEARLY_APPROACHES,
 )
+from neo_assets.pipeline.totals import Totals, are_stale, read_totals
+from neo_assets.schema.columns import Table
+from neo_assets.schema.tables import CATALOGUE_STATS, NEO_SIGHTINGS, QUARANTINE, RAW_PAGE_INDEX, SNAPSHOT
 from neo_assets_tests.conftest import disk_and_s3
-from neo_assets_tests.pipeline.by_hand import ENGINE, gather, total
-from neo_assets_tests.sources.neows.examples import approach, neo, page
+from neo_assets_tests.pipeline.by_hand import METRICS, gather, total
+from neo_assets_tests.sources.neows.examples import NOON, approach, neo, page
 
 FIRST, SECOND, THIRD = KEYS = ["00000-00000", "00001-00001", "00002-00002"]
 
 
 def totals_of(lake: Storage, page_sets: list[str]) -> Totals:
-    return read_totals(lake, ENGINE, page_sets)
+    return read_totals(lake, METRICS, page_sets)
 
 
 @pytest.fixture
@@ -110,7 +109,7 @@ def test_a_lost_or_damaged_file_of_a_page_set_leaves_the_totals_readable(
     totals = totals_of(filled, KEYS)
     assert (totals.neos, totals.near_misses) == (before.neos, before.near_misses)
     assert not totals.up_to_date
-    snapshot = Snapshot(filled, ENGINE, KEYS)
+    snapshot = Snapshot(filled, METRICS, KEYS)
     assert snapshot.verdict == "incomplete"
     assert FIRST in " ".join(finding.detail for finding in snapshot.findings)
     if layout.table_file(table, FIRST) not in {info.path for info in filled.files("")}:
@@ -125,3 +124,70 @@ def test_a_catalogue_without_approaches(lake: Storage) -> None:
     assert (totals.near_misses, totals.approaches, totals.years) == (0, 0, 0)
     assert (totals.first_year, totals.last_year) == (None, None)
     assert totals.source == "simulator"
+
+
+def test_a_page_set_without_counts_is_missing_from_the_totals(filled: Storage) -> None:
+    for table in (NEAR_MISS_COUNT, YEARLY_APPROACHES):
+        filled.delete(layout.table_file(table, FIRST))
+    total(filled, KEYS)
+    found = totals_of(filled, KEYS)
+    assert (found.up_to_date, found.verdict) == (True, "incomplete")
+    assert {
+        "page sets missing from total_near_misses: 1",
+        "page sets missing from total_yearly_approaches: 1",
+    } <= set(found.reasons)
+
+
+def test_nothing_is_stale_without_counts(lake: Storage) -> None:
+    assert not are_stale(lake, METRICS, KEYS)
+
+
+@pytest.mark.parametrize("table", [TOTAL_NEAR_MISSES, TOTAL_YEARLY_APPROACHES, SNAPSHOT])
+@pytest.mark.parametrize("damage", [Path.unlink, lambda file: file.write_bytes(b"no Parquet")])
+def test_a_lost_or_damaged_total_is_stale(filled: Storage, table: Table, damage: Callable[[Path], object]) -> None:
+    assert not are_stale(filled, METRICS, KEYS)
+    damage(Path(filled.location(layout.table_file(table))))
+    assert are_stale(filled, METRICS, KEYS)
+
+
+def test_totals_are_stale_though_only_one_of_them_has_counts(lake: Storage) -> None:
+    gather(lake, FIRST, [page(neo("1", approach()))])
+    lake.delete(layout.table_file(YEARLY_APPROACHES, FIRST))
+    assert are_stale(lake, METRICS, KEYS)
+
+
+@pytest.mark.parametrize("table", [TOTAL_NEAR_MISSES, TOTAL_YEARLY_APPROACHES])
+def test_a_total_computed_otherwise_is_stale(filled: Storage, table: Table) -> None:
+    """As a former version would have, with other SQL."""
+    rows = tables.read_table(filled, table)
+    facts = {name: tables.fact(rows, name) for name in ("state", "page_sets_missing")}
+    tables.write_table(filled, table, tables.with_origin(rows, "another", **facts))
+    assert are_stale(filled, METRICS, KEYS)
+
+
+def test_a_snapshot_of_another_extent_is_stale(filled: Storage) -> None:
+    rows = tables.read_table(filled, SNAPSHOT)
+    state = tables.fact(rows, "state")
+    tables.write_table(filled, SNAPSHOT, tables.with_origin(rows, state, state=state, extent="{}"))
+    assert are_stale(filled, METRICS, KEYS)
+
+
+def test_a_snapshot_with_other_findings_is_stale(filled: Storage) -> None:
+    stats = {"fetched_at": NOON + timedelta(hours=9), "near_earth_object_count": 7, "close_approach_count": 1}
+    tables.write_table(filled, CATALOGUE_STATS, pa.Table.from_pylist([stats], schema=CATALOGUE_STATS.schema))
+    assert are_stale(filled, METRICS, KEYS)
+
+
+def test_totals_are_stale_after_a_page_set_without_counts_was_read_again(filled: Storage) -> None:
+    """Neither a count nor a finding differs, but the state of the lake does."""
+
+    def read_third(hours: float) -> None:
+        gather(filled, THIRD, [page(neo("4"), number=2, hours=hours)])
+        for table in (NEAR_MISS_COUNT, YEARLY_APPROACHES):
+            filled.delete(layout.table_file(table, THIRD))
+
+    read_third(hours=2)
+    total(filled, KEYS)
+    assert not are_stale(filled, METRICS, KEYS)
+    read_third(hours=3)
+    assert are_stale(filled, METRICS, KEYS)

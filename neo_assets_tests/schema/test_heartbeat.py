@@ -2,7 +2,7 @@
 
 from dataclasses import fields
 
-from neo_assets.schema.heartbeat import HEARTBEAT, NOT_ASKED, OK, OUT_OF_ORDER, REFUSED, Heartbeat
+from neo_assets.schema.heartbeat import HEARTBEAT, NOT_ASKED, OK, OUT_OF_ORDER, OVER_LIMIT, REFUSED, Heartbeat
 
 
 def test_the_value_has_the_fields_of_a_row() -> None:
@@ -13,4 +13,5 @@ def test_the_value_has_the_fields_of_a_row() -> None:
 
 def test_the_statuses_are_an_interface() -> None:
     [status] = [one for one in HEARTBEAT.columns if one.name == "status"]
-    assert status.choices == (OK, OUT_OF_ORDER, REFUSED, NOT_ASKED) == ("ok", "out of order", "refused", "not asked")
+    assert status.choices == (OK, OUT_OF_ORDER, REFUSED, OVER_LIMIT, NOT_ASKED)
+    assert status.choices == ("ok", "out of order", "refused", "over the limit", "not asked")

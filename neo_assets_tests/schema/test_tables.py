@@ -3,8 +3,10 @@
 import pyarrow as pa
 import pytest
 
+from neo_assets.pipeline.metrics.registry import Metric
 from neo_assets.schema import tables as schema
 from neo_assets.schema.columns import Table
+from neo_assets_tests.pipeline.by_hand import METRICS
 
 COLUMNS = {
     "raw_page_index": """
@@ -54,6 +56,32 @@ COLUMNS = {
         observations_used int64?
         orbital_period_days double?
     """,
+    "orbits": """
+        neo_id string
+        orbit_id string?
+        orbit_determined_at timestamp[ms]?
+        data_arc_days int64?
+        orbit_uncertainty int32?
+        epoch_jd double?
+        equinox string?
+        eccentricity double?
+        semi_major_axis_au double?
+        perihelion_distance_au double?
+        aphelion_distance_au double?
+        inclination_deg double?
+        ascending_node_longitude_deg double?
+        perihelion_argument_deg double?
+        perihelion_time_jd double?
+        mean_anomaly_deg double?
+        mean_motion_deg_per_day double?
+        earth_moid_au double?
+        jupiter_tisserand_parameter double?
+        orbit_class string?
+        orbit_class_description string?
+        orbit_class_range string?
+        is_sentry_object bool?
+        sentry_url string?
+    """,
     "close_approaches": """
         neo_id string
         close_approach_at timestamp[ms, tz=UTC]
@@ -80,16 +108,7 @@ COLUMNS = {
         orbiting_body string
         near_misses int64
     """,
-    "total_near_misses": """
-        orbiting_body string
-        near_misses int64
-    """,
     "yearly_approaches": """
-        year int32
-        orbiting_body string
-        approaches int64
-    """,
-    "total_yearly_approaches": """
         year int32
         orbiting_body string
         approaches int64
@@ -101,17 +120,19 @@ COLUMNS = {
         detail string
     """,
 }
+for metric in METRICS.adding_up:
+    COLUMNS[metric.total.name] = COLUMNS[metric.name]
 
 
 def test_there_are_no_other_tables() -> None:
-    assert set(schema.TABLES) == set(COLUMNS)
-    assert all(name == table.name for name, table in schema.TABLES.items())
+    assert set(METRICS.tables) == set(COLUMNS)
+    assert all(name == table.name for name, table in METRICS.tables.items())
 
 
 @pytest.mark.parametrize("name", COLUMNS)
 def test_columns_keep_their_names_order_and_types(name: str) -> None:
     expected = [tuple(line.strip().split(" ", 1)) for line in COLUMNS[name].strip().splitlines()]
-    fields = schema.TABLES[name].schema
+    fields = METRICS.tables[name].schema
     assert [(one.name, f"{one.type}{'?' * one.nullable}") for one in fields] == expected
 
 
@@ -119,7 +140,7 @@ def test_neo_records_has_exactly_17_columns() -> None:
     assert len(schema.NEO_RECORDS.schema) == 17
 
 
-@pytest.mark.parametrize("table", schema.TABLES.values(), ids=lambda table: table.name)
+@pytest.mark.parametrize("table", METRICS.tables.values(), ids=lambda table: table.name)
 def test_every_field_is_described(table: Table) -> None:
     assert table.description
     for one in table.schema:
@@ -127,24 +148,19 @@ def test_every_field_is_described(table: Table) -> None:
         assert one.metadata[b"description"]
 
 
-@pytest.mark.parametrize("table", schema.TABLES.values(), ids=lambda table: table.name)
+@pytest.mark.parametrize("table", METRICS.tables.values(), ids=lambda table: table.name)
 def test_every_quantity_has_a_unit(table: Table) -> None:
     quantities = [one for one in table.schema if pa.types.is_floating(one.type) or pa.types.is_temporal(one.type)]
     assert all(one.metadata[b"unit"] for one in quantities)
 
 
-@pytest.mark.parametrize(
-    ("total", "partial"),
-    [
-        (schema.TOTAL_NEAR_MISSES, schema.NEAR_MISS_COUNT),
-        (schema.TOTAL_YEARLY_APPROACHES, schema.YEARLY_APPROACHES),
-    ],
-)
-def test_a_total_has_the_columns_of_the_table_it_sums(total: Table, partial: Table) -> None:
-    assert total.schema.equals(partial.schema, check_metadata=True)
-    assert (partial.partitioned, total.partitioned) == (True, False)
+@pytest.mark.parametrize("metric", METRICS.adding_up, ids=lambda metric: metric.name)
+def test_a_total_has_the_columns_of_the_table_it_sums(metric: Metric) -> None:
+    assert metric.counts
+    assert metric.total.schema.equals(metric.counts.schema, check_metadata=True)
+    assert (metric.counts.partitioned, metric.total.partitioned) == (True, False)
 
 
 def test_tables_over_the_whole_lake_are_not_partitioned() -> None:
-    whole = {name for name, table in schema.TABLES.items() if not table.partitioned}
-    assert whole == {"total_near_misses", "total_yearly_approaches", "catalogue_stats", "heartbeat", "snapshot"}
+    whole = {name for name, table in METRICS.tables.items() if not table.partitioned}
+    assert whole == {*(total.name for total in METRICS.totals), "catalogue_stats", "heartbeat", "snapshot"}

@@ -9,7 +9,7 @@ from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.failures import failing_in_one_line
 from neo_assets.orchestration.metadata import OWNERS
 from neo_assets.pipeline.landed_objects import compute
-from neo_assets.pipeline.metrics.engine import Engine
+from neo_assets.pipeline.metrics.engine import Metrics
 from neo_assets.schema.page_sets import LANDED
 from neo_assets.schema.tables import NEO_RECORDS
 
@@ -21,13 +21,15 @@ def landed_assets() -> list[dg.AssetsDefinition]:
     """`landed_objects`, which is not partitioned."""
 
     @dg.asset(name=LANDED_OBJECTS, group_name="silver", owners=OWNERS, kinds={"parquet", "arrow", "duckdb"})
-    def landed_objects(lake: dg.ResourceParam[Storage], engine: dg.ResourceParam[Engine]) -> dg.MaterializeResult[None]:
+    def landed_objects(
+        lake: dg.ResourceParam[Storage], metrics: dg.ResourceParam[Metrics]
+    ) -> dg.MaterializeResult[None]:
         """NEOs from .ndjson files in the landing zone: all their tables, under `page_set=landed`.
 
         Totals include them, counting each NEO once: the latest copy, landed or fetched.
         """
         with failing_in_one_line():
-            rows = compute(lake, engine)
+            rows = compute(lake, metrics)
         file = lake.location(layout.table_file(NEO_RECORDS, LANDED))
         return dg.MaterializeResult(
             metadata={

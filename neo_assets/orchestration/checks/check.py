@@ -18,6 +18,7 @@ from neo_assets.lake.storage import LakeDamaged, LakeLacks, LakeWrong, Storage
 from neo_assets.pipeline.staleness import stale
 from neo_assets.pipeline.text import pairs
 from neo_assets.schema.columns import Table
+from neo_assets.schema.orbits import ORBITS
 from neo_assets.schema.page_sets import name_of
 from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS, NEO_SIGHTINGS, QUARANTINE, RAW_PAGE_INDEX, TABLES
 
@@ -27,7 +28,7 @@ Verdict = tuple[bool, dict[str, Any]]
 FETCHED_AGAIN: Verdict = True, {"not checked": "another process has fetched the pages again, and will compute them"}
 """The verdict of checks that would compare tables with newer pages than they were made from."""
 
-_MADE_FROM_PAGES = (RAW_PAGE_INDEX, NEO_RECORDS, CLOSE_APPROACHES, NEO_SIGHTINGS, QUARANTINE)
+_MADE_FROM_PAGES = (RAW_PAGE_INDEX, NEO_RECORDS, ORBITS, CLOSE_APPROACHES, NEO_SIGHTINGS, QUARANTINE)
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class Check:
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
     blocking: bool = False
     """Whether a failure fails the run, so that nothing is made from the asset."""
+    counts: Table | None = None
+    """The table of a metric, if the check is of one."""
 
     @property
     def key(self) -> dg.AssetCheckKey:
@@ -48,7 +51,7 @@ class Check:
     @property
     def table(self) -> Table:
         """The table that shows whether the asset is stored: its own, or the index of the pages."""
-        return TABLES.get(self.asset, RAW_PAGE_INDEX)
+        return self.counts or TABLES.get(self.asset, RAW_PAGE_INDEX)
 
     def verdict(self, *stored: Any) -> Verdict:
         """The verdict; a table that is missing, damaged or of other types fails this check only, not the whole run."""

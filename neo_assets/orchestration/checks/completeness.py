@@ -13,6 +13,7 @@ from neo_assets.orchestration.checks.derived import count
 from neo_assets.orchestration.checks.read import Read
 from neo_assets.pipeline.text import first_few
 from neo_assets.schema.facts import NEOS_PER_PAGE
+from neo_assets.schema.orbits import ORBITS
 from neo_assets.schema.page_sets import pages_of
 from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS, NEO_SIGHTINGS, QUARANTINE, RAW_PAGE_INDEX
 
@@ -26,13 +27,16 @@ def every_page_is_whole(read: Read, page_set: str) -> Verdict:
         if row["neos"] != min(max(row["total_elements"] - NEOS_PER_PAGE * row["page"], 0), NEOS_PER_PAGE)
     ]
     missing = sorted(set(pages_of(page_set)) - {row["page"] for row in index})
-    return not short and not missing, {"pages with too few or too many NEOs": str(short), "pages missing": str(missing)}
+    return not short and not missing, {
+        "pages with too few or too many NEOs": first_few(short) or "none",
+        "pages missing": first_few(missing) or "none",
+    }
 
 
 def catalogue_stood_still(read: Read, page_set: str) -> Verdict:
     """All pages of the set report the same catalogue size."""
     sizes = sorted(set(read(RAW_PAGE_INDEX)["total_elements"].to_pylist()))
-    return len(sizes) == 1, {"NEOs in the catalogue": str(sizes)}
+    return len(sizes) == 1, {"NEOs in the catalogue": first_few(sizes)}
 
 
 def every_neo_is_read_once(read: Read, page_set: str) -> Verdict:
@@ -82,7 +86,7 @@ def keys_of_neows_are_known(read: Read, page_set: str) -> Verdict:
 def nothing_is_in_quarantine(read: Read, page_set: str) -> Verdict:
     """Every record of the set could be read, or was discarded."""
     reasons = read.not_discarded()["reason"].to_pylist()
-    return not reasons, {"records in quarantine": len(reasons), "reasons": str(sorted(set(reasons))[:10])}
+    return not reasons, {"records in quarantine": len(reasons), "reasons": first_few(sorted(set(reasons))) or "none"}
 
 
 def every_neo_is_everywhere(read: Read, page_set: str) -> Verdict:
@@ -93,6 +97,16 @@ def every_neo_is_everywhere(read: Read, page_set: str) -> Verdict:
         "on a page, not in neo_records": _lacking(seen, records),
         "in neo_records, on no page": _lacking(records, seen),
         "approaches of NEOs on no page": _lacking(read(CLOSE_APPROACHES)["neo_id"], seen),
+    }
+    return not any(counts.values()), counts
+
+
+def every_neo_has_an_orbit(read: Read, page_set: str) -> Verdict:
+    """Each NEO of `neo_records` is in `orbits`, and no other."""
+    records, orbits = read(NEO_RECORDS)["id"], read(ORBITS)["neo_id"]
+    counts = {
+        "in neo_records, not in orbits": _lacking(records, orbits),
+        "in orbits, not in neo_records": _lacking(orbits, records),
     }
     return not any(counts.values()), counts
 

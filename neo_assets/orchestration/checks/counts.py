@@ -1,48 +1,67 @@
-"""Checks that count again, with pyarrow, what the graph counts with SQL. Checks of the totals live in `totals`."""
+"""The check of metrics of a page set: what the graph computes with SQL, computed again in another way. Checks of the
+totals live in `totals`.
+"""
 
-from collections import Counter
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from neo_assets.orchestration.checks.by_hand import BY_HAND
 from neo_assets.orchestration.checks.check import Verdict
 from neo_assets.orchestration.checks.read import Read
-from neo_assets.schema.columns import Table
-from neo_assets.schema.tables import CLOSE_APPROACHES, NEAR_MISS_AU, NEAR_MISS_COUNT, YEARLY_APPROACHES
-
-Counts = Counter[tuple[Any, ...]]
-"""Number of close approaches by orbiting body, or by year and orbiting body."""
+from neo_assets.pipeline.count import add_up, compute
+from neo_assets.pipeline.metrics.engine import Metrics
+from neo_assets.pipeline.metrics.registry import Metric
 
 
-def near_misses_add_up(read: Read, page_set: str) -> Verdict:
-    """Near misses counted again from the stored approaches, by orbiting body, equal the table."""
-    return _add_up(NEAR_MISS_COUNT, read)
+def recount_of(metrics: Metrics, metric: Metric) -> Callable[[Read, str], Verdict]:
+    """The check of the table that a metric has for each page set."""
+
+    def recount(read: Read, page_set: str) -> Verdict:
+        """The metric computed again from the stored tables, in another way, equals the stored one."""
+        assert metric.counts
+        stored = read(metric.counts)
+        again = recounted(metrics, metric, {table.name: read(table) for table in metric.counts.reads})
+        return same(metric, stored, again), figures(metric, {"stored": stored, "counted again": again})
+
+    recount.__name__ = f"recount_of_{metric.name}"
+    return recount
 
 
-def years_add_up(read: Read, page_set: str) -> Verdict:
-    """Approaches counted again from the stored ones, by year and orbiting body, equal the table."""
-    return _add_up(YEARLY_APPROACHES, read)
+def recounted(metrics: Metrics, metric: Metric, stored: Mapping[str, pa.Table], **more: object) -> pa.Table:
+    """The metric of some NEOs, computed in another way than the graph does: with pyarrow, if `by_hand` has it.
+    Otherwise with the metric's SQL, but from two halves of the NEOs, which also shows that it adds up, or, if it does
+    not, from the rows in another order.
+    """
+    if by_hand := BY_HAND.get(metric.name):
+        return by_hand(stored).select(metric.total.schema.names).cast(metric.total.schema)
+    if metric.adds_up == "never":
+        turned = {
+            name: pa.concat_tables([rows.slice(rows.num_rows // 2), rows.slice(0, rows.num_rows // 2)])
+            for name, rows in stored.items()
+        }
+        return compute(metrics, metric, turned, **more)
+    first, *_ = stored.values()
+    neos = first[first.schema.names[0]].unique()
+    half = neos.slice(0, len(neos) // 2)
+
+    def part(rows: pa.Table, is_first: bool) -> pa.Table:
+        in_half = pc.is_in(rows[rows.schema.names[0]], half)
+        return rows.filter(in_half if is_first else pc.invert(in_half))
+
+    halves = ({name: part(rows, is_first) for name, rows in stored.items()} for is_first in (True, False))
+    return add_up(metric, [compute(metrics, metric, one) for one in halves])
 
 
-def _add_up(table: Table, read: Read) -> Verdict:
-    rows = read(table)
-    stored, again = counts_of(rows), count_again(table, read(CLOSE_APPROACHES))
-    return stored == again and len(stored) == rows.num_rows, {"stored": stored.total(), "counted again": again.total()}
+def same(metric: Metric, one: pa.Table, other: pa.Table) -> bool:
+    """Whether two tables of a metric have the same rows, in whatever order."""
+    order = [(name, "ascending") for name in metric.total.schema.names]
+    return bool(one.sort_by(order).equals(other.sort_by(order)))
 
 
-def count_again(part: Table, close_approaches: pa.Table) -> Counts:
-    """The counts that these close approaches give, computed with pyarrow instead of SQL."""
-    if part is NEAR_MISS_COUNT:
-        near = close_approaches.filter(pc.less(close_approaches["miss_distance_au"], NEAR_MISS_AU))
-        return counts_of(near.group_by("orbiting_body").aggregate([([], "count_all")]))
-    years = close_approaches.append_column("year", pc.year(close_approaches["close_approach_date"]))
-    return counts_of(years.group_by(["year", "orbiting_body"]).aggregate([([], "count_all")]))
-
-
-def counts_of(rows: pa.Table) -> Counts:
-    """The last column summed by all others."""
-    counts: Counts = Counter()
-    for *key, number in zip(*(column.to_pylist() for column in rows.columns), strict=True):
-        counts[tuple(key)] += number
-    return counts
+def figures(metric: Metric, of: Mapping[str, pa.Table]) -> dict[str, int]:
+    """The figures of a verdict: the sum of the first number in each of these tables, or how many rows they have."""
+    if metric.adds_up == "sum":
+        return {name: pc.sum(rows[metric.numbers[0]], min_count=0).as_py() for name, rows in of.items()}
+    return {f"rows {name}": rows.num_rows for name, rows in of.items()}

@@ -5,7 +5,7 @@ Each check reads the stored tables and computes its figures independently: with 
 run in two steps, because a step costs more than its checks: what the counts are made from, and the counts.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import dagster as dg
@@ -17,56 +17,56 @@ from neo_assets.orchestration.checks.check import Check, Verdict, materializatio
 from neo_assets.orchestration.checks.completeness import (
     catalogue_stood_still,
     every_approach_is_read_once,
+    every_neo_has_an_orbit,
     every_neo_is_everywhere,
     every_neo_is_read_once,
     every_page_is_whole,
     keys_of_neows_are_known,
     nothing_is_in_quarantine,
 )
-from neo_assets.orchestration.checks.counts import near_misses_add_up, years_add_up
+from neo_assets.orchestration.checks.counts import recount_of
 from neo_assets.orchestration.checks.derived import rows_fit_the_schema_of
 from neo_assets.orchestration.checks.identities import (
     closest_approach_is_the_nearest,
     diameter_follows_from_h,
+    elements_agree,
     hazard_follows_from_moid_and_h,
     units_and_times_agree,
 )
 from neo_assets.orchestration.checks.known_events import known_events_are_there
 from neo_assets.orchestration.checks.read import Read
 from neo_assets.orchestration.failures import failing_in_one_line
-from neo_assets.pipeline import origins
+from neo_assets.pipeline.metrics.engine import Metrics
 from neo_assets.pipeline.text import first_few
+from neo_assets.schema.orbits import ORBITS
 from neo_assets.schema.page_sets import LANDED
 from neo_assets.schema.tables import (
     CLOSE_APPROACHES,
-    NEAR_MISS_COUNT,
     NEO_RECORDS,
     NEO_SIGHTINGS,
     QUARANTINE,
     RAW_PAGE_INDEX,
-    YEARLY_APPROACHES,
 )
 
 
-def page_set_checks(page_sets: dg.StaticPartitionsDefinition) -> list[dg.AssetChecksDefinition]:
+def page_set_checks(page_sets: dg.StaticPartitionsDefinition, metrics: Metrics) -> list[dg.AssetChecksDefinition]:
     """The checks of each page set, and the same ones for the landed objects."""
+    of_landed = of_landed_objects(metrics)
 
-    @dg.multi_asset_check(
-        name="landed_objects_checks", specs=[check.spec() for check in OF_LANDED_OBJECTS], can_subset=True
-    )
-    def of_landed_objects(
+    @dg.multi_asset_check(name="landed_objects_checks", specs=[check.spec() for check in of_landed], can_subset=True)
+    def landed(
         context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Storage]
     ) -> Iterator[dg.AssetCheckResult]:
         read = Read(lake, LANDED)
         with failing_in_one_line():
-            verdicts = {check: check.verdict(read, LANDED) for check in _selected(context, OF_LANDED_OBJECTS)}
+            verdicts = {check: check.verdict(read, LANDED) for check in _selected(context, of_landed)}
             yield from (check.result(verdict) for check, verdict in verdicts.items())
             refuse(lake, LANDED, verdicts)
 
     return [
         _step("page_set_checks", OF_PAGES_AND_TABLES, page_sets),
-        _step("count_checks", OF_COUNTS, page_sets),
-        of_landed_objects,
+        _step("count_checks", of_counts(metrics), page_sets),
+        landed,
     ]
 
 
@@ -96,7 +96,7 @@ def _judge_one(
     for check, verdict in verdicts.items():
         yield check.evaluation(verdict, page_set, made[check.asset, page_set])
     refuse(lake, page_set, verdicts)
-    yield from map(_done, checks)
+    yield from _done(checks)
 
 
 def _judge_several(
@@ -122,12 +122,16 @@ def _judge_several(
         yield check.evaluation(_of_all(check, of_page_sets))
     for key, found in verdicts.items():
         refuse(lake, key, found)
-    yield from map(_done, checks)
+    yield from _done(checks)
 
 
-def _done(check: Check) -> dg.Output[None]:
-    """What Dagster expects of a check that was selected."""
-    return dg.Output(None, f"{check.asset}_{check.key.name}")
+def _done(checks: Iterable[Check]) -> Iterator[dg.Output[None]]:
+    """The outputs for which Dagster waits before it makes what is downstream: those of checks that block. It stores an
+    event for each, which for the other checks of a page set took 35 ms more.
+    """
+    for check in checks:
+        if check.blocking:
+            yield dg.Output(None, f"{check.asset}_{check.key.name}")
 
 
 def _selected(context: dg.AssetCheckExecutionContext, checks: Sequence[Check]) -> list[Check]:
@@ -138,10 +142,13 @@ def _of_all(check: Check, verdicts: Mapping[str, Verdict]) -> Verdict:
     """The verdict on several page sets together."""
     if not verdicts:
         remedy = f"run `neo run`, or materialize {check.asset}"
-        return False, {"page sets checked": f"none is stored yet: {remedy}"}
+        return False, {OF_SEVERAL: f"none is stored yet: {remedy}"}
     failing = [key for key, (passed, _) in verdicts.items() if not passed]
-    return not failing, {"page sets checked": len(verdicts), "page sets that fail": first_few(failing) or "none"}
+    return not failing, {OF_SEVERAL: len(verdicts), "page sets that fail": first_few(failing) or "none"}
 
+
+OF_SEVERAL = "page sets checked"
+"""The figure that only a verdict on several page sets together has."""
 
 _WARN = dg.AssetCheckSeverity.WARN
 
@@ -157,28 +164,41 @@ OF_PAGES_AND_TABLES = (
     Check(NEO_RECORDS.name, diameter_follows_from_h),
     Check(NEO_RECORDS.name, hazard_follows_from_moid_and_h, _WARN),
     Check(NEO_RECORDS.name, closest_approach_is_the_nearest, blocking=True),
+    Check(ORBITS.name, rows_fit_the_schema_of(ORBITS)),
+    Check(ORBITS.name, every_neo_has_an_orbit),
+    Check(ORBITS.name, elements_agree),
     Check(CLOSE_APPROACHES.name, rows_fit_the_schema_of(CLOSE_APPROACHES)),
     Check(CLOSE_APPROACHES.name, every_approach_is_read_once, blocking=True),
     Check(CLOSE_APPROACHES.name, units_and_times_agree),
     Check(CLOSE_APPROACHES.name, known_events_are_there),
 )
 
-OF_COUNTS = (
-    Check(NEAR_MISS_COUNT.name, rows_fit_the_schema_of(NEAR_MISS_COUNT)),
-    Check(NEAR_MISS_COUNT.name, near_misses_add_up),
-    Check(YEARLY_APPROACHES.name, rows_fit_the_schema_of(YEARLY_APPROACHES)),
-    Check(YEARLY_APPROACHES.name, years_add_up),
-)
-"""In a step of their own: the counts are made only after the checks of what they are made from."""
 
-OF_A_PAGE_SET = (*OF_PAGES_AND_TABLES, *OF_COUNTS)
+def of_counts(metrics: Metrics) -> list[Check]:
+    """The checks of the metrics. In a step of their own: metrics are made only after the checks of what they are made
+    from.
+    """
+    return [
+        check
+        for metric in metrics.adding_up
+        if metric.counts
+        for check in (
+            Check(metric.counts.name, rows_fit_the_schema_of(metric.counts), counts=metric.counts),
+            Check(metric.counts.name, recount_of(metrics, metric), counts=metric.counts),
+        )
+    ]
 
-# Pages of landed objects are not part of the catalogue, so no number of NEOs is expected on them.
-OF_LANDED_OBJECTS = (
-    *(
+
+def of_a_page_set(metrics: Metrics) -> list[Check]:
+    """The checks of a page set."""
+    return [*OF_PAGES_AND_TABLES, *of_counts(metrics)]
+
+
+def of_landed_objects(metrics: Metrics) -> list[Check]:
+    """The checks of the landed objects. Their pages are not part of the catalogue, so no number of NEOs is expected."""
+    same = [
         replace(check, asset=LANDED_OBJECTS)
-        for check in OF_A_PAGE_SET
+        for check in of_a_page_set(metrics)
         if check.asset != "raw_pages" and check.key.name != "rows_fit_the_schema"
-    ),
-    Check(LANDED_OBJECTS, rows_fit_the_schema_of(*origins.OF_A_PAGE_SET)),
-)
+    ]
+    return [*same, Check(LANDED_OBJECTS, rows_fit_the_schema_of(*metrics.of_a_page_set))]

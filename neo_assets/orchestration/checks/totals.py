@@ -2,7 +2,7 @@
 pages, NeoWs's own counts. Which checks a page set has is in `page_set`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from functools import cache, cached_property
 
@@ -14,111 +14,130 @@ from neo_assets.lake import tables
 from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.checks.bounds import OF_BOUNDS
 from neo_assets.orchestration.checks.check import Check, Verdict
-from neo_assets.orchestration.checks.counts import Counts, count_again, counts_of
+from neo_assets.orchestration.checks.counts import figures, recounted, same
 from neo_assets.orchestration.checks.derived import rows_fit_the_schema_of
 from neo_assets.orchestration.checks.read import Read
 from neo_assets.orchestration.failures import failing_in_one_line
 from neo_assets.pipeline.accepted import Standing, accept_by_itself, standings
-from neo_assets.pipeline.count import counted_page_sets
-from neo_assets.pipeline.metrics.engine import Engine
-from neo_assets.pipeline.origins import OF_A_PAGE_SET, origin_of_total
-from neo_assets.pipeline.staleness import age, oldest_page, too_old_after
+from neo_assets.pipeline.catalogue import page_sets_read
+from neo_assets.pipeline.count import Origins, add_up, covered, of_snapshot
+from neo_assets.pipeline.metrics.engine import Metrics
+from neo_assets.pipeline.metrics.registry import Metric
+from neo_assets.pipeline.staleness import is_too_old, oldest_page, too_old_after
 from neo_assets.pipeline.text import first_few
 from neo_assets.schema.columns import Table
 from neo_assets.schema.page_sets import LANDED
-from neo_assets.schema.tables import CATALOGUE_STATS, CLOSE_APPROACHES, NEO_SIGHTINGS, SNAPSHOT, TABLES, TOTALS
+from neo_assets.schema.tables import CATALOGUE_STATS, NEO_SIGHTINGS, SNAPSHOT
 from neo_assets.settings import Settings
 
 
-def total_checks(page_sets: dg.StaticPartitionsDefinition, settings: Settings) -> list[dg.AssetChecksDefinition]:
-    """The checks of the two totals, of the snapshot, and of NeoWs's own counts."""
+def total_checks(
+    page_sets: dg.StaticPartitionsDefinition, settings: Settings, metrics: Metrics
+) -> list[dg.AssetChecksDefinition]:
+    """The checks of the totals, of the snapshot, and of NeoWs's own counts."""
 
-    @dg.multi_asset_check(name="total_checks", specs=[check.spec() for check in OF_TOTALS], can_subset=True)
-    def of_totals(
-        context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Storage], engine: dg.ResourceParam[Engine]
+    checks = of_totals(metrics)
+
+    @dg.multi_asset_check(name="total_checks", specs=[check.spec() for check in checks], can_subset=True)
+    def judged(
+        context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Storage]
     ) -> Iterator[dg.AssetCheckResult]:
-        stored = Stored(lake, engine, page_sets.get_partition_keys(), too_old_after(settings.raw_max_age_hours))
+        stored = Stored(lake, metrics, page_sets.get_partition_keys(), settings.raw_max_age_hours)
         with failing_in_one_line():
-            for check in OF_TOTALS:
+            for check in checks:
                 if check.key in context.selected_asset_check_keys:
                     yield check.result(stored.verdict(check))
             if all(check.key in context.selected_asset_check_keys for check in OF_BOUNDS):
-                accept_if_right(stored)
+                accept_if_right(stored, checks)
 
-    return [of_totals]
+    return [judged]
 
 
 class Stored:
     """The lake as the checks of the totals read it; figures that several checks need are computed once."""
 
-    def __init__(self, lake: Storage, engine: Engine, page_sets: Sequence[str], too_old_after: timedelta) -> None:
-        self.lake, self.engine, self.page_sets, self.too_old_after = lake, engine, page_sets, too_old_after
-        self.read = Read(lake)
+    def __init__(self, lake: Storage, metrics: Metrics, page_sets: Sequence[str], max_age_hours: float) -> None:
+        self.lake, self.metrics, self.page_sets, self.max_age_hours = lake, metrics, page_sets, max_age_hours
+        self.read, self.now = Read(lake), Origins(lake)
         self.verdict = cache(lambda check: check.verdict(self, check.asset))
         """The verdict of a check."""
-        self._left_out: dict[tuple[str, ...], dict[str, Counts]] = {}
 
-    def counted(self, part: Table) -> list[str]:
-        """The page sets that a total of these counts covers."""
-        return counted_page_sets(self.lake, part, self.page_sets)
+    def covered(self, metric: Metric) -> list[str]:
+        """The page sets that a total covers."""
+        return covered(self.lake, metric, self.page_sets)
 
     @cached_property
     def page_sets_of_tables(self) -> dict[str, set[str]]:
         """The page sets that each table has, without the landed objects."""
-        return {table.name: set(tables.every_page_set(self.lake, table)) - {LANDED} for table in OF_A_PAGE_SET}
+        return {
+            table.name: set(tables.every_page_set(self.lake, table)) - {LANDED} for table in self.metrics.of_a_page_set
+        }
 
     @cached_property
     def standings(self) -> list[Standing]:
         """How the snapshot stands with each bound."""
-        return standings(self.lake, self.engine, self.page_sets)
+        return standings(self.lake, self.metrics, self.page_sets)
 
-    def left_out(self, counted: list[str], sightings: pa.Table) -> dict[str, Counts]:
-        """What superseded copies contribute to the counts of these page sets, by table, counted with pyarrow."""
-        known = self._left_out.get(tuple(counted))
-        if known is None:
-            known = self._left_out[tuple(counted)] = {part.name: Counts() for part in TOTALS.values()}
-            for page_set, ids in _older_copies(sightings).items():
-                rows = tables.read_table(self.lake, CLOSE_APPROACHES, page_set)
-                older = rows.filter(pc.is_in(rows["neo_id"], pa.array(ids)))
-                for part in TOTALS.values():
-                    known[part.name] += count_again(part, older)
-        return known
+    @cached_property
+    def sightings(self) -> pa.Table:
+        """Where each copy of a NEO was seen, in all page sets that were read."""
+        return tables.read_page_sets(self.lake, NEO_SIGHTINGS, page_sets_read(self.lake, self.page_sets))
+
+    @cached_property
+    def older_copies(self) -> dict[str, pa.Array]:
+        """The NEOs of each page set of which another holds a later copy."""
+        return {key: pa.array(ids) for key, ids in _older_copies(self.sightings).items()}
+
+    def rows(self, table: Table, columns: Sequence[str], page_sets: Iterable[str], older: bool) -> pa.Table:
+        """The rows of some page sets that belong to older copies of NEOs, or to all others."""
+        parts = []
+        for key in page_sets:
+            rows = tables.read_page_sets(self.lake, table, [key], columns).select(columns)
+            if key in self.older_copies:
+                of_older = pc.is_in(rows[0], self.older_copies[key])
+                rows = rows.filter(of_older if older else pc.invert(of_older))
+            parts.append(rows.replace_schema_metadata())
+        return pa.concat_tables([table.schema.empty_table().select(columns), *parts])
 
 
-def accept_if_right(stored: Stored) -> bool:
+def accept_if_right(stored: Stored, checks: Iterable[Check]) -> bool:
     """Accept the snapshot, for later ones to be compared with, if the checks of the totals and the snapshot all pass.
 
     Returns:
         Whether it was accepted.
     """
-    judged = (check for check in OF_TOTALS if check.asset != CATALOGUE_STATS.name)
+    judged = (check for check in checks if check.asset != CATALOGUE_STATS.name)
     return all(stored.verdict(check)[0] for check in judged) and accept_by_itself(stored.lake, stored.standings)
 
 
 def every_page_set_is_counted(stored: Stored, total: str) -> Verdict:
     """Every requested page set has counts, so the total covers them all."""
-    missing = sorted(set(stored.page_sets) - set(stored.counted(TOTALS[TABLES[total]])))
-    return not missing, {"page sets missing": len(missing), "first ten": str(missing[:10])}
+    missing = sorted(set(stored.page_sets) - set(stored.covered(stored.metrics.of_table[total])))
+    return not missing, {"page sets missing": len(missing), "namely": first_few(missing) or "none"}
 
 
 def each_neo_counts_once(stored: Stored, total: str) -> Verdict:
-    """The total equals the sum of the page sets' current counts, minus the approaches of superseded copies."""
-    part, whole = TOTALS[TABLES[total]], stored.read(TABLES[total])
-    counted = stored.counted(part)
-    parts = tables.read_page_sets(stored.lake, part, counted)
-    sightings = tables.read_page_sets(stored.lake, NEO_SIGHTINGS, counted)
-    left_out = stored.left_out(counted, sightings)[part.name]
-    in_total, in_page_sets = counts_of(whole), counts_of(parts.drop_columns("page_set"))
-    current = tables.made_from(whole) == origin_of_total(
-        TABLES[total], counted, tables.made_from(parts), tables.made_from(sightings)
-    )
-    exact = in_total + left_out == in_page_sets and len(in_total) == whole.num_rows
-    return current and exact, {
-        "computed from the current counts": current,
-        "in the total": in_total.total(),
-        "in the page sets": in_page_sets.total(),
-        "of superseded copies": left_out.total(),
-    }
+    """The total is made from the current tables. Together with the metric of the superseded copies it equals the page
+    sets' metrics; if the metric does not add up, it equals the metric of all other copies.
+    """
+    metric, whole = stored.metrics.of_table[total], stored.read(stored.metrics.tables[total])
+    keys = stored.covered(metric)
+    current = tables.made_from(whole) == stored.now.of(metric, keys)
+    if metric.counts:
+        of_older = _recounted(stored, metric, stored.older_copies, older=True)
+        in_page_sets = tables.read_page_sets(stored.lake, metric.counts, keys).drop_columns("page_set")
+        exact = same(metric, add_up(metric, [whole, of_older]), add_up(metric, [in_page_sets]))
+        compared = {"in the total": whole, "in the page sets": in_page_sets, "of superseded copies": of_older}
+    else:
+        again = _recounted(stored, metric, keys, older=False)
+        exact, compared = same(metric, whole, again), {"in the total": whole, "counted again": again}
+    return current and exact, {"computed from the current counts": current, **figures(metric, compared)}
+
+
+def _recounted(stored: Stored, metric: Metric, page_sets: Iterable[str], older: bool) -> pa.Table:
+    """The metric of older copies of NEOs in these page sets, or of all others."""
+    rows = {one.name: stored.rows(one, metric.reads[one.name], page_sets, older) for one in metric.total.reads}
+    return recounted(stored.metrics, metric, rows, **of_snapshot(metric, stored.sightings))
 
 
 def _older_copies(sightings: pa.Table) -> dict[str, list[str]]:
@@ -170,25 +189,28 @@ def no_page_is_too_old(stored: Stored, snapshot: str) -> Verdict:
     oldest = oldest_page(stored.lake, stored.page_sets)
     if oldest is None:
         return True, {"pages": "none is stored yet"}
-    return age(oldest) < stored.too_old_after, {
+    return not is_too_old(oldest, stored.max_age_hours), {
         "oldest page": oldest.page,
         "fetched": dg.MetadataValue.timestamp(oldest.arrived_at),
-        "too old after": f"{stored.too_old_after / timedelta(hours=1):g} hours",
+        "too old after": f"{too_old_after(stored.max_age_hours) / timedelta(hours=1):g} hours",
     }
 
 
-_NAMES = [total.name for total in TOTALS]
+_WARN = dg.AssetCheckSeverity.WARN
 
-OF_TOTALS = (
-    *(Check(name, every_page_set_is_counted, dg.AssetCheckSeverity.WARN) for name in _NAMES),
-    *(Check(name, each_neo_counts_once) for name in _NAMES),
-    *(
-        Check(table.name, rows_fit_the_schema_of(table, reader=lambda stored: stored.read))
-        for table in (*TOTALS, SNAPSHOT, CATALOGUE_STATS)
-    ),
-    Check(SNAPSHOT.name, no_page_set_is_missing),
-    Check(SNAPSHOT.name, no_page_set_is_left_over, dg.AssetCheckSeverity.WARN),
-    Check(SNAPSHOT.name, snapshot_is_consistent, dg.AssetCheckSeverity.WARN),
-    Check(SNAPSHOT.name, no_page_is_too_old, dg.AssetCheckSeverity.WARN),
-    *OF_BOUNDS,
-)
+
+def of_totals(metrics: Metrics) -> list[Check]:
+    """The checks of the totals, of the snapshot, and of NeoWs's own counts."""
+    return [
+        *(Check(total.name, every_page_set_is_counted, _WARN) for total in metrics.totals),
+        *(Check(total.name, each_neo_counts_once) for total in metrics.totals),
+        *(
+            Check(table.name, rows_fit_the_schema_of(table, reader=lambda stored: stored.read))
+            for table in (*metrics.totals, SNAPSHOT, CATALOGUE_STATS)
+        ),
+        Check(SNAPSHOT.name, no_page_set_is_missing),
+        Check(SNAPSHOT.name, no_page_set_is_left_over, _WARN),
+        Check(SNAPSHOT.name, snapshot_is_consistent, _WARN),
+        Check(SNAPSHOT.name, no_page_is_too_old, _WARN),
+        *OF_BOUNDS,
+    ]

@@ -1,13 +1,19 @@
-"""The protocol of the engine that runs a metric's SQL, and the engines to choose from. Each engine is a module of its
-own; the SQL and its parameters live in `registry`.
+"""The metrics of a lake together with the engine that runs their SQL, and the protocol of engines. Each engine is a
+module of its own; which metrics there are is decided in `registry`.
 """
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, Protocol, Self
 
 import pyarrow as pa
 
 from neo_assets.pipeline.metrics.duckdb import DuckDB
+from neo_assets.pipeline.metrics.registry import BUILT_IN, Metric, of_one_s_own
+from neo_assets.pipeline.origins import FROM_PAGES
+from neo_assets.schema.columns import Table
+from neo_assets.schema.tables import TABLES
+from neo_assets.settings import Settings
 
 
 class Engine(Protocol):
@@ -22,6 +28,57 @@ class Engine(Protocol):
             parameters: values of the parameters; they are bound, never written into the SQL.
         """
         ...
+
+
+class Metrics:
+    """The metrics of a lake, and the engine that computes them."""
+
+    def __init__(self, engine: Engine, each: Sequence[Metric] = BUILT_IN) -> None:
+        """
+        Args:
+            engine: runs their SQL.
+            each: the metrics.
+        """
+        self.run, self.each = engine.run, each
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The metrics and the engine that the settings name.
+
+        Raises:
+            SettingsError: a file in the folder of NEO_METRICS is wrong.
+        """
+        return cls(ENGINES[settings.engine](), [*BUILT_IN, *of_one_s_own(settings.metrics)])
+
+    @cached_property
+    def of_table(self) -> Mapping[str, Metric]:
+        """The metric of each table of counts and of each total, by the table's name."""
+        return {table.name: metric for metric in self.each for table in metric.tables}
+
+    @cached_property
+    def adding_up(self) -> Sequence[Metric]:
+        """Those with a table of counts for each page set."""
+        return [metric for metric in self.each if metric.counts]
+
+    @cached_property
+    def counts(self) -> Sequence[Table]:
+        """The tables of counts, with one file per page set."""
+        return [metric.counts for metric in self.each if metric.counts]
+
+    @cached_property
+    def totals(self) -> Sequence[Table]:
+        """The totals."""
+        return [metric.total for metric in self.each]
+
+    @cached_property
+    def of_a_page_set(self) -> Sequence[Table]:
+        """Every table with one file per page set, in the order in which they are computed."""
+        return [*FROM_PAGES, *self.counts]
+
+    @cached_property
+    def tables(self) -> Mapping[str, Table]:
+        """Every table of the lake, by name."""
+        return {table.name: table for table in (*TABLES.values(), *self.counts, *self.totals)}
 
 
 ENGINES: Mapping[str, type[Engine]] = {"duckdb": DuckDB}

@@ -1,32 +1,207 @@
-"""Which SQL computes which table, and with which parameters. Running it is the engine's job."""
+"""Which metrics there are: each is one `.sql` file, here or in the folder that NEO_METRICS names. Its header says all
+that is known of it. Running the SQL is the engine's job; adding up lives in `count`.
+"""
 
-from collections.abc import Mapping
-from functools import cache
-from importlib import resources
-from typing import Any
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal, Self
 
-from neo_assets.schema.tables import NEAR_MISS_AU, NEAR_MISS_COUNT, TOTAL_NEAR_MISSES
+import pyarrow as pa
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-SUPERSEDED = "superseded"
-"""Query behind every total: the copies left out because another page set holds a later one."""
+from neo_assets.schema.columns import Column, Table
+from neo_assets.schema.orbits import ORBITS
+from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS, TABLES
+from neo_assets.settings import SettingsError
 
-_PARAMETERS: Mapping[str, Mapping[str, Any]] = {
-    NEAR_MISS_COUNT.name: {"near_miss_au": NEAR_MISS_AU},
-    TOTAL_NEAR_MISSES.name: {"near_miss_au": NEAR_MISS_AU},
+SNAPSHOT_DATE = "snapshot_date"
+"""Parameter of metrics that do not add up: the day (UTC) on which the newest page was fetched."""
+
+_READABLE = {table.name: table for table in (NEO_RECORDS, ORBITS, CLOSE_APPROACHES)}
+"""What a metric may be computed from: tables that name the NEO in their first column."""
+
+_TYPES: Mapping[str, pa.DataType] = {
+    "string": pa.string(),
+    "bool": pa.bool_(),
+    "int32": pa.int32(),
+    "int64": pa.int64(),
+    "double": pa.float64(),
+    "date": pa.date32(),
+    "timestamp": pa.timestamp("ms", "UTC"),
 }
 
-
-@cache
-def sql(name: str) -> str:
-    """The text of `metrics/{name}.sql`."""
-    return resources.files("neo_assets.pipeline.metrics").joinpath(f"{name}.sql").read_text(encoding="utf-8")
+_HEADER_AND_SQL = re.compile(r"\s*/\*(.*?)\*/(.*)", re.DOTALL)
 
 
-def parameters(name: str) -> Mapping[str, Any]:
+def header_and_sql(text: str) -> tuple[str, str] | None:
+    """The header of a `.sql` file, which is YAML between /* and */, and its query; None if it has no header."""
+    parts = _HEADER_AND_SQL.fullmatch(text)
+    return (parts[1], parts[2].strip()) if parts else None
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric: its SQL, and what its header says."""
+
+    name: str
+    sql: str
+    parameters: Mapping[str, Any]
     """Values for the query's `$parameters`."""
-    return _PARAMETERS.get(name, {})
+    adds_up: Literal["sum", "least", "never"]
+    """How: the numbers are summed; the row with the least first number is kept; or not at all."""
+    reads: Mapping[str, Sequence[str]]
+    """The tables that it is computed from, and the columns of each; the first one names the NEO."""
+    counts: Table | None
+    """The metric of one page set; None if it does not add up."""
+    total: Table
+    """The metric over all page sets, with each NEO once."""
+
+    @property
+    def tables(self) -> list[Table]:
+        """The total, and before it the table of the page sets, if there is one."""
+        return [self.counts, self.total] if self.counts else [self.total]
+
+    @property
+    def grain(self) -> list[str]:
+        """The columns that tell rows apart."""
+        return list(self.total.key)
+
+    @property
+    def numbers(self) -> list[str]:
+        """The other columns."""
+        return [name for name in self.total.schema.names if name not in self.total.key]
+
+    @property
+    def of_a_snapshot(self) -> bool:
+        """Whether the SQL needs the day of the snapshot."""
+        return f"${SNAPSHOT_DATE}" in self.sql
 
 
-def recipe(name: str) -> list[str]:
-    """Everything that determines a query's result besides the rows it reads: its text and its parameters."""
-    return [sql(name), *(f"{key}={value!r}" for key, value in parameters(name).items())]
+class _Column(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["string", "bool", "int32", "int64", "double", "date", "timestamp"]
+    description: str
+    unit: str = ""
+    source: str = ""
+    nullable: bool = False
+    minimum: int | float | date | None = None
+    maximum: int | float | date | None = None
+    above: int | float | date | None = None
+    choices: tuple[str, ...] = ()
+
+    def column(self, name: str) -> Column:
+        """The column with this name."""
+        return Column(name, **self.model_dump() | {"type": _TYPES[self.type]})
+
+
+class _Header(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(pattern="^[a-z][a-z0-9_]*$")
+    total: str = Field("", pattern="^([a-z][a-z0-9_]*)?$")
+    description: str
+    reads: dict[Literal["neo_records", "orbits", "close_approaches"], list[str]] = Field(min_length=1)
+    grain: dict[str, _Column]
+    numbers: dict[str, _Column] = Field(min_length=1)
+    adds_up: Literal["sum", "least", "never"]
+    parameters: dict[str, int | float | bool | str] = {}
+
+    def metric(self, sql: str) -> Metric:
+        """The metric with this header."""
+        total = Table(
+            self.total or f"total_{self.name}",
+            f"{self.description} Over all page sets, each NEO once.",
+            tuple(one.column(name) for name, one in (self.grain | self.numbers).items()),
+            partitioned=False,
+            key=tuple(self.grain),
+            layer="gold",
+            recipe=(sql, self.adds_up, *(f"{key}={value!r}" for key, value in self.parameters.items())),
+            reads=tuple(_READABLE[name] for name in self.reads),
+        )
+        counts = None
+        if self.adds_up != "never":
+            words = f"{self.description} Of one page set."
+            counts = Table(
+                self.name, words, total.columns, key=total.key, layer="gold", recipe=total.recipe, reads=total.reads
+            )
+        reads: dict[str, list[str]] = {name: _with_neo(_READABLE[name], of) for name, of in self.reads.items()}
+        return Metric(self.name, sql, self.parameters, self.adds_up, reads, counts, total)
+
+    @model_validator(mode="after")
+    def _reads_what_there_is(self) -> Self:
+        for name, columns in self.reads.items():
+            if unknown := set(columns) - set(_READABLE[name].schema.names):
+                raise ValueError(f"{name} has no column {min(unknown)}")
+        return self
+
+
+def _with_neo(table: Table, columns: Sequence[str]) -> list[str]:
+    """These columns, and before them the one that names the NEO."""
+    return list(dict.fromkeys([table.schema.names[0], *columns]))
+
+
+def read_metrics(folder: Path) -> list[Metric]:
+    """The metrics of a folder, in the order of their names.
+
+    Raises:
+        SettingsError: the folder or a file cannot be read, or a header is wrong.
+    """
+    try:
+        files = {path: path.read_text(encoding="utf-8") for path in sorted(folder.iterdir()) if path.suffix == ".sql"}
+    except OSError as error:
+        raise SettingsError(f"NEO_METRICS: {error.filename} cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"NEO_METRICS: a file in {folder} is not UTF-8 ({error})") from None
+    return [_metric(path, text) for path, text in files.items()]
+
+
+def of_one_s_own(folder: Path | None) -> list[Metric]:
+    """The metrics of the folder that NEO_METRICS names; none without one.
+
+    Raises:
+        SettingsError: the folder cannot be read, a header is wrong, or a table has the name of another one.
+    """
+    found = read_metrics(folder) if folder else []
+    names = {*TABLES, *(table.name for metric in BUILT_IN for table in metric.tables)}
+    for metric in found:
+        for table in metric.tables:
+            if table.name in names:
+                raise SettingsError(f"NEO_METRICS: {folder}/{metric.name}.sql: another table has the name {table.name}")
+            names.add(table.name)
+    return found
+
+
+def _metric(path: Path, text: str) -> Metric:
+    parts = header_and_sql(text)
+    if not parts:
+        raise SettingsError(f"NEO_METRICS: {path} does not begin with a header between /* and */ (see docs/metrics.md)")
+    try:
+        header = _Header.model_validate(yaml.safe_load(parts[0]))
+    except yaml.YAMLError as error:
+        raise SettingsError(f"NEO_METRICS: the header of {path} is not YAML: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise SettingsError(f"NEO_METRICS: the header of {path} is wrong: {wrong} (see docs/metrics.md)") from None
+    metric = header.metric(parts[1])
+    if metric.name != path.stem:
+        raise SettingsError(f"NEO_METRICS: the header of {path} names another metric, {metric.name}")
+    if metric.counts and metric.of_a_snapshot:
+        raise SettingsError(
+            f"NEO_METRICS: {path} adds up, but the day of the snapshot is not known to a single page set: leave out "
+            f"${SNAPSHOT_DATE}, or say `adds_up: never`"
+        )
+    return metric
+
+
+BUILT_IN: Sequence[Metric] = read_metrics(Path(__file__).parent)
+"""The metrics that every lake has."""
+
+_BY_NAME = {table.name: table for metric in BUILT_IN for table in metric.tables}
+
+NEAR_MISS_COUNT, TOTAL_NEAR_MISSES = _BY_NAME["near_miss_count"], _BY_NAME["total_near_misses"]
+YEARLY_APPROACHES, TOTAL_YEARLY_APPROACHES = _BY_NAME["yearly_approaches"], _BY_NAME["total_yearly_approaches"]

@@ -21,7 +21,7 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from neo_assets.schema.facts import NEOS_PER_PAGE
-from neo_assets.schema.heartbeat import OUT_OF_ORDER, REFUSED, Heartbeat
+from neo_assets.schema.heartbeat import OUT_OF_ORDER, OVER_LIMIT, REFUSED, Heartbeat
 from neo_assets.schema.pages import NASA, SIMULATOR, CatalogueStats, Page
 from neo_assets.sources.neows.budget import Budget
 from neo_assets.sources.neows.errors import (
@@ -204,7 +204,9 @@ class NeoWsClient:
                 if page:
                     failed.pop(number, None)
                     yield page
-                if not running and rounds < _ROUNDS and (again := pages_to_ask_again(failed, asked - len(failed))):
+                if running or rounds == _ROUNDS:
+                    continue
+                if again := pages_to_ask_again(failed, asked - len(failed), self._policy):
                     rounds += 1
                     logger.warning("asking again for %d page%s", len(again), "s" if len(again) > 1 else "")
                     waiting.extend(again)
@@ -260,9 +262,9 @@ class NeoWsClient:
             found["near_earth_object_count"] = stats.near_earth_object_count
             found["close_approach_count"] = stats.close_approach_count
         except NeoWsError as error:
-            # A limit may be reached although NeoWs is in order.
-            out_of_order = error.retryable and not isinstance(error, RateLimited)
-            found |= {"status": OUT_OF_ORDER if out_of_order else REFUSED, "detail": str(error)}
+            over_limit = isinstance(error, RateLimited)  # also when NeoWs is in order
+            status = OVER_LIMIT if over_limit else OUT_OF_ORDER if error.retryable else REFUSED
+            found |= {"status": status, "detail": str(error)}
         return Heartbeat(at, **found)
 
     async def _page(self, number: int, key: str) -> Page:

@@ -7,7 +7,7 @@ https://developer.nrel.gov/docs/errors (both run API Umbrella).
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from neo_assets.sources.neows.retry_policy import RETRY_POLICY
+from neo_assets.sources.neows.retry_policy import RetryPolicy
 
 _NAMED = 5
 """Maximum number of pages that a message names."""
@@ -34,10 +34,9 @@ class NeoWsError(Exception):
         super().__init__(message)
         self.retry_after_s = retry_after_s
 
-    @property
-    def passes_soon(self) -> bool:
-        """Whether a retry may help, and the host does not ask for a long pause before it."""
-        return self.retryable and (self.retry_after_s or 0.0) <= RETRY_POLICY.longest_silence_s
+    def passes_soon(self, policy: RetryPolicy) -> bool:
+        """Whether a retry may help, and the host does not ask for a longer pause before it than the policy allows."""
+        return self.retryable and (self.retry_after_s or 0.0) <= policy.longest_silence_s
 
 
 class KeyRejected(NeoWsError):
@@ -120,7 +119,7 @@ class WrongPage(NeoWsError):
     retryable = True
 
 
-def pages_to_ask_again(failed: Mapping[int, NeoWsError], arrived: int) -> list[int]:
+def pages_to_ask_again(failed: Mapping[int, NeoWsError], arrived: int, policy: RetryPolicy) -> list[int]:
     """The pages that are worth a second round: those that failed for a reason that may pass.
 
     There are none if no page arrived, as in an outage, or if an error that concerns all pages will not pass soon.
@@ -128,8 +127,9 @@ def pages_to_ask_again(failed: Mapping[int, NeoWsError], arrived: int) -> list[i
     Args:
         failed: the pages that failed, with their errors.
         arrived: number of pages that arrived.
+        policy: the retry policy, which says how long a pause may be.
     """
-    if not arrived or any(error.concerns_all and not error.passes_soon for error in failed.values()):
+    if not arrived or any(error.concerns_all and not error.passes_soon(policy) for error in failed.values()):
         return []
     return sorted(page for page, error in failed.items() if error.retryable)
 

@@ -14,9 +14,11 @@ import pyarrow.compute as pc
 from pyarrow import json as arrow_json
 
 from neo_assets.schema.facts import DAYS_APART, YEARS
+from neo_assets.schema.orbits import ORBITS
 from neo_assets.schema.page_sets import FIRST_LANDED_PAGE
 from neo_assets.schema.pages import Page, StoredPage
 from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS, NEO_SIGHTINGS, QUARANTINE
+from neo_assets.sources.neows.orbits import BESIDE, ORBITAL_DATA, orbits
 from neo_assets.sources.neows.pages import ALWAYS_LISTED
 from neo_assets.sources.neows.values import (
     Unreadable,
@@ -31,7 +33,7 @@ from neo_assets.sources.neows.values import (
     times,
 )
 
-VERSION = 5
+VERSION = 6
 """Version of the output of `parse`. Tables made by another version are stale.
 
 A test over fixed pages fails if the output changes and the version does not.
@@ -71,15 +73,9 @@ _NEO = pa.struct(
         "estimated_diameter": pa.struct({"meters": _DIAMETER}),
         "is_potentially_hazardous_asteroid": pa.bool_(),
         "close_approach_data": pa.list_(_APPROACH),
-        "orbital_data": pa.struct(
-            {
-                "first_observation_date": _TEXT,
-                "last_observation_date": _TEXT,
-                "observations_used": pa.int64(),
-                "orbital_period": _TEXT,
-            }
-        ),
+        "orbital_data": pa.struct(ORBITAL_DATA),
     }
+    | BESIDE
 )
 _PAGE = pa.schema({"near_earth_objects": pa.list_(_NEO)})
 
@@ -88,10 +84,11 @@ _PAGE = pa.schema({"near_earth_objects": pa.list_(_NEO)})
 class Parsed:
     """The tables parsed from some pages, with rows in the order of pages and of positions on them.
 
-    The first two tables contain each object once; `neo_sightings` also has its older copies.
+    The first three tables contain each object once; `neo_sightings` also has its older copies.
     """
 
     neo_records: pa.Table
+    orbits: pa.Table
     close_approaches: pa.Table
     neo_sightings: pa.Table
     quarantine: pa.Table
@@ -99,9 +96,10 @@ class Parsed:
 
 @dataclass(frozen=True)
 class _Batch:
-    """The objects of some pages; `neo` is, for each approach, the row of its object in `records`."""
+    """The objects of some pages; `neo` is, for each approach, the row of its object in `records` and `orbits`."""
 
     records: pa.Table
+    orbits: pa.Table
     approaches: pa.Table
     neo: pa.Array
     sightings: pa.Table
@@ -126,6 +124,7 @@ def parse(pages: Iterable[Page | StoredPage]) -> Parsed:
     merged = _merge(batches)
     return Parsed(
         merged.records,
+        merged.orbits,
         merged.approaches,
         merged.sightings,
         pa.Table.from_pylist(rejected, schema=QUARANTINE.schema),
@@ -233,7 +232,7 @@ def _read(bodies: list[tuple[Page | StoredPage, bytes | pa.Buffer]]) -> _Batch:
         is_lacking = pc.and_(pc.is_valid(get(neos, beside)), pc.is_null(get(neos, name)))
         if pc.any(pc.and_(landed, is_lacking)).as_py():
             raise Unreadable(f"{name}: missing, so this is no object of Browse or lookup")
-    return _Batch(records, approaches, neo, _sightings(neos, neo_id, page_of, bodies))
+    return _Batch(records, orbits(neos, neo_id), approaches, neo, _sightings(neos, neo_id, page_of, bodies))
 
 
 def _approaches(neos: pa.StructArray, neo_id: pa.Array) -> tuple[pa.Table, pa.Array]:
@@ -361,6 +360,7 @@ def _merge(batches: list[_Batch]) -> _Batch:
         rows += batch.records.num_rows
     merged = _Batch(
         pa.concat_tables([NEO_RECORDS.schema.empty_table(), *(batch.records for batch in batches)]),
+        pa.concat_tables([ORBITS.schema.empty_table(), *(batch.orbits for batch in batches)]),
         pa.concat_tables([CLOSE_APPROACHES.schema.empty_table(), *(batch.approaches for batch in batches)]),
         pa.chunked_array(neo, pa.int64()),
         pa.concat_tables([NEO_SIGHTINGS.schema.empty_table(), *(batch.sightings for batch in batches)]),
@@ -372,6 +372,7 @@ def _merge(batches: list[_Batch]) -> _Batch:
     counted = NEO_SIGHTINGS.schema.get_field_index("is_counted")
     return _Batch(
         merged.records.filter(kept),
+        merged.orbits.filter(kept),
         merged.approaches.filter(of_kept),
         merged.neo.filter(of_kept),
         merged.sightings.set_column(counted, NEO_SIGHTINGS.schema.field(counted), kept),

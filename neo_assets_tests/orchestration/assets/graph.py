@@ -10,13 +10,14 @@ from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.assets.bronze import bronze_assets
 from neo_assets.orchestration.assets.gold import gold_assets
 from neo_assets.orchestration.assets.landed import landed_assets
+from neo_assets.orchestration.assets.products import product_assets
 from neo_assets.orchestration.assets.silver import silver_assets
 from neo_assets.orchestration.io_managers import ParquetIOManager, RawPagesIOManager
-from neo_assets.pipeline.metrics.duckdb import DuckDB
 from neo_assets.schema.page_sets import page_set_keys
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.source import NeoWs
 from neo_assets_tests.conftest import Served
+from neo_assets_tests.pipeline.by_hand import METRICS
 from neo_assets_tests.settings import settings_of
 
 KEY = "a-key-for-the-served-simulator"
@@ -51,7 +52,8 @@ class Graph:
                 *bronze_assets(sets, self.settings),
                 *silver_assets(sets),
                 *landed_assets(),
-                *gold_assets(sets, self.settings),
+                *gold_assets(sets, self.settings, METRICS),
+                *product_assets(sets, METRICS),
             ],
             selection=select.split(","),
             partition_key=None if last else first,
@@ -62,9 +64,9 @@ class Graph:
             resources={
                 "lake": self.lake,
                 "neows": NeoWs(self.settings),
-                "engine": DuckDB(),
+                "metrics": METRICS,
                 "raw_pages_io": RawPagesIOManager(self.lake),
-                "parquet_io": ParquetIOManager(self.lake),
+                "parquet_io": ParquetIOManager(self.lake, METRICS.tables),
             },
         )
 

@@ -1,14 +1,21 @@
 """Counts and totals as assets: errors in one line, and the metadata of a total."""
 
 from base64 import b64decode
+from pathlib import Path
 
+import dagster as dg
+import pyarrow.compute as pc
 import pytest
 
-from neo_assets.lake import layout
+from neo_assets.definitions import build_defs
+from neo_assets.lake import layout, tables
 from neo_assets.lake.storage import Storage
+from neo_assets.pipeline.metrics.engine import Metrics
 from neo_assets.schema.tables import CLOSE_APPROACHES
 from neo_assets_tests.conftest import Served
 from neo_assets_tests.orchestration.assets.graph import FIRST, SECOND, Graph, at, failure, metadata
+from neo_assets_tests.pipeline.metrics.test_registry import FAST
+from neo_assets_tests.settings import settings_of
 
 
 @pytest.mark.parametrize("count", ["near_miss_count", "yearly_approaches"])
@@ -43,5 +50,29 @@ def test_totals_carry_a_chart_and_their_first_rows(lake: Storage, served: Served
     assert years["chart"].startswith("![Approaches per year, 1900 to 2200; most in ")
     image = years["chart"].partition("base64,")[2].removesuffix(")")
     assert b64decode(image).startswith(b"<svg ")
+    assert [name for name in years if name in {"chart", "first rows", "file"}] == ["chart", "first rows", "file"]
     assert len(years["first rows"].records) == 10
     assert years["first rows"].records[0].data["year"] == 1900
+
+
+def test_a_metric_of_ones_own_is_computed_totalled_and_checked(tmp_path: Path) -> None:
+    (tmp_path / "fast_approaches.sql").write_text(FAST)
+    given = settings_of(pages=2, pages_per_set=1, lake=str(tmp_path / "lake"), metrics=tmp_path)
+    instance = dg.DagsterInstance.ephemeral()
+    defs = build_defs(given)
+    graph = defs.resolve_asset_graph()
+    assert graph.get(dg.AssetKey("fast_approaches")).parent_keys == {dg.AssetKey("close_approaches")}
+    verdicts: list[dg.AssetCheckEvaluation] = []
+    for page_set in (*given.page_sets, None):
+        job = defs.resolve_job_def("page_set" if page_set else "totals")
+        result = job.execute_in_process(partition_key=page_set, instance=instance)
+        verdicts += result.get_asset_check_evaluations()
+    of_metric = [check for check in verdicts if "fast" in check.asset_key.to_user_string()]
+    assert {check.check_name for check in of_metric} == {
+        *("rows_fit_the_schema", "recount_of_fast_approaches", "each_neo_counts_once", "every_page_set_is_counted")
+    }
+    assert all(check.passed for check in of_metric)
+    lake, tables_ = Storage(given.lake), Metrics.of(given).tables
+    approaches = tables.read_page_sets(lake, CLOSE_APPROACHES, given.page_sets)
+    fast = pc.sum(pc.greater(approaches["relative_velocity_km_s"], 20)).as_py()
+    assert pc.sum(tables.read_table(lake, tables_["total_fast_approaches"])["approaches"]).as_py() == fast > 0

@@ -83,7 +83,7 @@ def test_the_wait_for_the_budget_is_no_latency(lake: Storage, served: Served) ->
         ({"browse": HTML}, "out of order", "127.0.0.1 answered 503: NeoWs is unavailable", ["browse"]),
         ({"browse": Response("")}, "out of order", "", ["browse"]),
         ({"browse": Response(status_code=404)}, "refused", "answered 404", ["browse"]),
-        ({"browse": Response("OVER_RATE_LIMIT", 429)}, "refused", "answered 429 OVER_RATE_LIMIT", ["browse"]),
+        ({"browse": Response("OVER_RATE_LIMIT", 429)}, "over the limit", "answered 429 OVER_RATE_LIMIT", ["browse"]),
         ({"stats": HTML}, "out of order", "answered 503", ["browse", "stats"]),
     ],
 )

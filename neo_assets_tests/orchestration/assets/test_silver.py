@@ -4,6 +4,7 @@ import pytest
 
 from neo_assets.lake import owner, raw_pages, tables
 from neo_assets.lake.storage import Storage
+from neo_assets.schema.orbits import ORBITS
 from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS, NEO_SIGHTINGS, QUARANTINE
 from neo_assets.sources.neows.parse import parse
 from neo_assets.sources.simulator.catalogue import Catalogue
@@ -27,11 +28,12 @@ def graph(lake: Storage) -> Graph:
 
 
 def test_tables_hold_what_the_pages_contain(graph: Graph) -> None:
-    assert graph.run("neo_records,close_approaches", SECOND).success
+    assert graph.run("neo_records,orbits,close_approaches", SECOND).success
     parsed = parse(pages_from(CATALOGUE, SECOND))
     assert parsed.neo_records.num_rows == 35
     for table, rows in (
         (NEO_RECORDS, parsed.neo_records),
+        (ORBITS, parsed.orbits),
         (CLOSE_APPROACHES, parsed.close_approaches),
         (NEO_SIGHTINGS, parsed.neo_sightings),
         (QUARANTINE, parsed.quarantine),
@@ -39,14 +41,14 @@ def test_tables_hold_what_the_pages_contain(graph: Graph) -> None:
         assert tables.read_table(graph.lake, table, SECOND).equals(rows)
 
 
-def test_either_table_can_be_made_alone(graph: Graph) -> None:
+def test_each_table_can_be_made_alone(graph: Graph) -> None:
     assert graph.run("neo_records", FIRST).success
     assert tables.stored_page_sets(graph.lake, NEO_RECORDS, [FIRST]) == [FIRST]
     assert tables.stored_page_sets(graph.lake, CLOSE_APPROACHES, [FIRST]) == []
 
 
 def test_tables_made_again_have_the_same_bytes(graph: Graph) -> None:
-    once, again = (metadata(graph.run("neo_records,close_approaches", FIRST)) for _ in range(2))
+    once, again = (metadata(graph.run("neo_records,orbits,close_approaches", FIRST)) for _ in range(2))
     assert {key: values["sha256"] for key, values in once.items()} == {
         key: values["sha256"] for key, values in again.items()
     }
@@ -54,7 +56,7 @@ def test_tables_made_again_have_the_same_bytes(graph: Graph) -> None:
 
 def test_a_record_that_cannot_be_read_goes_to_quarantine(graph: Graph) -> None:
     raw_pages.write_page(graph.lake, page(neo("1", approach()), neo("2", approach(au="?")), number=1))
-    result = graph.run("neo_records,close_approaches", FIRST)
+    result = graph.run("neo_records,orbits,close_approaches", FIRST)
     assert result.success
     assert tables.read_table(graph.lake, NEO_RECORDS, FIRST).num_rows == 21
     (record,) = tables.read_table(graph.lake, QUARANTINE, FIRST).to_pylist()
@@ -68,10 +70,10 @@ def test_a_missing_page_is_an_error(graph: Graph) -> None:
 
 @disk_and_s3
 def test_a_range_run_and_single_runs_give_the_same_bytes(graph: Graph) -> None:
-    select = "neo_records,close_approaches,near_miss_count,yearly_approaches"
+    select = "neo_records,orbits,close_approaches,near_miss_count,yearly_approaches"
     ranged = metadata(graph.run(select, FIRST, SECOND))
     single = metadata(graph.run(select, FIRST)) | metadata(graph.run(select, SECOND))
-    assert len(ranged) == 8
+    assert len(ranged) == 10
     assert {key: values["sha256"] for key, values in ranged.items()} == {
         key: values["sha256"] for key, values in single.items()
     }

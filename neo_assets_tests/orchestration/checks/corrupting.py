@@ -1,9 +1,8 @@
 """A small complete lake, ways to corrupt its stored tables, and the names of the checks that notice. No assertions."""
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,14 @@ import pyarrow.parquet as pq
 
 from neo_assets.lake import layout, owner, tables
 from neo_assets.lake.storage import Storage
-from neo_assets.orchestration.checks.page_set import OF_A_PAGE_SET
+from neo_assets.orchestration.checks.check import Check, Verdict
+from neo_assets.orchestration.checks.page_set import of_a_page_set
 from neo_assets.orchestration.checks.read import Read
-from neo_assets.orchestration.checks.totals import OF_TOTALS, Stored
+from neo_assets.orchestration.checks.totals import Stored, of_totals
 from neo_assets.pipeline.accepted import accept, standings
+from neo_assets.pipeline.metrics.duckdb import DuckDB
+from neo_assets.pipeline.metrics.engine import Metrics
+from neo_assets.pipeline.metrics.registry import NEAR_MISS_COUNT, YEARLY_APPROACHES
 from neo_assets.pipeline.read import read_pages
 from neo_assets.schema.columns import Table
 from neo_assets.schema.page_sets import page_set_keys
@@ -25,13 +28,16 @@ from neo_assets.schema.pages import StoredPage
 from neo_assets.schema.tables import CATALOGUE_STATS, NEO_SIGHTINGS
 from neo_assets.sources.neows.parse import Parsed
 from neo_assets.sources.simulator.catalogue import Catalogue
-from neo_assets_tests.pipeline.by_hand import ENGINE, gather, pages_from, total
+from neo_assets_tests.pipeline.by_hand import METRICS, gather, pages_from, total
 from neo_assets_tests.sources.neows.examples import NOON
 
 PAGE_SETS = page_set_keys(3, 2)
 FIRST, SECOND = PAGE_SETS
 
 Change = Callable[[pa.Table], pa.Table]
+
+COUNTED = Metrics(DuckDB(), [METRICS.of_table[table.name] for table in (NEAR_MISS_COUNT, YEARLY_APPROACHES)])
+"""The metrics that are counted again with pyarrow. With more, each fault would be noticed by more checks of a kind."""
 
 
 def made(place: Path, catalogue: Catalogue) -> Storage:
@@ -44,7 +50,7 @@ def made(place: Path, catalogue: Catalogue) -> Storage:
     row = dict(zip(CATALOGUE_STATS.schema.names, stats, strict=True))
     tables.write_table(lake, CATALOGUE_STATS, pa.Table.from_pylist([row], schema=CATALOGUE_STATS.schema))
     total(lake, PAGE_SETS)
-    accept(lake, standings(lake, ENGINE, PAGE_SETS), "it is right")
+    accept(lake, standings(lake, METRICS, PAGE_SETS), "it is right")
     return lake
 
 
@@ -75,14 +81,15 @@ class Corrupted:
 
     def verdicts(self) -> dict[str, tuple[dg.AssetCheckSeverity, dict[str, Any]]]:
         """Severity and figures of the checks that fail, by name."""
-        found: dict[str, tuple[dg.AssetCheckSeverity, dict[str, Any]]] = {}
+        return {check.key.name: (check.severity, figures) for check, (passed, figures) in self.judged() if not passed}
+
+    def judged(self) -> Iterator[tuple[Check, Verdict]]:
+        """Every check of the stored page sets and the totals, with its verdict."""
         for key in tables.stored_page_sets(self.lake, NEO_SIGHTINGS, PAGE_SETS):
             read = Read(self.lake, key)
-            judged = [(check, check.verdict(read, key)) for check in OF_A_PAGE_SET]
-            found |= {check.key.name: (check.severity, figures) for check, (passed, figures) in judged if not passed}
-        stored = Stored(self.lake, ENGINE, PAGE_SETS, timedelta.max)  # the pages have fixed times
-        judged = [(check, check.verdict(stored, check.asset)) for check in OF_TOTALS]
-        return found | {check.key.name: (check.severity, figures) for check, (passed, figures) in judged if not passed}
+            yield from ((check, check.verdict(read, key)) for check in of_a_page_set(COUNTED))
+        stored = Stored(self.lake, COUNTED, PAGE_SETS, 1e300)  # the pages have fixed times
+        yield from ((check, check.verdict(stored, check.asset)) for check in of_totals(COUNTED))
 
 
 def copied(lake: Storage, place: Path) -> Corrupted:

@@ -11,12 +11,12 @@ from neo_assets.lake import raw_pages, tables
 from neo_assets.lake.storage import LakeWrong, Storage
 from neo_assets.orchestration.assets import silver
 from neo_assets.orchestration.checks.check import Check, refuse
-from neo_assets.orchestration.checks.page_set import OF_A_PAGE_SET
-from neo_assets.schema.tables import NEAR_MISS_COUNT, YEARLY_APPROACHES
+from neo_assets.orchestration.checks.page_set import of_a_page_set
+from neo_assets.pipeline.metrics.registry import NEAR_MISS_COUNT, YEARLY_APPROACHES
 from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.integration.harness import Ended
 from neo_assets_tests.orchestration.checks.corrupting import FIRST, made, read_without_venus
-from neo_assets_tests.pipeline.by_hand import pages_from
+from neo_assets_tests.pipeline.by_hand import METRICS, pages_from
 from neo_assets_tests.settings import settings_of
 
 LOST = "close_approaches every_approach_is_read_once"
@@ -72,19 +72,19 @@ def failing(checks: Iterable[Check]) -> dict[Check, tuple[bool, dict[str, object
 def test_the_checks_that_block_are_those_of_what_the_graph_itself_may_lose(tmp_path: Path) -> None:
     lake = made(tmp_path, Catalogue(45))
     with pytest.raises(LakeWrong) as refused:
-        refuse(lake, FIRST, failing(OF_A_PAGE_SET))
-    named = {check.key.name for check in OF_A_PAGE_SET if f"{check.key.name}: rows: 3" in str(refused.value)}
+        refuse(lake, FIRST, failing(of_a_page_set(METRICS)))
+    named = {check.key.name for check in of_a_page_set(METRICS) if f"{check.key.name}: rows: 3" in str(refused.value)}
     assert named == {
         "every_neo_is_read_once",
         "every_neo_is_everywhere",
         "closest_approach_is_the_nearest",
         "every_approach_is_read_once",
     }
-    refuse(lake, FIRST, failing(check for check in OF_A_PAGE_SET if not check.blocking))
+    refuse(lake, FIRST, failing(check for check in of_a_page_set(METRICS) if not check.blocking))
 
 
 def test_tables_that_another_process_is_making_again_are_not_refused(tmp_path: Path) -> None:
     lake = made(tmp_path, Catalogue(45))
     [later, _] = pages_from(Catalogue(45).inserted(2), FIRST, hours=1)
     raw_pages.write_page(lake, later)
-    refuse(lake, FIRST, failing(OF_A_PAGE_SET))
+    refuse(lake, FIRST, failing(of_a_page_set(METRICS)))

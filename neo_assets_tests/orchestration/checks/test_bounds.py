@@ -1,6 +1,5 @@
 """The checks of the bounds: their names and severities. Only a snapshot that passes every check is accepted."""
 
-from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -9,7 +8,7 @@ import pytest
 from neo_assets.lake import layout
 from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.checks.bounds import OF_BOUNDS
-from neo_assets.orchestration.checks.totals import Stored, accept_if_right
+from neo_assets.orchestration.checks.totals import Stored, accept_if_right, of_totals
 from neo_assets.pipeline.bounds import BOUNDS
 from neo_assets.schema.tables import RAW_PAGE_INDEX
 from neo_assets.sources.simulator.catalogue import Catalogue
@@ -20,7 +19,7 @@ from neo_assets_tests.orchestration.checks.corrupting import (
     first_row,
     made,
 )
-from neo_assets_tests.pipeline.by_hand import ENGINE, gather, pages_from, total
+from neo_assets_tests.pipeline.by_hand import METRICS, gather, pages_from, total
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +43,8 @@ def fetch(lake: Storage, neos: int, hours: float) -> None:
     total(lake, PAGE_SETS)
 
 
-def accepted(lake: Storage, too_old_after: timedelta = timedelta.max) -> bool:
-    return accept_if_right(Stored(lake, ENGINE, PAGE_SETS, too_old_after))
+def accepted(lake: Storage, max_age_hours: float = 1e300) -> bool:
+    return accept_if_right(Stored(lake, METRICS, PAGE_SETS, max_age_hours), of_totals(METRICS))
 
 
 def test_each_bound_has_a_check() -> None:
@@ -55,7 +54,7 @@ def test_each_bound_has_a_check() -> None:
 
 
 def test_without_an_accepted_snapshot_the_checks_pass_and_say_so(lake_of: Corrupted) -> None:
-    stored = Stored(lake_of.lake, ENGINE, PAGE_SETS, timedelta.max)
+    stored = Stored(lake_of.lake, METRICS, PAGE_SETS, 1e300)
     said = {"not compared": "no snapshot of 3 pages is accepted yet"}
     assert [stored.verdict(check) for check in OF_BOUNDS] == [(True, said)] * len(OF_BOUNDS)
 
@@ -66,7 +65,7 @@ def test_a_snapshot_that_passes_every_check_is_accepted_once(lake_of: Corrupted)
 
 
 def test_a_warning_is_enough_for_a_snapshot_not_to_be_accepted(lake_of: Corrupted) -> None:
-    assert not accepted(lake_of.lake, too_old_after=timedelta(0))
+    assert not accepted(lake_of.lake, max_age_hours=0)
 
 
 def test_a_snapshot_that_is_not_consistent_is_not_accepted(lake_of: Corrupted) -> None:

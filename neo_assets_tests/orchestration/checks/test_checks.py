@@ -14,23 +14,20 @@ import pytest
 from neo_assets.definitions import build_defs
 from neo_assets.lake import layout, raw_pages, tables
 from neo_assets.lake.storage import Storage
-from neo_assets.pipeline.quarantine import discard, quarantined
-from neo_assets.schema.columns import Table
-from neo_assets.schema.page_sets import FIRST_LANDED_PAGE, LANDED
-from neo_assets.schema.tables import (
-    CLOSE_APPROACHES,
+from neo_assets.pipeline.metrics.registry import (
     NEAR_MISS_COUNT,
-    NEO_RECORDS,
-    QUARANTINE,
-    RAW_PAGE_INDEX,
     TOTAL_NEAR_MISSES,
     TOTAL_YEARLY_APPROACHES,
     YEARLY_APPROACHES,
 )
+from neo_assets.pipeline.quarantine import discard, quarantined
+from neo_assets.schema.columns import Table
+from neo_assets.schema.page_sets import FIRST_LANDED_PAGE, LANDED
+from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS, QUARANTINE, RAW_PAGE_INDEX
 from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.integration.harness import copy
-from neo_assets_tests.pipeline.by_hand import gather, pages_from
+from neo_assets_tests.pipeline.by_hand import METRICS, gather, pages_from
 from neo_assets_tests.settings import settings_of
 
 CATALOGUE = Catalogue(neos=200)
@@ -48,10 +45,11 @@ OF_A_PAGE_SET = {
     "keys_of_neows_are_known",
     "hazard_follows_from_moid_and_h",
     "diameter_follows_from_h",
+    "elements_agree",
+    "every_neo_has_an_orbit",
     "closest_approach_is_the_nearest",
     "rows_fit_the_schema",
-    "near_misses_add_up",
-    "years_add_up",
+    *(f"recount_of_{table.name}" for table in METRICS.counts),
 }
 OF_TOTALS = {
     "each_neo_counts_once",
@@ -66,7 +64,7 @@ OF_TOTALS = {
     "shares_of_bodies_are_steady",
     "nulls_are_not_more",
 }
-WHOLE_LAKE = {"total_near_misses", "total_yearly_approaches", "snapshot", "catalogue_stats", "heartbeat"}
+WHOLE_LAKE = {*(total.name for total in METRICS.totals), "snapshot", "catalogue_stats", "heartbeat"}
 
 Verdicts = dict[str, bool]
 
@@ -171,7 +169,7 @@ def test_all_checks_run_with_the_graph_and_pass(lake: Storage) -> None:
         assert {check.partition for check in evaluated} == {page_set}
     evaluated = graph.materialize("totals").get_asset_check_evaluations()
     assert {check.check_name: check.passed for check in evaluated} == dict.fromkeys(OF_TOTALS, True)
-    assert len(evaluated) == 15
+    assert len(evaluated) == 3 * len(METRICS.totals) + 9
 
 
 def test_landed_objects_pass_the_same_checks_and_damage_to_them_is_noticed(lake: Storage) -> None:
@@ -185,7 +183,7 @@ def test_landed_objects_pass_the_same_checks_and_damage_to_them_is_noticed(lake:
     assert {check.check_name: check.passed for check in evaluated} == dict.fromkeys(checks, True)
     graph.change(NEAR_MISS_COUNT, without_the_last, LANDED)
     found = graph.check(checks, landed=True)
-    assert {name for name, passed in found.items() if not passed} == {"near_misses_add_up"}
+    assert {name for name, passed in found.items() if not passed} == {"recount_of_near_miss_count"}
 
 
 @pytest.mark.parametrize(
@@ -201,12 +199,16 @@ def test_landed_objects_pass_the_same_checks_and_damage_to_them_is_noticed(lake:
         (CLOSE_APPROACHES, replaced("relative_velocity_km_s", 0.0), {"rows_fit_the_schema"}),
         (CLOSE_APPROACHES, replaced("neo_id", "nobody"), {"every_neo_is_everywhere"}),
         (CLOSE_APPROACHES, days_later(2), {"units_and_times_agree"}),
-        (CLOSE_APPROACHES, without_the_last, {"years_add_up"}),
-        (NEAR_MISS_COUNT, replaced("near_misses", 10_000), {"near_misses_add_up"}),
-        (NEAR_MISS_COUNT, without_the_last, {"near_misses_add_up"}),
-        (YEARLY_APPROACHES, replaced("approaches", 10_000), {"years_add_up"}),
-        (YEARLY_APPROACHES, replaced("orbiting_body", "Pluto"), {"years_add_up"}),
-        (YEARLY_APPROACHES, lambda rows: pa.concat_tables([rows, repeated_with_zero(rows)]), {"years_add_up"}),
+        (CLOSE_APPROACHES, without_the_last, {"recount_of_yearly_approaches"}),
+        (NEAR_MISS_COUNT, replaced("near_misses", 10_000), {"recount_of_near_miss_count"}),
+        (NEAR_MISS_COUNT, without_the_last, {"recount_of_near_miss_count"}),
+        (YEARLY_APPROACHES, replaced("approaches", 10_000), {"recount_of_yearly_approaches"}),
+        (YEARLY_APPROACHES, replaced("orbiting_body", "Pluto"), {"recount_of_yearly_approaches"}),
+        (
+            YEARLY_APPROACHES,
+            lambda rows: pa.concat_tables([rows, repeated_with_zero(rows)]),
+            {"recount_of_yearly_approaches"},
+        ),
     ],
 )
 def test_damage_to_a_table_of_a_page_set_is_noticed(
@@ -286,15 +288,19 @@ def test_checks_run_without_a_page_set_report_each_stored_one(graph: Graph) -> N
     assert by_page_set(graph.evaluations(OF_A_PAGE_SET)) == dict.fromkeys(OF_A_PAGE_SET, whole)
     graph.change(YEARLY_APPROACHES, replaced("approaches", 10_000))
     found = by_page_set(graph.evaluations(OF_A_PAGE_SET))
-    assert found.pop("years_add_up") == {FIRST: False, SECOND: True, None: False}
-    assert found == dict.fromkeys(OF_A_PAGE_SET - {"years_add_up"}, whole)
+    assert found.pop("recount_of_yearly_approaches") == {FIRST: False, SECOND: True, None: False}
+    assert found == dict.fromkeys(OF_A_PAGE_SET - {"recount_of_yearly_approaches"}, whole)
 
 
 def test_the_last_status_recorded_is_a_failure_if_there_is_one(graph: Graph) -> None:
     """The UI's list of checks shows the last one."""
     graph.change(YEARLY_APPROACHES, replaced("approaches", 10_000))
-    assert list(by_page_set(graph.evaluations({"years_add_up"}))["years_add_up"]) == [SECOND, FIRST, None]
-    whole = graph.evaluations({"years_add_up"})[-1]
+    assert list(by_page_set(graph.evaluations({"recount_of_yearly_approaches"}))["recount_of_yearly_approaches"]) == [
+        SECOND,
+        FIRST,
+        None,
+    ]
+    whole = graph.evaluations({"recount_of_yearly_approaches"})[-1]
     assert {name: figure.value for name, figure in whole.metadata.items()} == {
         "page sets checked": 2,
         "page sets that fail": FIRST,
@@ -303,14 +309,14 @@ def test_the_last_status_recorded_is_a_failure_if_there_is_one(graph: Graph) -> 
 
 def test_page_sets_that_are_not_stored_are_not_checked(graph: Graph) -> None:
     graph.lake.delete(layout.table_file(YEARLY_APPROACHES, FIRST))
-    assert by_page_set(graph.evaluations({"years_add_up", "near_misses_add_up"})) == {
-        "near_misses_add_up": {FIRST: True, SECOND: True, None: True},
-        "years_add_up": {SECOND: True, None: True},
+    assert by_page_set(graph.evaluations({"recount_of_yearly_approaches", "recount_of_near_miss_count"})) == {
+        "recount_of_near_miss_count": {FIRST: True, SECOND: True, None: True},
+        "recount_of_yearly_approaches": {SECOND: True, None: True},
     }
 
 
 def test_an_empty_lake_passes_no_check(lake: Storage) -> None:
-    [check] = Graph(lake).evaluations({"years_add_up"})
+    [check] = Graph(lake).evaluations({"recount_of_yearly_approaches"})
     assert not check.passed
     assert {name: figure.value for name, figure in check.metadata.items()} == {
         "page sets checked": "none is stored yet: run `neo run`, or materialize yearly_approaches"
@@ -319,8 +325,8 @@ def test_an_empty_lake_passes_no_check(lake: Storage) -> None:
 
 def test_a_damaged_table_fails_the_checks_of_its_page_set_only(graph: Graph) -> None:
     graph.lake.write(layout.table_file(CLOSE_APPROACHES, FIRST), b"no Parquet")
-    evaluations = graph.evaluations({"years_add_up"})
-    assert by_page_set(evaluations) == {"years_add_up": {SECOND: True, FIRST: False, None: False}}
+    evaluations = graph.evaluations({"recount_of_yearly_approaches"})
+    assert by_page_set(evaluations) == {"recount_of_yearly_approaches": {SECOND: True, FIRST: False, None: False}}
     [damaged] = [check for check in evaluations if check.partition == FIRST]
     assert "is damaged" in str(damaged.metadata["cannot be read"].value)
 
@@ -333,7 +339,7 @@ def test_a_run_over_several_page_sets_reports_each(graph: Graph) -> None:
     )
     whole = {FIRST: True, SECOND: True, None: True}
     found = by_page_set(result.get_asset_check_evaluations())
-    assert found == dict.fromkeys(["years_add_up", "rows_fit_the_schema"], whole)
+    assert found == dict.fromkeys(["recount_of_yearly_approaches", "rows_fit_the_schema"], whole)
 
 
 @pytest.mark.parametrize("page_set", [FIRST, None])
@@ -350,13 +356,15 @@ def test_a_verdict_is_on_the_materialization_that_was_there_when_the_table_was_r
         return read(*arguments, **options)
 
     monkeypatch.setattr(tables, "read_table", read_and_make)
-    [check] = [check for check in graph.evaluations({"years_add_up"}, page_set) if check.partition == FIRST]
+    [check] = [
+        check for check in graph.evaluations({"recount_of_yearly_approaches"}, page_set) if check.partition == FIRST
+    ]
     assert check.target_materialization_data
     assert check.target_materialization_data.storage_id == before.storage_id
 
 
 def test_one_check_can_be_run_alone(graph: Graph) -> None:
-    assert graph.check({"years_add_up"}, FIRST) == {"years_add_up": True}
+    assert graph.check({"recount_of_yearly_approaches"}, FIRST) == {"recount_of_yearly_approaches": True}
 
 
 def test_checks_that_good_data_can_fail_only_warn(graph: Graph) -> None:
@@ -373,7 +381,7 @@ def test_checks_that_good_data_can_fail_only_warn(graph: Graph) -> None:
     for name in {
         "rows_fit_the_schema",
         "units_and_times_agree",
-        "near_misses_add_up",
-        "years_add_up",
+        "recount_of_near_miss_count",
+        "recount_of_yearly_approaches",
     } & severities.keys():
         assert severities[name] is dg.AssetCheckSeverity.ERROR

@@ -16,23 +16,26 @@ import pytest
 
 from neo_assets.lake import tables
 from neo_assets.lake.storage import Storage
-from neo_assets.pipeline import looks, origins
+from neo_assets.pipeline import looks
 from neo_assets.pipeline.bounds import BOUNDS
 from neo_assets.pipeline.count import count
+from neo_assets.pipeline.metrics.registry import (
+    NEAR_MISS_COUNT,
+    TOTAL_NEAR_MISSES,
+    TOTAL_YEARLY_APPROACHES,
+    YEARLY_APPROACHES,
+)
+from neo_assets.pipeline.origins import FROM_JSON
+from neo_assets.schema.orbits import ORBITS
 from neo_assets.schema.pages import Page
 from neo_assets.schema.tables import (
     CATALOGUE_STATS,
     CLOSE_APPROACHES,
-    NEAR_MISS_COUNT,
     NEO_RECORDS,
     NEO_SIGHTINGS,
     QUARANTINE,
     RAW_PAGE_INDEX,
     SNAPSHOT,
-    TOTAL_NEAR_MISSES,
-    TOTAL_YEARLY_APPROACHES,
-    TOTALS,
-    YEARLY_APPROACHES,
 )
 from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.orchestration.checks.corrupting import (
@@ -48,7 +51,7 @@ from neo_assets_tests.orchestration.checks.corrupting import (
     with_column,
     without_the_first,
 )
-from neo_assets_tests.pipeline.by_hand import ENGINE, gather, pages_from, total
+from neo_assets_tests.pipeline.by_hand import METRICS, gather, pages_from, total
 
 CATALOGUE = Catalogue(45)
 ERROR = dg.AssetCheckSeverity.ERROR
@@ -93,7 +96,7 @@ def compared_as_strings(lake: Corrupted) -> None:
 
 
 def lost_page_set(lake: Corrupted) -> None:
-    for table in origins.OF_A_PAGE_SET:
+    for table in METRICS.of_a_page_set:
         lake.delete(table, SECOND)
 
 
@@ -110,9 +113,9 @@ def fetched_again_without_its_total(lake: Corrupted) -> None:
 def fewer_approaches(lake: Corrupted) -> None:
     """Only approaches to Earth, as a parser may keep them, and counts made from these."""
     lake.change(CLOSE_APPROACHES, lambda rows: rows.filter(pc.equal(rows["orbiting_body"], "Earth")))
-    approaches = tables.read_table(lake.lake, CLOSE_APPROACHES, FIRST)
-    for table in TOTALS.values():
-        tables.write_table(lake.lake, table, count(ENGINE, table, approaches), FIRST)
+    stored = {table.name: tables.read_table(lake.lake, table, FIRST) for table in FROM_JSON}
+    for table in METRICS.counts:
+        tables.write_table(lake.lake, table, count(METRICS, table, stored), FIRST)
 
 
 def sent(change: Callable[[dict[str, Any]], dict[str, Any]], objects: int = 1) -> Callable[[Corrupted], None]:
@@ -170,8 +173,8 @@ FAULTS: dict[str, tuple[Callable[[Corrupted], None], set[str]]] = {
             "every_neo_is_everywhere",
             "every_approach_is_read_once",
             "known_events_are_there",
-            "near_misses_add_up",
-            "years_add_up",
+            "recount_of_near_miss_count",
+            "recount_of_yearly_approaches",
         },
     ),
     "ids are stored as numbers": (
@@ -191,6 +194,7 @@ FAULTS: dict[str, tuple[Callable[[Corrupted], None], set[str]]] = {
             "rows_fit_the_schema",
             "every_neo_is_read_once",
             "every_neo_is_everywhere",
+            "every_neo_has_an_orbit",
             "diameter_follows_from_h",
             "hazard_follows_from_moid_and_h",
             "closest_approach_is_the_nearest",
@@ -229,7 +233,7 @@ FAULTS: dict[str, tuple[Callable[[Corrupted], None], set[str]]] = {
     # --- identities
     "km and au are swapped": (
         lambda lake: lake.change(CLOSE_APPROACHES, exchanged("miss_distance_km", "miss_distance_au")),
-        {"units_and_times_agree", "closest_approach_is_the_nearest", "near_misses_add_up"},
+        {"units_and_times_agree", "closest_approach_is_the_nearest", "recount_of_near_miss_count"},
     ),
     "au are another au": (
         lambda lake: lake.change(CLOSE_APPROACHES, with_column("miss_distance_km", scaled(1.00001))),
@@ -237,7 +241,7 @@ FAULTS: dict[str, tuple[Callable[[Corrupted], None], set[str]]] = {
     ),
     "dates are shifted": (
         lambda lake: lake.change(CLOSE_APPROACHES, with_column("close_approach_date", days_later(3))),
-        {"units_and_times_agree", "closest_approach_is_the_nearest", "years_add_up"},
+        {"units_and_times_agree", "closest_approach_is_the_nearest", "recount_of_yearly_approaches"},
     ),
     "diameters are swapped": (
         lambda lake: lake.change(NEO_RECORDS, exchanged("estimated_diameter_min_m", "estimated_diameter_max_m")),
@@ -247,6 +251,14 @@ FAULTS: dict[str, tuple[Callable[[Corrupted], None], set[str]]] = {
         lambda lake: lake.change(NEO_RECORDS, with_column("estimated_diameter_max_m", scaled(0.001))),
         {"diameter_follows_from_h"},
     ),
+    "perihelion and aphelion are swapped": (
+        lambda lake: lake.change(ORBITS, exchanged("perihelion_distance_au", "aphelion_distance_au")),
+        {"elements_agree"},
+    ),
+    "angles are in arc seconds": (
+        lambda lake: lake.change(ORBITS, with_column("mean_anomaly_deg", scaled(3600))),
+        {"rows_fit_the_schema"},
+    ),
     "distances were compared as strings": (compared_as_strings, {"closest_approach_is_the_nearest"}),
     # --- rows
     "an object is doubled": (
@@ -255,11 +267,12 @@ FAULTS: dict[str, tuple[Callable[[Corrupted], None], set[str]]] = {
     ),
     "an object is lost": (
         lambda lake: lake.change(NEO_RECORDS, without_the_first),
-        {"every_neo_is_read_once", "every_neo_is_everywhere"},
+        {"every_neo_is_read_once", "every_neo_is_everywhere", "every_neo_has_an_orbit"},
     ),
+    "an orbit is lost": (lambda lake: lake.change(ORBITS, without_the_first), {"every_neo_has_an_orbit"}),
     "an approach is doubled": (
         lambda lake: lake.change(CLOSE_APPROACHES, repeated),
-        {"rows_fit_the_schema", "every_approach_is_read_once", "years_add_up"},
+        {"rows_fit_the_schema", "every_approach_is_read_once", "recount_of_yearly_approaches"},
     ),
     "approaches are of a stranger": (
         lambda lake: lake.change(CLOSE_APPROACHES, first_row(neo_id="9999999")),
@@ -280,15 +293,15 @@ FAULTS: dict[str, tuple[Callable[[Corrupted], None], set[str]]] = {
     # --- counts and totals
     "a body is spelt in another way": (
         lambda lake: lake.change(NEAR_MISS_COUNT, first_row(orbiting_body="earth")),
-        {"near_misses_add_up", "each_neo_counts_once"},
+        {"recount_of_near_miss_count", "each_neo_counts_once"},
     ),
     "the counts are those of another page set": (
         lambda lake: lake.copy(YEARLY_APPROACHES, SECOND, FIRST),
-        {"years_add_up", "each_neo_counts_once"},
+        {"recount_of_yearly_approaches", "each_neo_counts_once"},
     ),
     "a row of counts is empty": (
         lambda lake: lake.change(YEARLY_APPROACHES, first_row(approaches=0)),
-        {"rows_fit_the_schema", "years_add_up", "each_neo_counts_once"},
+        {"rows_fit_the_schema", "recount_of_yearly_approaches", "each_neo_counts_once"},
     ),
     "a total is off by one": (
         lambda lake: lake.change(TOTAL_YEARLY_APPROACHES, first_row(approaches=10**6), None),
@@ -357,6 +370,11 @@ def test_pages_that_another_process_has_read_are_read_again(
     lake_of.change(CLOSE_APPROACHES, repeated, SECOND)
     monkeypatch.setattr(looks, "_kept", {})
     assert "every_approach_is_read_once" in lake_of.noticed()
+
+
+def test_figures_are_no_python(lake_of: Corrupted) -> None:
+    figures = [(check.key, name, str(figure)) for check, (_, of) in lake_of.judged() for name, figure in of.items()]
+    assert [one for one in figures if one[2].startswith(("[", "{", "("))] == []
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -8,7 +8,7 @@ import pytest
 from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.checks.heartbeat import OF_HEARTBEAT, neo_pages_cover_the_catalogue, neows_is_in_order
 from neo_assets.pipeline.heartbeat import append
-from neo_assets.schema.heartbeat import NOT_ASKED, OUT_OF_ORDER, REFUSED, Heartbeat
+from neo_assets.schema.heartbeat import NOT_ASKED, OUT_OF_ORDER, OVER_LIMIT, REFUSED, Heartbeat
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -38,6 +38,8 @@ def test_a_row_that_does_not_fit_the_schema_is_noticed(lake: Storage, status: st
         (["ok", OUT_OF_ORDER], False),
         (["ok", REFUSED], False),
         ([OUT_OF_ORDER, NOT_ASKED], False),
+        ([OUT_OF_ORDER, OVER_LIMIT], False),
+        (["ok", OVER_LIMIT], True),
         ([OUT_OF_ORDER, "ok"], True),
     ],
 )

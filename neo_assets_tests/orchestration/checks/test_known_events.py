@@ -35,3 +35,17 @@ def test_an_event_is_not_sought_where_its_date_is_not(lake: Storage) -> None:
 
 def test_simulated_data_are_not_held_against_known_events(lake: Storage) -> None:
     assert judged(lake, EVENTS[0], 0.1, source="simulator") == (True, {"not checked": "the data are simulated"})
+
+
+def test_the_events_are_those_that_jpl_publishes() -> None:
+    """Their numbers are repeated here on purpose: with a slip in one, the check would fail on true data, or never."""
+    assert {(one.neo_id, one.day.isoformat()): (one.au, one.tolerance) for one in EVENTS} == {
+        ("2099942", "2029-04-13"): (0.000254, 5e-6),
+        ("2153814", "2028-06-26"): (0.001663, 1e-5),
+        ("2137108", "2027-08-07"): (0.002606, 1e-5),
+        ("2035396", "2028-10-26"): (0.006212, 1e-5),
+        ("2000433", "2012-01-31"): (0.178676, 1e-5),
+        ("2004179", "2004-09-29"): (0.010357, 1e-5),
+        ("2004581", "1989-03-22"): (0.004572, 1e-5),
+        ("2069230", "1937-10-30"): (0.004950, 1e-5),
+    }

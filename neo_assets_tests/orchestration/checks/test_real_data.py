@@ -8,12 +8,12 @@ import pytest
 
 from neo_assets.lake import owner
 from neo_assets.lake.storage import Storage
-from neo_assets.orchestration.checks.page_set import OF_A_PAGE_SET
+from neo_assets.orchestration.checks.page_set import of_a_page_set
 from neo_assets.orchestration.checks.read import Read
 from neo_assets.schema.page_sets import page_set_key
 from neo_assets.schema.pages import Page
 from neo_assets_tests.conftest import Lakes
-from neo_assets_tests.pipeline.by_hand import gather
+from neo_assets_tests.pipeline.by_hand import METRICS, gather
 from neo_assets_tests.sources.neows.examples import NEEDS_CAPTURES, captured_pages, wrapped
 
 NOT_OF_THESE = {
@@ -31,7 +31,7 @@ def alarms(lake: Storage, pages: Sequence[Page]) -> dict[str, object]:
     key = page_set_key(0, len(pages) - 1)
     gather(lake, key, wrapped(pages))
     read = Read(lake, key)
-    judged = {check.key.name: check.verdict(read, key) for check in OF_A_PAGE_SET}
+    judged = {check.key.name: check.verdict(read, key) for check in of_a_page_set(METRICS)}
     failing = {name: figures for name, (passed, figures) in judged.items() if not passed}
     return {name: figures for name, figures in failing.items() if name not in NOT_OF_THESE}
 
@@ -48,5 +48,5 @@ def test_real_pages_raise_no_alarm(lakes: Lakes) -> None:
 
 
 def test_all_checks_of_the_values_are_among_them() -> None:
-    errors = {check.key.name for check in OF_A_PAGE_SET if check.severity is dg.AssetCheckSeverity.ERROR}
+    errors = {check.key.name for check in of_a_page_set(METRICS) if check.severity is dg.AssetCheckSeverity.ERROR}
     assert errors & NOT_OF_THESE.keys() == {"every_page_is_whole"}

@@ -6,15 +6,17 @@ from typing import Any, get_args
 import pyarrow as pa
 import pytest
 
-from neo_assets.pipeline.count import count, superseded
-from neo_assets.pipeline.metrics import registry
-from neo_assets.pipeline.metrics.engine import ENGINES
+from neo_assets.pipeline.catalogue import superseded
+from neo_assets.pipeline.count import count
+from neo_assets.pipeline.metrics.duckdb import DuckDB
+from neo_assets.pipeline.metrics.engine import ENGINES, Metrics
+from neo_assets.pipeline.metrics.registry import NEAR_MISS_COUNT, YEARLY_APPROACHES
 from neo_assets.schema.columns import Table
-from neo_assets.schema.tables import CLOSE_APPROACHES, NEAR_MISS_COUNT, NEO_SIGHTINGS, YEARLY_APPROACHES
+from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_SIGHTINGS
 from neo_assets.settings import Settings
 from neo_assets_tests.sources.neows.examples import NOON
 
-ENGINE = ENGINES["duckdb"]()
+METRICS = Metrics(DuckDB())
 
 
 def approaches(*rows: tuple[str, float, date]) -> pa.Table:
@@ -35,7 +37,7 @@ def approaches(*rows: tuple[str, float, date]) -> pa.Table:
 
 
 def counted(table: Table, rows: pa.Table) -> list[dict[str, Any]]:
-    found = count(ENGINE, table, rows)
+    found = count(METRICS, table, {CLOSE_APPROACHES.name: rows})
     assert found.schema.remove_metadata().equals(table.schema, check_metadata=True)
     return list(found.to_pylist())
 
@@ -71,7 +73,7 @@ def test_no_approaches_give_no_rows(table: Table) -> None:
     assert counted(table, approaches()) == []
 
 
-def sightings(*rows: tuple[str, str, str, int, float]) -> pa.Table:
+def sightings(*rows: tuple[str, str, str, int, float], are_counted: bool = True) -> pa.Table:
     """Sightings from page set, id, designation, page number and hours after noon."""
     whole = [
         {
@@ -80,7 +82,7 @@ def sightings(*rows: tuple[str, str, str, int, float]) -> pa.Table:
             "principal_designation": designation,
             "page": page,
             "fetched_at": NOON + timedelta(hours=hours),
-            "is_counted": True,
+            "is_counted": are_counted,
         }
         for page_set, spk_id, designation, page, hours in rows
     ]
@@ -97,24 +99,47 @@ def sightings(*rows: tuple[str, str, str, int, float]) -> pa.Table:
         ([("A", "3", "x", 0, 0), ("B", "2", "x", 1, 1)], [("A", "3")]),
         ([("A", "1", "x", 0, 0), ("B", "1", "x", 1, 1), ("C", "1", "x", 2, 2)], [("A", "1"), ("B", "1")]),
         ([("A", "3", "x", 0, 0), ("B", "3", "x", 1, 1), ("C", "2", "x", 2, 2)], [("A", "3"), ("B", "3")]),
+        ([("A", "1", "x", 0, 0), ("B", "1", "y", 1, 1)], [("A", "1")]),
     ],
-    ids=["none", "later set", "earlier set", "later page", "numbered", "three", "three, numbered at last"],
+    ids=["none", "later set", "earlier set", "later page", "numbered", "three", "three, numbered at last", "renamed"],
 )
 def test_superseded_copies(rows: list[Any], expected: list[tuple[str, str]]) -> None:
-    found = superseded(ENGINE, sightings(*rows)).to_pylist()
-    assert [(row["page_set"], row["neo_id"]) for row in found] == expected
+    assert left_out(sightings(*rows)) == expected
+
+
+def left_out(seen: pa.Table) -> list[tuple[str, str]]:
+    return [(row["page_set"], row["neo_id"]) for row in superseded(METRICS, seen).to_pylist()]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [(("1", "x"), ("1", "y")), (("1", "x"), ("2", "x")), (("2", "x"), ("1", "x"))]
+)
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_copies_fetched_at_once_that_of_the_last_page_counts_then_that_of_the_last_set(
+    first: tuple[str, str], second: tuple[str, str], order: int
+) -> None:
+    """The same id, or the same designation."""
+    other_page = [("B", *first, 0, 1), ("A", *second, 1, 1)][::order]
+    assert left_out(sightings(*other_page)) == [("B", first[0])]
+    same_page = [("A", *first, 1, 1), ("B", *second, 1, 1)][::order]
+    assert left_out(sightings(*same_page)) == [("A", first[0])]
+
+
+def test_superseded_copies_are_in_order() -> None:
+    older = [("A", "2", "y", 0, 0), ("A", "1", "x", 1, 0)]
+    assert left_out(sightings(*older, ("B", "2", "y", 2, 1), ("B", "1", "x", 3, 1))) == [("A", "1"), ("A", "2")]
+
+
+def test_a_copy_that_its_own_page_set_left_out_is_not_left_out_again() -> None:
+    older = sightings(("A", "1", "x", 0, 0), are_counted=False)
+    assert left_out(pa.concat_tables([older, sightings(("A", "1", "x", 1, 1))])) == []
 
 
 def test_parameters_are_bound_and_never_part_of_the_sql() -> None:
     rows = approaches(("Earth'; DROP TABLE close_approaches; --", 0.1, date(2000, 1, 1)))
-    sql = registry.sql("near_miss_count")
-    assert ENGINE.run(sql, {"close_approaches": rows}, {"near_miss_au": 0.05}).num_rows == 0
-    assert ENGINE.run(sql, {"close_approaches": rows}, {"near_miss_au": 0.5}).num_rows == 1
-
-
-def test_a_metric_is_a_sql_file() -> None:
-    with pytest.raises(FileNotFoundError):
-        registry.sql("no_such_metric")
+    sql = METRICS.of_table[NEAR_MISS_COUNT.name].sql
+    assert METRICS.run(sql, {"close_approaches": rows}, {"near_miss_au": 0.05}).num_rows == 0
+    assert METRICS.run(sql, {"close_approaches": rows}, {"near_miss_au": 0.5}).num_rows == 1
 
 
 def test_the_settings_know_every_engine() -> None:

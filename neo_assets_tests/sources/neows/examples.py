@@ -50,6 +50,12 @@ def neo(spk_id: str = "3000001", *approaches: dict[str, Any], **changes: Any) ->
             "last_observation_date": "2025-12-31",
             "observations_used": 321,
             "orbital_period": "400.25",
+            "orbit_id": "63",
+            "orbit_uncertainty": "0",
+            "semi_major_axis": "1.25",
+            "eccentricity": ".2",
+            "perihelion_distance": "1.0",
+            "aphelion_distance": "1.5",
         },
         "is_sentry_object": False,
     }

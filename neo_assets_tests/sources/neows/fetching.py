@@ -64,12 +64,15 @@ class Server:
 
 
 class NotedBudget(Budget):
-    """A budget that keeps its slots, which unlike the arrival of requests do not depend on the machine's speed."""
+    """A budget that notes its slots and pauses. Unlike the arrival of requests, these do not depend on the machine's
+    speed.
+    """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.given_out: list[Slot] = []
         self.given_back: list[Slot] = []
+        self.pauses_s: list[float] = []
 
     def reserve(self, without: Collection[str] = ()) -> Slot:
         self.given_out.append(slot := super().reserve(without))
@@ -78,6 +81,10 @@ class NotedBudget(Budget):
     def give_back(self, slot: Slot) -> None:
         self.given_back.append(slot)
         super().give_back(slot)
+
+    def park(self, key: str, seconds: float) -> float:
+        self.pauses_s.append(seconds)
+        return super().park(key, seconds)
 
     def times(self) -> list[float]:
         return sorted(slot.at for slot in self.given_out)

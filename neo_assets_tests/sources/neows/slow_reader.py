@@ -18,22 +18,27 @@ class Unreadable(Exception):
     """An object has a value that its column cannot hold."""
 
 
-def read(pages: Iterable[Page]) -> tuple[list[Row], list[Row]]:
-    """Rows of `neo_records` and `close_approaches`, in page order; each object once, in the copy fetched last."""
-    copies: list[tuple[tuple[Any, ...], Row, list[Row], set[str]]] = []
+def read(pages: Iterable[Page]) -> tuple[list[Row], list[Row], list[Row]]:
+    """Rows of `neo_records`, `orbits` and `close_approaches`, in page order; each object once, in its last copy."""
+    copies: list[tuple[tuple[Any, ...], Row, Row, list[Row], set[str]]] = []
     for page in pages:
         for place, neo in enumerate(json.loads(page.body)["near_earth_objects"]):
             try:
                 record, approaches = read_neo(neo)
+                orbit = read_orbit(neo)
             except Unreadable:
                 continue
-            copies.append(((page.fetched_at, page.number, place), record, approaches, identities(record)))
+            copies.append(((page.fetched_at, page.number, place), record, orbit, approaches, identities(record)))
     kept = [
         copy
         for copy in copies
-        if not any(other[0] > copy[0] and other[3] & copy[3] for other in copies)  # a later copy of the same object
+        if not any(other[0] > copy[0] and other[4] & copy[4] for other in copies)  # a later copy of the same object
     ]
-    return [record for _, record, _, _ in kept], [row for _, _, rows, _ in kept for row in rows]
+    return (
+        [record for _, record, _, _, _ in kept],
+        [orbit for _, _, orbit, _, _ in kept],
+        [row for _, _, _, rows, _ in kept for row in rows],
+    )
 
 
 def identities(record: Row) -> set[str]:
@@ -84,6 +89,46 @@ def read_neo(neo: Row) -> tuple[Row, list[Row]]:
     if None in (record["id"], record["neo_reference_id"], record["name"]):
         raise Unreadable
     return record, approaches
+
+
+NUMBERS = {
+    "epoch_jd": "epoch_osculation",
+    "eccentricity": "eccentricity",
+    "semi_major_axis_au": "semi_major_axis",
+    "perihelion_distance_au": "perihelion_distance",
+    "aphelion_distance_au": "aphelion_distance",
+    "inclination_deg": "inclination",
+    "ascending_node_longitude_deg": "ascending_node_longitude",
+    "perihelion_argument_deg": "perihelion_argument",
+    "perihelion_time_jd": "perihelion_time",
+    "mean_anomaly_deg": "mean_anomaly",
+    "mean_motion_deg_per_day": "mean_motion",
+    "earth_moid_au": "minimum_orbit_intersection",
+    "jupiter_tisserand_parameter": "jupiter_tisserand_invariant",
+}
+CLASS = {
+    "orbit_class": "orbit_class_type",
+    "orbit_class_description": "orbit_class_description",
+    "orbit_class_range": "orbit_class_range",
+}
+
+
+def read_orbit(neo: Row) -> Row:
+    """One object's orbit."""
+    orbit = neo.get("orbital_data") or {}
+    determined, uncertainty = orbit.get("orbit_determination_date"), number(orbit.get("orbit_uncertainty"))
+    return {
+        "neo_id": neo.get("id") or neo.get("neo_reference_id"),
+        "orbit_id": orbit.get("orbit_id"),
+        "orbit_determined_at": determined and datetime.strptime(determined, "%Y-%m-%d %H:%M:%S"),
+        "data_arc_days": orbit.get("data_arc_in_days"),
+        "orbit_uncertainty": uncertainty,
+        "equinox": orbit.get("equinox"),
+        "is_sentry_object": neo.get("is_sentry_object"),
+        "sentry_url": (neo.get("sentry_data") or "").split("?")[0] or None,
+        **{column: number(orbit.get(key)) for column, key in NUMBERS.items()},
+        **{column: (orbit.get("orbit_class") or {}).get(key) for column, key in CLASS.items()},
+    }
 
 
 def read_approach(spk_id: str | None, entry: Row) -> Row:

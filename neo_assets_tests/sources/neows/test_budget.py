@@ -17,37 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neo_assets.sources.neows.budget import DEMO_KEY, Budget, BudgetError, Slot
+from neo_assets_tests.sources.neows.conftest import HOST, Clock
 
 HOUR = 3600.0
-HOST = "api.nasa.gov"
-FAST = 1e6
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def make(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., Budget]]:
-    """A function that makes budgets on one ledger; by default one key, 10 requests an hour, hardly any spacing."""
-    made = []
-
-    def make(keys: Iterable[str] = ("a",), per_hour: int = 10, per_second: float = FAST, host: str = HOST) -> Budget:
-        made.append(Budget(tmp_path / "state/requests.sqlite", host, list(keys), per_hour, per_second, clock=clock))
-        return made[-1]
-
-    yield make
-    for budget in made:
-        budget.close()
 
 
 def assert_within(slots: Iterable[Slot], per_hour: int, hour: float = HOUR) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import re
 import threading
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator
@@ -98,10 +99,11 @@ def test_a_request_that_is_silent_when_the_outage_is_found_is_not_sent() -> None
     assert sent == []
 
 
-def test_an_answer_that_refuses_shows_that_the_host_is_up() -> None:
-    gate = Gate([KEY], None, RetryPolicy(first_wait_s=0.001, trips_after=2))
-    ends = ask_in_turn(gate, ("a", DOWN), ("b", NotFound("404")), ("c", DOWN))
-    assert ends == [Unavailable, NotFound, Unavailable]
+@pytest.mark.parametrize(("answer", "end"), [(None, None), (NotFound("404"), NotFound)])
+def test_an_answer_shows_that_the_host_is_up_even_if_it_refuses(answer: Any, end: Any) -> None:
+    gate = Gate([KEY], None, RetryPolicy(first_wait_s=0.001, trips_after=3))
+    ends = ask_in_turn(gate, ("a", DOWN), ("b", DOWN), ("c", answer), ("d", DOWN))
+    assert ends == [Unavailable, Unavailable, end, Unavailable]
 
 
 def test_requests_in_flight_when_the_outage_begins_count_once() -> None:
@@ -274,7 +276,7 @@ def test_a_slot_whose_key_is_rejected_meanwhile_is_not_used(make_budget: Callabl
 
     async def send(key: str) -> None:
         used.append(key)
-        if key == budget.given_out[0].key:
+        if key == used[0]:
             raise KeyRejected("403")
 
     async def run() -> None:
@@ -287,20 +289,28 @@ def test_a_slot_whose_key_is_rejected_meanwhile_is_not_used(make_budget: Callabl
     assert {slot.key for slot in budget.given_back} == {rejected}
 
 
+def test_a_forecast_leaves_out_a_key_that_was_rejected(make_budget: Callable[..., NotedBudget]) -> None:
+    budget = make_budget(KEY, OTHER_KEY, per_hour=5)
+    asyncio.run(Gate([KEY, OTHER_KEY], budget, QUICK).ask("page 0", answering(KeyRejected("403"))))
+    assert len(budget.given_out) == 2
+    assert budget.forecast(5) > time.time() + 3000
+
+
 def test_a_slot_whose_key_is_parked_meanwhile_is_not_used(make_budget: Callable[..., NotedBudget]) -> None:
     class ParkedMeanwhile(NotedBudget):
         def reserve(self, without: Collection[str] = ()) -> Slot:
             slot = super().reserve(without)
             if len(self.given_out) == 2:
-                self.until = self.park(KEY, 1)
+                until.append(self.park(KEY, 1))
             return slot
 
+    until: list[float] = []
     budget = make_budget(per_second=2, kind=ParkedMeanwhile)
     budget.reserve()
     asyncio.run(Gate([KEY], budget, QUICK).ask("page 0", answering()))
     _, parked, used = budget.given_out
     assert budget.given_back == [parked]
-    assert used.at == budget.until  # type: ignore[attr-defined]
+    assert until == [used.at]
 
 
 class SleepyClock:
@@ -369,6 +379,62 @@ def test_waits_that_are_shared_are_logged_once(
         "waiting for the request budget",
     ]
     assert sorted(budget.given_back, key=lambda slot: slot.at) == budget.given_out[8:]
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "pause_s"), [(None, QUICK.key_pause_s), (30.0, 30.0), (0.001, QUICK.shortest_key_pause_s)]
+)
+def test_a_key_over_its_limit_rests_as_long_as_the_host_asks(
+    make_budget: Callable[..., NotedBudget], asked_s: float | None, pause_s: float
+) -> None:
+    budget = make_budget(KEY, OTHER_KEY)
+    over_limit = answering(RateLimited("429", retry_after_s=asked_s))
+    assert asyncio.run(Gate([KEY, OTHER_KEY], budget, QUICK).ask("page 0", over_limit)) == budget.given_out[1].key
+    assert budget.pauses_s == [pause_s]
+
+
+@pytest.mark.parametrize(
+    ("window_s", "pause_s"), [(None, QUICK.key_pause_s), (20.0, 20.0), (3600.0, QUICK.key_pause_s)]
+)
+def test_a_key_with_nothing_left_rests_for_its_window_at_most(
+    make_budget: Callable[..., NotedBudget], window_s: float | None, pause_s: float
+) -> None:
+    budget = make_budget()
+    Gate([KEY], budget, QUICK).pause(KEY, window_s)
+    assert budget.pauses_s == [pause_s]
+
+
+def waits_logged(budget: NotedBudget, caplog: pytest.LogCaptureFixture, *pauses_s: float) -> list[str]:
+    """What is logged of the waits for a key that is parked for longer and longer."""
+
+    async def run() -> None:
+        gate, waiting = Gate([KEY], budget, QUICK), []
+        for pause_s in pauses_s:
+            budget.park(KEY, pause_s)
+            waiting.append(asyncio.create_task(gate.ask("page 0", answering())))
+            while len(budget.given_out) < len(waiting):
+                await asyncio.sleep(0.001)
+            await asyncio.sleep(0.02)
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting)
+
+    asyncio.run(run())
+    return [record.message for record in caplog.records]
+
+
+@pytest.mark.parametrize(("pauses_s", "logged"), [([4.5], 0), ([9.5], 1), ([100, 150], 1), ([100, 170], 2)])
+def test_only_waits_that_are_long_and_new_are_logged(
+    make_budget: Callable[..., NotedBudget], caplog: pytest.LogCaptureFixture, pauses_s: list[float], logged: int
+) -> None:
+    assert len(waits_logged(make_budget(), caplog, *pauses_s)) == logged
+
+
+def test_a_wait_until_another_day_is_logged_with_the_date(
+    make_budget: Callable[..., NotedBudget], caplog: pytest.LogCaptureFixture
+) -> None:
+    [message] = waits_logged(make_budget(), caplog, 100_000)
+    assert re.fullmatch(r"waiting for the request budget until \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", message)
 
 
 def test_a_rejected_key_is_logged_once_and_the_others_continue(

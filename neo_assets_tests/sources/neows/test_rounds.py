@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from random import Random
 
 import httpx
@@ -11,6 +12,7 @@ from neo_assets.sources.neows import errors
 from neo_assets_tests.sources.neows.examples import body, neo
 from neo_assets_tests.sources.neows.fetching import (
     OVER_LIMIT,
+    QUICK,
     Handler,
     Server,
     client_of,
@@ -112,9 +114,10 @@ def test_there_is_no_second_round_if_no_page_arrived(answer: httpx.Response, req
     assert len(server.requests) == requests
 
 
-def test_a_long_pause_that_the_host_asks_for_is_not_cut_short() -> None:
-    server = Server(whole, whole, then=lambda request: httpx.Response(503, headers={"Retry-After": "3600"}))
-    _, failed = fetch(server, range(9), concurrency=1)
+@pytest.mark.parametrize(("pause_s", "longest_s"), [(3600, QUICK.longest_silence_s), (60, 50)])
+def test_a_long_pause_that_the_host_asks_for_is_not_cut_short(pause_s: int, longest_s: float) -> None:
+    server = Server(whole, whole, then=lambda request: httpx.Response(503, headers={"Retry-After": str(pause_s)}))
+    _, failed = fetch(server, range(9), concurrency=1, policy=replace(QUICK, longest_silence_s=longest_s))
     assert list(failed) == list(range(2, 9))
     assert len(server.requests) == 3
 

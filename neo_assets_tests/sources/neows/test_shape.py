@@ -131,7 +131,7 @@ def test_an_object_of_another_shape_is_looked_at_too(changes: Content, seen: See
 
 def test_the_source_of_each_column_is_a_key_of_the_shape() -> None:
     page = content()
-    one = first_with_approaches(page) | {"name_limited": "Eros"}
+    one = first_with_approaches(page) | {"name_limited": "Eros", "sentry_data": "http://neows.example"}
     sources = {column.source for table in TABLES.values() for column in table.columns}
     whole = re.compile(r"(?:page|near_earth_objects\[\])\.[a-z_.\[\]]*[a-z_]")
     paths = {path for source in sources for path in whole.findall(source)}

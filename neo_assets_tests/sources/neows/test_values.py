@@ -50,6 +50,10 @@ from neo_assets_tests.sources.neows.examples import approach, neo, page
             "close_approach_data[0]: 9223372036854775808 is not a whole number that fits into 64 bits",
         ),
         (
+            neo("7", approach(day="2201-12-31") | {"epoch_date_close_approach": 7321190400000}),
+            "close_approach_data[0].epoch_date_close_approach: 7321190400000 is not in the years 1899 to 2201",
+        ),
+        (
             neo("7", approach() | {"close_approach_date": "0001-01-01"}),
             "close_approach_data[0].close_approach_date: 0001-01-01 is not in the years 1899 to 2201",
         ),
@@ -114,6 +118,22 @@ def test_the_reason_names_the_approach(bad: Any, count: int) -> None:
         passages[index] = bad
         [reason] = parse([page(neo("7", *passages), neo("1"))]).quarantine["reason"].to_pylist()
         assert reason.startswith(f"close_approach_data[{index}]"), reason
+
+
+def test_of_several_bad_approaches_the_first_is_named_with_its_own_reason() -> None:
+    standing = approach() | {"relative_velocity": {"kilometers_per_second": "0"}}
+    [reason] = parse([page(neo("7", approach(), standing, approach(au="?")))]).quarantine["reason"].to_pylist()
+    assert reason == "close_approach_data[1].relative_velocity.kilometers_per_second: 0 is not above 0"
+
+
+def test_a_distance_may_be_0() -> None:
+    parsed = parse([page(neo("1", approach(au="0", km="0")))])
+    assert parsed.close_approaches["miss_distance_km"].to_pylist() == [0.0]
+
+
+def test_an_object_larger_than_a_block_of_the_reader_is_read() -> None:
+    long = "x" * 5_000_000
+    assert parse([page(neo("1", name=long))]).neo_records["name"].to_pylist() == [long]
 
 
 def test_a_problem_outside_the_approaches_is_named_first() -> None:

@@ -1,0 +1,128 @@
+"""The products as assets: files that people take away, made from the totals. Making them lives in `products`."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from neo_assets.lake import layout
+from neo_assets.lake.storage import Storage
+from neo_assets.orchestration.assets.landed import LANDED_OBJECTS
+from neo_assets.orchestration.failures import failing_in_one_line
+from neo_assets.orchestration.metadata import OWNERS, preview
+from neo_assets.pipeline.metrics.engine import Metrics
+from neo_assets.products import index
+from neo_assets.products.contents import Contents
+from neo_assets.schema.orbits import ORBITS
+from neo_assets.schema.tables import (
+    CATALOGUE_STATS,
+    CLOSE_APPROACHES,
+    NEO_RECORDS,
+    RAW_PAGE_INDEX,
+    SNAPSHOT,
+)
+
+PRODUCTS = "products"
+"""Name of the group of these assets, and of the job that makes them."""
+
+NEO_DATABASE = "neo_database"
+"""Name of the asset."""
+
+UPCOMING = "upcoming"
+"""Name of the asset."""
+
+
+def product_assets(page_sets: dg.StaticPartitionsDefinition, of: Metrics) -> list[dg.AssetsDefinition]:
+    """The assets of the group `products`."""
+    followed = [*(total.name for total in of.totals), SNAPSHOT.name]
+    tables = [NEO_RECORDS.name, ORBITS.name, CLOSE_APPROACHES.name, LANDED_OBJECTS]
+    # The pages say how old the data are, the counts whether the totals are up to date.
+    read = [RAW_PAGE_INDEX.asset, CATALOGUE_STATS.name, *(counts.name for counts in of.counts)]
+
+    @dg.asset(
+        name=NEO_DATABASE,
+        group_name=PRODUCTS,
+        owners=OWNERS,
+        kinds={"duckdb", "parquet"},
+        deps=[*followed, *tables, *read],
+        automation_condition=_follows(*followed),
+    )
+    def neo_database(lake: dg.ResourceParam[Storage], metrics: dg.ResourceParam[Metrics]) -> dg.MaterializeResult[None]:
+        """The whole catalogue in one DuckDB file, with views and a dictionary; NEOs and approaches as Parquet, too.
+
+        Each NEO is there once. What is up to date is not made again.
+        """
+        from neo_assets.products import database  # DuckDB takes 0.06 s to load, and few runs need it
+
+        with failing_in_one_line():
+            before = index.read(lake)
+            contents = Contents(lake, metrics, page_sets.get_partition_keys())
+            made = database.make(lake, contents)
+            of_totals = {table.name: rows.num_rows for table, rows in contents.totals.items()}
+        new = [name for name, one in made.items() if one != before.get(name)]
+        file = lake.location(layout.product(database.DATABASE))
+        rows = {"neos": made[database.NEOS_FILE].rows, "close_approaches": made[database.APPROACHES_FILE].rows}
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/row_count": made[database.DATABASE].rows,
+                "dagster/uri": file,
+                "file": dg.MetadataValue.path(file),
+                "made": ", ".join(new) or "nothing: all is up to date",
+                "snapshot": preview(contents.snapshot),
+                **{f"rows of {name}": number for name, number in (rows | of_totals).items()},
+                **{f"bytes of {name}": one.bytes for name, one in made.items()},
+                "sha256": made[database.DATABASE].sha256,
+            }
+        )
+
+    return [neo_database, _upcoming(page_sets)]
+
+
+def _upcoming(page_sets: dg.StaticPartitionsDefinition) -> dg.AssetsDefinition:
+    @dg.asset(
+        name=UPCOMING,
+        group_name=PRODUCTS,
+        owners=OWNERS,
+        kinds={"icalendar", "csv"},
+        deps=[SNAPSHOT.name, NEO_RECORDS.name, CLOSE_APPROACHES.name, LANDED_OBJECTS],
+        automation_condition=_follows(SNAPSHOT.name),
+    )
+    def upcoming(lake: dg.ResourceParam[Storage], metrics: dg.ResourceParam[Metrics]) -> dg.MaterializeResult[None]:
+        """The approaches to Earth within 0.05 au, from today (UTC) to 365 days ahead, as a calendar and as CSV.
+
+        An event keeps its UID when its approach is revised, and is cancelled when that is withdrawn.
+        """
+        from neo_assets.products.calendar import CALENDAR, TABLE, write_upcoming  # 0.07 s, only here
+
+        now = datetime.now(UTC)
+        with failing_in_one_line():
+            made = write_upcoming(lake, metrics, page_sets.get_partition_keys(), now)
+        named = (f"{row['close_approach_at_utc']} {row['name']}" for row in made.rows.to_pylist())
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/row_count": made.rows.num_rows,
+                "dagster/uri": lake.location(layout.product(CALENDAR)),
+                "calendar": dg.MetadataValue.path(lake.location(layout.product(CALENDAR))),
+                "table": dg.MetadataValue.path(lake.location(layout.product(TABLE))),
+                "new": made.new,
+                "revised": made.revised,
+                "cancelled": made.cancelled,
+                "next approach": next((one for one in named if one >= f"{now:%Y-%m-%dT%H:%M}"), "none"),
+                "first rows": preview(made.rows),
+            }
+        )
+
+    return upcoming
+
+
+def _follows(*upstream: str) -> dg.AutomationCondition[Any]:
+    """Run when one of these has changed, none is missing and none is being made; and once a day, as Dagster loses an
+    update that arrives in the same tick as the one before (https://github.com/dagster-io/dagster/issues/33587).
+
+    The tables of page sets change before them, and start nothing.
+    """
+    followed = dg.AssetSelection.assets(*upstream)
+    missing = dg.AutomationCondition.any_deps_missing().allow(followed)
+    after_noon = dg.AutomationCondition.cron_tick_passed("15 12 * * *")
+    idle = ~dg.AutomationCondition.in_progress()
+    return dg.AutomationCondition.eager().allow(followed) | (after_noon & ~missing & idle)

@@ -1,0 +1,85 @@
+"""Checks of the products: whether they hold what the lake holds. Making them lives in `products`."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from neo_assets.lake import tables
+from neo_assets.lake.storage import Storage
+from neo_assets.orchestration.assets.products import NEO_DATABASE, UPCOMING
+from neo_assets.orchestration.checks.calendar import calendar_shows_the_approaches
+from neo_assets.orchestration.checks.check import Check, Verdict
+from neo_assets.orchestration.failures import failing_in_one_line
+from neo_assets.pipeline.catalogue import Catalogue
+from neo_assets.pipeline.metrics.engine import Metrics
+from neo_assets.pipeline.text import one_line
+from neo_assets.products.views import views
+from neo_assets.schema.products import NEOS
+from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+
+def product_checks(page_sets: dg.StaticPartitionsDefinition) -> list[dg.AssetChecksDefinition]:
+    """The checks of the group `products`."""
+
+    @dg.multi_asset_check(name="product_checks", specs=[check.spec() for check in OF_PRODUCTS], can_subset=True)
+    def of_products(
+        context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Storage], metrics: dg.ResourceParam[Metrics]
+    ) -> Iterator[dg.AssetCheckResult]:
+        with failing_in_one_line():
+            for check in OF_PRODUCTS:
+                if check.key in context.selected_asset_check_keys:
+                    yield check.result(check.verdict(lake, metrics, page_sets.get_partition_keys()))
+
+    return [of_products]
+
+
+def database_is_whole(lake: Storage, metrics: Metrics, page_sets: Sequence[str]) -> Verdict:
+    """The stored database opens, holds every NEO, approach and total of the lake, and its views and dictionary work."""
+    import duckdb  # takes 0.06 s to load, and few runs need it
+
+    from neo_assets.products import database
+
+    catalogue = Catalogue.whole(lake, metrics, page_sets)
+    try:
+        with database.opened(lake) as connection:
+            if _one(connection, "SELECT snapshot_id FROM snapshot") != catalogue.state:
+                return True, {"not checked": "page sets have changed since; it is made again after the totals"}
+            wanted = {
+                NEOS.name: catalogue.rows(NEO_RECORDS, ["id"]).num_rows,
+                CLOSE_APPROACHES.name: catalogue.rows(CLOSE_APPROACHES, ["neo_id"]).num_rows,
+                **{table.name: tables.read_table(lake, table).num_rows for table in metrics.totals},
+            }
+            found = {name: _one(connection, f"SELECT count(*) FROM {name}") for name in wanted}
+            for name in views():
+                connection.execute(f"SELECT * FROM {name} LIMIT 1").fetchall()
+            undescribed = _one(
+                connection,
+                "SELECT count(*) FROM duckdb_columns() AS c LEFT JOIN dictionary AS d USING (table_name, column_name) "
+                "WHERE NOT c.internal AND d.meaning IS NULL",
+            )
+            version = database.storage_version(connection)
+    except duckdb.Error as error:
+        return False, {"cannot be read": one_line(str(error))}
+    wrong: dict[str, object] = {
+        f"rows of {name}": f"{found[name]} instead of {number}"
+        for name, number in wanted.items()
+        if found[name] != number
+    }
+    if undescribed:
+        wrong["columns that the dictionary lacks"] = undescribed
+    if version != database.STORAGE_VERSION:
+        wrong["storage version"] = f"{version} instead of {database.STORAGE_VERSION}"
+    return not wrong, wrong or {"rows": sum(found.values()), "views": len(views())}
+
+
+def _one(connection: "DuckDBPyConnection", sql: str) -> Any:
+    """The only value that a query gives."""
+    [(value,)] = connection.execute(sql).fetchall()
+    return value
+
+
+OF_PRODUCTS = (Check(NEO_DATABASE, database_is_whole), Check(UPCOMING, calendar_shows_the_approaches))

@@ -1,0 +1,1 @@
+"""Files that people take away: the catalogue as a database and as Parquet, with what every column means; a calendar."""

@@ -1,0 +1,25 @@
+/*
+description: Approaches to each orbiting body, past and predicted apart, the body with the most past ones first.
+columns:
+  past_approaches:
+    unit: approaches
+    description: Number of approaches up to the date of the snapshot.
+  predicted_approaches:
+    unit: approaches
+    description: Number of approaches after the date of the snapshot.
+  closest_past_ld:
+    unit: LD
+    description: Least miss distance up to the date of the snapshot, in lunar distances of 384,400 km; null if there is none.
+  closest_predicted_ld:
+    unit: LD
+    description: Least miss distance after the date of the snapshot, in lunar distances of 384,400 km; null if there is none.
+*/
+SELECT
+    orbiting_body,
+    COUNT(CASE WHEN NOT is_predicted THEN 1 END) AS past_approaches,
+    COUNT(CASE WHEN is_predicted THEN 1 END) AS predicted_approaches,
+    MIN(CASE WHEN NOT is_predicted THEN miss_distance_ld END) AS closest_past_ld,
+    MIN(CASE WHEN is_predicted THEN miss_distance_ld END) AS closest_predicted_ld
+FROM approaches
+GROUP BY orbiting_body
+ORDER BY past_approaches DESC, orbiting_body

@@ -1,0 +1,29 @@
+/*
+description: Approaches per decade and orbiting body, past and predicted apart.
+columns:
+  decade:
+    unit: UTC year
+    description: First calendar year of the decade, such as 2020.
+  past_approaches:
+    unit: approaches
+    description: Number of approaches up to the date of the snapshot.
+  predicted_approaches:
+    unit: approaches
+    description: Number of approaches after the date of the snapshot.
+  closest_past_ld:
+    unit: LD
+    description: Least miss distance up to the date of the snapshot, in lunar distances of 384,400 km; null if there is none.
+  closest_predicted_ld:
+    unit: LD
+    description: Least miss distance after the date of the snapshot, in lunar distances of 384,400 km; null if there is none.
+*/
+SELECT
+    CAST(FLOOR(EXTRACT(YEAR FROM close_approach_date) / 10.0) * 10 AS INTEGER) AS decade,
+    orbiting_body,
+    COUNT(CASE WHEN NOT is_predicted THEN 1 END) AS past_approaches,
+    COUNT(CASE WHEN is_predicted THEN 1 END) AS predicted_approaches,
+    MIN(CASE WHEN NOT is_predicted THEN miss_distance_ld END) AS closest_past_ld,
+    MIN(CASE WHEN is_predicted THEN miss_distance_ld END) AS closest_predicted_ld
+FROM approaches
+GROUP BY CAST(FLOOR(EXTRACT(YEAR FROM close_approach_date) / 10.0) * 10 AS INTEGER), orbiting_body
+ORDER BY decade, orbiting_body

@@ -1,0 +1,49 @@
+"""The checks that count again, at the limit of a near miss. What they notice is tested in `test_fault_matrix`."""
+
+from pathlib import Path
+
+import pytest
+
+from neo_assets.lake.storage import Storage
+from neo_assets.orchestration.checks.counts import recount_of, recounted, same
+from neo_assets.orchestration.checks.read import Read
+from neo_assets.pipeline.count import compute
+from neo_assets.pipeline.metrics.duckdb import DuckDB
+from neo_assets.pipeline.metrics.engine import Metrics
+from neo_assets.pipeline.metrics.registry import Metric, of_one_s_own
+from neo_assets.sources.neows.parse import parse
+from neo_assets_tests.pipeline.by_hand import METRICS, gather
+from neo_assets_tests.pipeline.metrics.test_registry import FAST
+from neo_assets_tests.sources.neows.examples import approach, neo, page
+
+
+def test_an_approach_at_the_very_limit_is_no_near_miss(lake: Storage) -> None:
+    key = "00000-00000"
+    gather(lake, key, [page(neo("1", approach("0.2", "29919574"), approach("0.1999999", "29919559", body="Venus")))])
+    recount = recount_of(METRICS, METRICS.of_table["near_miss_count"])
+    assert recount(Read(lake, key), key) == (True, {"stored": 1, "counted again": 1})
+
+
+def metrics_with(folder: Path, sql: str) -> tuple[Metrics, Metric]:
+    """A metric of one's own, which is not computed by hand."""
+    (folder / "fast_approaches.sql").write_text(sql)
+    metrics = Metrics(DuckDB(), of_one_s_own(folder))
+    return metrics, metrics.each[0]
+
+
+@pytest.mark.parametrize("adds_up", ["sum", "never"])
+@pytest.mark.parametrize("neos", [1, 2, 5])
+def test_a_metric_of_ones_own_is_recounted_from_all_neos_once(tmp_path: Path, adds_up: str, neos: int) -> None:
+    sql = FAST.replace("adds_up: sum", f"adds_up: {adds_up}").replace("fast_km_s: 20", "fast_km_s: 12")
+    metrics, metric = metrics_with(tmp_path, sql)
+    stored = vars(parse([page(*(neo(str(one), *[approach(body=f"Body {one}")] * one) for one in range(1, neos + 1)))]))
+    expected = [{"orbiting_body": f"Body {one}", "approaches": one} for one in range(1, neos + 1)]
+    found = recounted(metrics, metric, stored).to_pylist()
+    assert sorted(found, key=lambda row: row["approaches"]) == expected
+
+
+def test_a_metric_that_only_claims_to_add_up_is_noticed(tmp_path: Path) -> None:
+    sql = FAST.replace("count(*)", "max(12)").replace("fast_km_s: 20", "fast_km_s: 0")
+    metrics, metric = metrics_with(tmp_path, sql)
+    stored = vars(parse([page(neo("1", approach()), neo("2", approach()))]))
+    assert not same(metric, compute(metrics, metric, stored), recounted(metrics, metric, stored))

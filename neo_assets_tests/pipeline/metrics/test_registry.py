@@ -1,0 +1,109 @@
+"""A metric is one `.sql` file: what its header may say, and what is said of a wrong one."""
+
+from pathlib import Path
+
+import pytest
+
+from neo_assets.pipeline.metrics import registry
+from neo_assets.pipeline.metrics.engine import Metrics
+from neo_assets.pipeline.metrics.registry import BUILT_IN, read_metrics
+from neo_assets.settings import SettingsError
+from neo_assets_tests.settings import settings_of
+
+FAST = """/*
+name: fast_approaches
+description: Close approaches faster than 20 km/s, per orbiting body.
+reads:
+  close_approaches: [orbiting_body, relative_velocity_km_s]
+grain:
+  orbiting_body: {type: string, description: The body approached.}
+numbers:
+  approaches: {type: int64, unit: approaches, description: Number of them.}
+adds_up: sum
+parameters: {fast_km_s: 20}
+*/
+SELECT orbiting_body, count(*) AS approaches
+FROM close_approaches
+WHERE relative_velocity_km_s > $fast_km_s
+GROUP BY orbiting_body
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with one metric."""
+    (tmp_path / "fast_approaches.sql").write_text(FAST)
+    (tmp_path / "notes.txt").write_text("no metric")
+    return tmp_path
+
+
+def test_a_header_says_all_that_is_known(folder: Path) -> None:
+    [fast] = read_metrics(folder)
+    assert fast.sql.startswith("SELECT orbiting_body, count(*)")
+    assert (fast.parameters, fast.adds_up, fast.grain, fast.numbers) == (
+        {"fast_km_s": 20},
+        "sum",
+        ["orbiting_body"],
+        ["approaches"],
+    )
+    assert fast.reads == {"close_approaches": ["neo_id", "orbiting_body", "relative_velocity_km_s"]}
+    assert fast.counts
+    assert (fast.counts.name, fast.total.name) == ("fast_approaches", "total_fast_approaches")
+    assert (fast.counts.partitioned, fast.total.partitioned) == (True, False)
+    assert fast.total.schema.equals(fast.counts.schema, check_metadata=True)
+    assert fast.counts.description == "Close approaches faster than 20 km/s, per orbiting body. Of one page set."
+    assert fast.total.schema.field("approaches").metadata[b"unit"] == b"approaches"
+
+
+def test_a_metric_that_does_not_add_up_has_a_total_only(folder: Path) -> None:
+    (folder / "fast_approaches.sql").write_text(FAST.replace("adds_up: sum", "adds_up: never"))
+    [fast] = read_metrics(folder)
+    assert fast.counts is None
+    assert fast.tables == [fast.total]
+
+
+def test_ones_own_metrics_come_after_those_built_in(folder: Path) -> None:
+    metrics = Metrics.of(settings_of(metrics=folder))
+    assert [metric.name for metric in metrics.each] == [*(metric.name for metric in BUILT_IN), "fast_approaches"]
+    assert metrics.tables["total_fast_approaches"] is metrics.of_table["fast_approaches"].total
+    assert Metrics.of(settings_of()).each == BUILT_IN
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("/*", "--", "does not begin with a header between /* and */"),
+        ("name: fast_approaches", "name: [", "is not YAML"),
+        ("name: fast_approaches", "name: other", "names another metric, other"),
+        ("name: fast_approaches\n", "", "name: Field required"),
+        ("adds_up: sum", "adds_up: mean", "adds_up: Input should be 'sum', 'least' or 'never'"),
+        ("adds_up: sum", "adds_up: sum\nunits: km", "units: Extra inputs are not permitted"),
+        ("type: int64", "type: integer", "numbers.approaches.type: Input should be"),
+        ("relative_velocity_km_s]", "velocity]", "close_approaches has no column velocity"),
+        ("  close_approaches:", "  raw_pages:", "reads.raw_pages"),
+        ("> $fast_km_s", "> $fast_km_s AND close_approach_date < $snapshot_date", "leave out $snapshot_date"),
+    ],
+)
+def test_a_wrong_header_is_one_line_that_names_the_file(folder: Path, before: str, after: str, said: str) -> None:
+    file = folder / "fast_approaches.sql"
+    assert before in FAST
+    file.write_text(FAST.replace(before, after, 1))
+    with pytest.raises(SettingsError) as error:
+        read_metrics(folder)
+    assert said in str(error.value)
+    assert str(file) in str(error.value)
+    assert str(error.value).startswith("NEO_METRICS: ")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["near_miss_count", "total_near_misses", "neo_records"])
+def test_no_table_can_be_replaced(folder: Path, name: str) -> None:
+    (folder / "fast_approaches.sql").unlink()
+    (folder / f"{name}.sql").write_text(FAST.replace("fast_approaches", name))
+    with pytest.raises(SettingsError, match=f"another table has the name {name}"):
+        registry.of_one_s_own(folder)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"NEO_METRICS: .*nowhere cannot be read \(No such file"):
+        Metrics.of(settings_of(metrics=tmp_path / "nowhere"))
