@@ -43,6 +43,20 @@ def header_and_sql(text: str) -> tuple[str, str] | None:
     return (parts[1], parts[2].strip()) if parts else None
 
 
+_PARAMETER = re.compile(
+    r"--[^\n]*|/\*.*?\*/"  # comments
+    r"|'[^']*'|\bE'(?:[^'\\]|\\.)*'|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$"  # strings; one with '' in it is read as two
+    r'|"[^"]*"|\w[\w$]*'  # names
+    r"|\$(?P<parameter>\w+)",
+    re.DOTALL | re.IGNORECASE,
+)
+
+
+def parameters_of(sql: str) -> set[str]:
+    """The `$names` of a query, without the `$`. DuckDB would find them, too, but is slow to import."""
+    return {found["parameter"] for found in _PARAMETER.finditer(sql) if found["parameter"]}
+
+
 @dataclass(frozen=True)
 class Metric:
     """A metric: its SQL, and what its header says."""
@@ -78,7 +92,7 @@ class Metric:
     @property
     def of_a_snapshot(self) -> bool:
         """Whether the SQL needs the day of the snapshot."""
-        return f"${SNAPSHOT_DATE}" in self.sql
+        return SNAPSHOT_DATE in parameters_of(self.sql)
 
 
 class _Column(BaseModel):
@@ -194,6 +208,19 @@ def _metric(path: Path, text: str) -> Metric:
         raise SettingsError(
             f"NEO_METRICS: {path} adds up, but the day of the snapshot is not known to a single page set: leave out "
             f"${SNAPSHOT_DATE}, or say `adds_up: never`"
+        )
+    from_header = parameters_of(metric.sql) - {SNAPSHOT_DATE}
+    if lacking := from_header - metric.parameters.keys():
+        name = min(lacking)
+        raise SettingsError(
+            f"NEO_METRICS: {path} uses ${name}, which its header does not give: add it to `parameters` "
+            "(see docs/metrics.md)"
+        )
+    if unused := metric.parameters.keys() - from_header:
+        name = min(unused)
+        raise SettingsError(
+            f"NEO_METRICS: the header of {path} gives the parameter {name}, which the SQL does not take from there: "
+            f"use ${name}, or leave it out"
         )
     return metric
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from neo_assets.pipeline.metrics import registry
@@ -82,6 +83,16 @@ def test_ones_own_metrics_come_after_those_built_in(folder: Path) -> None:
         ("relative_velocity_km_s]", "velocity]", "close_approaches has no column velocity"),
         ("  close_approaches:", "  raw_pages:", "reads.raw_pages"),
         ("> $fast_km_s", "> $fast_km_s AND close_approach_date < $snapshot_date", "leave out $snapshot_date"),
+        ("{fast_km_s: 20}", "{fast_km_s: 20, slow_km_s: 5}", "slow_km_s, which the SQL does not take from there"),
+        ("> $fast_km_s", "> 20", "fast_km_s, which the SQL does not take from there: use $fast_km_s, or leave it out"),
+        ("> $fast_km_s", "> 20 -- $fast_km_s", "fast_km_s, which the SQL does not take from there"),
+        (
+            "adds_up: sum\nparameters: {",
+            "adds_up: never\nparameters: {snapshot_date: 1, ",
+            "snapshot_date, which the SQL",
+        ),
+        ("> $fast_km_s", "> $fast_km_s AND neo_id <> $neo", "$neo, which its header does not give: add it to"),
+        ("parameters: {fast_km_s: 20}\n", "", "$fast_km_s, which its header does not give: add it to `parameters`"),
     ],
 )
 def test_a_wrong_header_is_one_line_that_names_the_file(folder: Path, before: str, after: str, said: str) -> None:
@@ -94,6 +105,21 @@ def test_a_wrong_header_is_one_line_that_names_the_file(folder: Path, before: st
     assert str(file) in str(error.value)
     assert str(error.value).startswith("NEO_METRICS: ")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        *(metric.sql for metric in BUILT_IN),
+        "SELECT $_a1, $ab > $é, -$ab, ($c)",
+        "SELECT 'it''s $a', E'it\\'s $b', $$ $c $$, $x$ $d $$ $x$, a$e, 'f' FROM t WHERE g = $h",
+        'SELECT "$a", """$b" /* $c\n\'$d */ + $e -- \'$f\n - $g -- $h',
+        "SELECT 7 - 5 / 2 * $a --",
+    ],
+)
+def test_a_querys_parameters_are_those_that_duckdb_finds(sql: str) -> None:
+    [statement] = duckdb.extract_statements(sql)
+    assert registry.parameters_of(sql) == statement.named_parameters
 
 
 @pytest.mark.parametrize("name", ["near_miss_count", "total_near_misses", "neo_records"])
