@@ -309,7 +309,7 @@ def test_every_decision_is_in_the_index_with_its_title_and_status() -> None:
 
 
 def test_the_version_is_the_newest_in_the_changelog(tmp_path: Path) -> None:
-    """And its wheel has the type marker and the SQL, but no tests."""
+    """And its wheel has the type marker, the SQL and the texts, but no tests."""
     sections = re.findall(r"^## \[(.+?)\](?: - \d{4}-\d\d-\d\d)?$", CHANGELOG, re.MULTILINE)
     assert sections[:2] == ["Unreleased", PROJECT["version"]]
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
@@ -318,6 +318,8 @@ def test_the_version_is_the_newest_in_the_changelog(tmp_path: Path) -> None:
     assert wheel.name.startswith(f"neo_assets-{PROJECT['version']}-")
     held = {Path(name) for name in zipfile.ZipFile(wheel).namelist() if not name.split("/")[0].endswith(".dist-info")}
     package = CHECKOUT / "neo_assets"
-    files = {path.relative_to(CHECKOUT) for path in package.rglob("*") if path.suffix in (".py", ".sql", ".typed")}
+    files = {
+        path.relative_to(CHECKOUT) for path in package.rglob("*") if path.suffix in (".py", ".sql", ".md", ".typed")
+    }
     assert Path("neo_assets/py.typed") in held
     assert held == files
