@@ -41,7 +41,7 @@ ORIGINS = (
         "NeoWs (Near Earth Object Web Service)",
         "SpaceRocks Team",
         "https://api.nasa.gov/",
-        "the service of api.nasa.gov from whose Browse pages all rows were read",
+        "the service of api.nasa.gov that the data were read from",
     ),
     Origin(
         "Small-Body Database (SBDB)",
