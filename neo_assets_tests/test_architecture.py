@@ -53,6 +53,7 @@ TRIED_THROUGH = {
     "cli/run.py": "cli/test_runner.py",
     "cli/simulate.py": "cli/test_main.py",
     "cli/totals.py": "cli/test_main.py",
+    "orchestration/assets/conditions.py": "orchestration/test_automation.py",
     "orchestration/assets/landed.py": "orchestration/test_landing_runs.py",
     "orchestration/checks/by_hand.py": "orchestration/checks/test_counts.py",
     "orchestration/checks/check.py": "orchestration/checks/test_checks.py",

@@ -19,6 +19,17 @@ from neo_assets_tests.settings import settings_of
 ADDING_UP = {"near_miss_count": {"close_approaches"}, "yearly_approaches": {"close_approaches"}}
 """Metrics with a table for each page set, and what they are computed from."""
 TOTALS = {"near_miss_count": "total_near_misses", "yearly_approaches": "total_yearly_approaches"}
+OVER_CATALOGUE = {
+    "total_lunar_distance_passes": {"close_approaches"},
+    "total_approaches_by_size_class": {"close_approaches", "neo_records"},
+    "total_approaches_by_orbit_class": {"close_approaches", "orbits"},
+    "total_approaches_by_hazard": {"close_approaches", "neo_records"},
+    "total_closest_approach_per_decade": {"close_approaches"},
+    "total_first_observations": {"neo_records"},
+    "total_near_misses_by_time": {"close_approaches"},
+    "total_approach_percentiles": {"close_approaches"},
+}
+"""Metrics of the whole catalogue only, and what they are computed from."""
 DEPS = {
     "raw_pages": set(),
     "neo_records": {"raw_pages"},
@@ -26,6 +37,7 @@ DEPS = {
     "close_approaches": {"raw_pages"},
     **ADDING_UP,
     **{TOTALS[name]: reads | {name, "neo_records", "landed_objects"} for name, reads in ADDING_UP.items()},
+    **{name: reads | {"landed_objects", "snapshot"} for name, reads in OVER_CATALOGUE.items()},
     "catalogue_stats": set(),
     "heartbeat": set(),
     "landed_objects": set(),
@@ -33,18 +45,18 @@ DEPS = {
         *("raw_pages", "neo_records", *ADDING_UP, "total_yearly_approaches", "landed_objects", "catalogue_stats"),
     },
     "neo_database": {
-        *(*TOTALS.values(), "snapshot", "neo_records", "orbits", "close_approaches", "landed_objects"),
-        *("raw_pages", *ADDING_UP, "catalogue_stats"),
+        *(*TOTALS.values(), *OVER_CATALOGUE, "snapshot", "neo_records", "orbits", "close_approaches"),
+        *("landed_objects", "raw_pages", *ADDING_UP, "catalogue_stats"),
     },
     "upcoming": {"snapshot", "neo_records", "close_approaches", "landed_objects"},
 }
 GROUPS = {
     "bronze": {"raw_pages", "catalogue_stats", "heartbeat"},
     "silver": {"neo_records", "orbits", "close_approaches", "landed_objects"},
-    "gold": {*ADDING_UP, *TOTALS.values(), "snapshot"},
+    "gold": {*ADDING_UP, *TOTALS.values(), *OVER_CATALOGUE, "snapshot"},
     "products": {"neo_database", "upcoming"},
 }
-WHOLE = {*TOTALS.values(), "catalogue_stats", "heartbeat", "landed_objects", "snapshot", *GROUPS["products"]}
+WHOLE = DEPS.keys() - {"raw_pages", "neo_records", "orbits", "close_approaches", *ADDING_UP}
 """Assets that are not partitioned."""
 JOBS = {"page_set", "recompute", "totals", "products", "stats", "one_heartbeat", "land", "landed"}
 TABLE_ASSETS = sorted(DEPS.keys() - {"raw_pages", "landed_objects"} - GROUPS["products"])
@@ -90,6 +102,7 @@ CHECKS = {
     ("snapshot", "shares_of_bodies_are_steady"),
     ("snapshot", "nulls_are_not_more"),
     *((total, check) for total in TOTALS.values() for check in ("each_neo_counts_once", "every_page_set_is_counted")),
+    *((total, "each_neo_counts_once") for total in OVER_CATALOGUE),
 }
 
 

@@ -33,7 +33,6 @@ from neo_assets.sources.neows.source import HEARTBEAT_REQUESTS, NeoWs
 _STATS = dg.AssetSelection.assets("catalogue_stats")
 _LANDED = dg.AssetSelection.assets(LANDED_OBJECTS)
 _HEARTBEAT = dg.AssetSelection.assets(HEARTBEAT.name)
-_PRODUCTS = dg.AssetSelection.groups(PRODUCTS)
 
 _SETTLED_S = 10
 """Files changed within this many seconds may still be incomplete, so they are left for the next run."""
@@ -49,11 +48,6 @@ _BEFORE_OTHERS = {"dagster/priority": "1"}
 
 _LANDED_JOB = dg.define_asset_job(
     "landed", selection=_LANDED, description="Compute all tables of the landed objects from their stored pages."
-)
-_PRODUCTS_JOB = dg.define_asset_job(
-    PRODUCTS,
-    selection=_PRODUCTS,
-    description="Make the database and the files beside it, where they are not up to date.",
 )
 _STATS_JOB = dg.define_asset_job(
     "stats", selection=_STATS, description="Fetch NeoWs's own counts of its catalogue (`/stats`)."
@@ -95,7 +89,7 @@ def automation(page_sets: dg.StaticPartitionsDefinition, settings: Settings, met
 
     - Job `page_set`: everything upstream of the totals, for one page set; job `recompute`: the same from stored pages.
     - Job `totals`: the totals and the snapshot's verdict, from the lake alone; job `stats`: NeoWs's own counts.
-    - Job `products`: the files that people take away, from the lake alone.
+    - Job `products`: the metrics of the whole catalogue, and the files that people take away, from the lake alone.
     - Job `one_heartbeat`: looks whether NeoWs is in order.
     - Job `land`: takes in files from the landing zone; job `landed`: computes the landed objects' tables.
     - Schedule `daily_refresh`: refreshes every page set once a day, one run each, as NeoWs updates its data about
@@ -113,7 +107,9 @@ def automation(page_sets: dg.StaticPartitionsDefinition, settings: Settings, met
     - Sensors `landed_pages` and `landed_objects`: request `recompute` and `landed` after `land` has stored pages.
     """
     totals = dg.AssetSelection.assets(*_totals(metrics))
-    of_a_page_set = dg.AssetSelection.all() - totals - _STATS - _LANDED - _HEARTBEAT - _PRODUCTS
+    over_catalogue = dg.AssetSelection.assets(*(metric.total.name for metric in metrics.over_catalogue))
+    products = dg.AssetSelection.groups(PRODUCTS) | over_catalogue
+    of_a_page_set = dg.AssetSelection.all() - totals - _STATS - _LANDED - _HEARTBEAT - products
     follow = dg.AutomationConditionSensorDefinition(
         "totals_follow_page_sets",
         target=totals,
@@ -121,11 +117,11 @@ def automation(page_sets: dg.StaticPartitionsDefinition, settings: Settings, met
         "new ones, and daily at 12:00 UTC; the verdict on the snapshot also when NeoWs's own counts are new.",
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
-    products = dg.AutomationConditionSensorDefinition(
+    products_follow = dg.AutomationConditionSensorDefinition(
         "products_follow_totals",
-        target=_PRODUCTS,
-        description="Makes the products again when a total or the verdict on the snapshot is new, and daily at 12:15 "
-        "UTC. What is up to date is left as it is.",
+        target=products,
+        description="Computes the metrics of the whole catalogue and makes the products again when a total or the "
+        "verdict on the snapshot is new, and daily at 12:15 UTC. Files that are up to date are left as they are.",
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     return Automation(
@@ -143,7 +139,12 @@ def automation(page_sets: dg.StaticPartitionsDefinition, settings: Settings, met
                 selection=totals,
                 description="Compute the totals and the verdict on the snapshot, over all page sets in the lake.",
             ),
-            _PRODUCTS_JOB,
+            dg.define_asset_job(
+                PRODUCTS,
+                selection=products,
+                description="Compute the metrics of the whole catalogue, then make the database and the files beside "
+                "it, where they are not up to date.",
+            ),
             _STATS_JOB,
             _HEARTBEAT_JOB,
             _land_job(settings),
@@ -152,7 +153,7 @@ def automation(page_sets: dg.StaticPartitionsDefinition, settings: Settings, met
         schedules=[daily_refresh(page_sets, metrics), _daily_stats(), _heartbeat],
         sensors=[
             follow,
-            products,
+            products_follow,
             _landing,
             _landed_sensor("landed_pages", settings.page_sets, metrics.of_a_page_set),
             _landed_sensor("landed_objects", [LANDED], metrics.of_a_page_set),

@@ -12,7 +12,7 @@ from neo_assets.orchestration.checks.check import Check, Verdict
 from neo_assets.orchestration.checks.page_set import of_a_page_set, of_landed_objects
 from neo_assets.orchestration.checks.products import database_is_whole
 from neo_assets.orchestration.checks.read import Read
-from neo_assets.orchestration.checks.totals import Stored, no_page_is_too_old, of_totals
+from neo_assets.orchestration.checks.totals import Stored, no_page_is_too_old, of_catalogue, of_totals
 from neo_assets.pipeline.catalogue import page_sets_read
 from neo_assets.pipeline.metrics.engine import Metrics
 from neo_assets.pipeline.text import pairs
@@ -52,7 +52,7 @@ def judge(lake: Storage, metrics: Metrics, settings: Settings) -> Iterator[Judge
         checks = of_landed_objects(metrics) if key == LANDED else of_a_page_set(metrics)
         yield from _judged(((check, check.verdict(read, key)) for check in checks), key)
     stored = Stored(lake, metrics, page_sets, settings.raw_max_age_hours)
-    of_whole = [check for check in of_totals(metrics) if _concerns(stored, check)]
+    of_whole = [check for check in (*of_totals(metrics), *of_catalogue(metrics)) if _concerns(stored, check)]
     yield from _judged((check, stored.verdict(check)) for check in of_whole)
     yield from _judged([(_DATABASE, _DATABASE.verdict(lake, metrics, page_sets))])
 

@@ -1,6 +1,8 @@
-"""Metrics of one page set, and totals over all of them with each NEO counted once. The SQL lives in `metrics`."""
+"""Metrics of one page set; totals over all page sets, and metrics of the whole catalogue, with each NEO counted once.
+The SQL lives in `metrics`.
+"""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from functools import cache, partial
 
@@ -8,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from neo_assets.lake import tables
-from neo_assets.lake.storage import LakeError, Storage
+from neo_assets.lake.storage import LakeDamaged, LakeError, LakeLacks, Storage
 from neo_assets.pipeline.catalogue import Catalogue, origin_of_superseded, page_sets_read, state_of_lake
 from neo_assets.pipeline.metrics.engine import Metrics
 from neo_assets.pipeline.metrics.registry import SNAPSHOT_DATE, Metric
@@ -83,7 +85,8 @@ class Origins:
 
 
 def total(metrics: Metrics, lake: Storage, metric: Metric, page_sets: Sequence[str]) -> pa.Table:
-    """Compute a total over those of the page sets that are stored, counting each NEO once, by the copy fetched last.
+    """Compute a total that page sets add up to, over those that are stored, counting each NEO once, by the copy fetched
+    last.
 
     Raises:
         LakeError: none of them is stored, or a table cannot be read.
@@ -103,21 +106,70 @@ def total(metrics: Metrics, lake: Storage, metric: Metric, page_sets: Sequence[s
 def total_over(metrics: Metrics, lake: Storage, metric: Metric, page_sets: Sequence[str]) -> pa.Table:
     """Compute a total over exactly these page sets. Raises `LakeError` if a table cannot be read.
 
-    If the metric adds up, only its counts are read, and other tables only of page sets with superseded copies.
+    Only the counts are read, and other tables only of page sets with superseded copies.
     """
+    assert metric.counts
     catalogue = Catalogue(lake, metrics, page_sets)
-    if not metric.counts:
-        stored = {table.name: catalogue.rows(table, metric.reads[table.name]) for table in metric.total.reads}
-        rows = compute(metrics, metric, stored, **of_snapshot(metric, catalogue.sightings))
-        parts = [tables.made_from(one) for one in stored.values()]
-    else:
-        counts = tables.read_page_sets(lake, metric.counts, page_sets)
-        parts, again = [tables.made_from(counts)], catalogue.with_superseded
-        others = counts.filter(pc.invert(pc.is_in(counts["page_set"], pa.array(again, pa.string()))))
-        stored = {one.name: catalogue.rows(one, metric.reads[one.name], again) for one in metric.total.reads}
-        rows = add_up(metric, [others.drop_columns("page_set"), compute(metrics, metric, stored)])
+    counts = tables.read_page_sets(lake, metric.counts, page_sets)
+    again = catalogue.with_superseded
+    others = counts.filter(pc.invert(pc.is_in(counts["page_set"], pa.array(again, pa.string()))))
+    stored = {one.name: catalogue.rows(one, metric.reads[one.name], again) for one in metric.total.reads}
+    rows = add_up(metric, [others.drop_columns("page_set"), compute(metrics, metric, stored)])
     sightings = tables.made_from(catalogue.sightings)
-    return tables.with_origin(rows, _origin(metric, page_sets, parts, sightings))
+    return tables.with_origin(rows, _origin(metric, page_sets, [tables.made_from(counts)], sightings))
+
+
+def over_catalogue(
+    metrics: Metrics, lake: Storage, each: Sequence[Metric], page_sets: Sequence[str]
+) -> Iterator[pa.Table]:
+    """Compute metrics over the whole catalogue, one after the other. Each table that they need is read once.
+
+    Args:
+        metrics: the metrics of the lake.
+        lake: the lake.
+        each: those of them to compute.
+        page_sets: the page sets that the settings ask for; those that are stored are covered.
+
+    Raises:
+        LakeError: none of them is stored, or a table cannot be read.
+    """
+    seen, state = state_of_lake(lake, page_sets)
+    if not seen:
+        raise LakeError(f"the lake {lake.root} holds no NEOs yet: run `neo run`, or materialize page sets first")
+    catalogue = Catalogue(lake, metrics, seen)
+    read = {table.name: table for metric in each for table in metric.total.reads}
+    columns = {name: dict.fromkeys(one for metric in each for one in metric.reads.get(name, ())) for name in read}
+    stored = {name: catalogue.rows(table, list(columns[name])) for name, table in read.items()}
+    sightings = tables.made_from(catalogue.sightings)
+    for metric in each:
+        rows = compute(metrics, metric, stored, **of_snapshot(metric, catalogue.sightings))
+        parts = [tables.made_from(stored[table.name]) for table in metric.total.reads]
+        origin = _origin(metric, seen, parts, sightings)
+        yield tables.with_origin(rows, origin, state=state, page_sets_missing="0")
+
+
+def bring_up_to_date(metrics: Metrics, lake: Storage, page_sets: Sequence[str]) -> list[str]:
+    """Compute and store those metrics of the whole catalogue that are missing, damaged or stale.
+
+    Returns:
+        The names of the tables that were written.
+
+    Raises:
+        LakeError: no page set is stored, or a table cannot be read or written.
+    """
+    keys, now = page_sets_read(lake, page_sets), Origins(lake)
+    stale = [one for one in metrics.over_catalogue if _origin_stored(lake, one.total) != now.of(one, keys)]
+    for metric, rows in zip(stale, over_catalogue(metrics, lake, stale, page_sets) if stale else (), strict=True):
+        tables.write_table(lake, metric.total, rows)
+    return [metric.total.name for metric in stale]
+
+
+def _origin_stored(lake: Storage, total: Table) -> str:
+    """The origin of a stored total; empty if it is missing or damaged."""
+    try:
+        return tables.made_from(tables.read_table(lake, total))
+    except (LakeLacks, LakeDamaged):
+        return ""
 
 
 def of_snapshot(metric: Metric, sightings: pa.Table) -> dict[str, date]:

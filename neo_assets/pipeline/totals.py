@@ -97,7 +97,7 @@ def are_stale(lake: Storage, metrics: Metrics, page_sets: Sequence[str]) -> bool
 
     False while no page set has counts.
     """
-    keys = {metric.name: covered(lake, metric, page_sets) for metric in metrics.each}
+    keys = {metric.name: covered(lake, metric, page_sets) for metric in metrics.adding_up}
     if not any(keys.values()):
         return False
     try:
@@ -105,7 +105,7 @@ def are_stale(lake: Storage, metrics: Metrics, page_sets: Sequence[str]) -> bool
     except (LakeLacks, LakeDamaged):
         return True
     now = Origins(lake)
-    for metric in metrics.each:
+    for metric in metrics.adding_up:
         of_metric = keys[metric.name]
         if of_metric and tables.made_from(stored[metric.total.name]) != now.of(metric, of_metric):
             return True

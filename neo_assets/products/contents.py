@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from neo_assets.lake import tables
 from neo_assets.lake.storage import LakeDamaged, LakeError, LakeLacks, Storage
 from neo_assets.pipeline.catalogue import Catalogue, state_of_lake
+from neo_assets.pipeline.count import bring_up_to_date
 from neo_assets.pipeline.metrics.engine import Metrics
 from neo_assets.pipeline.totals import read_totals
 from neo_assets.schema.facts import KM_PER_LUNAR_DISTANCE, NEAR_MISS_AU
@@ -34,7 +35,7 @@ class Contents:
     """What the products of a lake hold. Rows are read when they are asked for."""
 
     def __init__(self, lake: Storage, metrics: Metrics, page_sets: Sequence[str]) -> None:
-        """Read the totals and the snapshot.
+        """Read the totals and the snapshot. Metrics of the whole catalogue are first computed again if they are stale.
 
         Args:
             lake: the lake.
@@ -48,7 +49,8 @@ class Contents:
         self._lake, self._page_sets = lake, page_sets
         self._catalogue = Catalogue.whole(lake, metrics, page_sets)
         self._said = read_totals(lake, metrics, page_sets)
-        self.totals = {table: tables.read_table(lake, table) for table in metrics.totals}
+        bring_up_to_date(metrics, lake, page_sets)
+        self.totals = {table: tables.read_table(lake, table) for table in metrics.every_total}
         """The rows of each total."""
         self._refuse_other_states()
 

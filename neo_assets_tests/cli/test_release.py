@@ -27,7 +27,7 @@ Release = Callable[..., Ended]
 
 SIMULATED = Catalogue(45)
 DATA = {
-    *("neos.parquet", "close_approaches.parquet", "total_near_misses.parquet", "total_yearly_approaches.parquet"),
+    *("neos.parquet", "close_approaches.parquet", *(f"{total.name}.parquet" for total in METRICS.every_total)),
     *("snapshot.parquet", "dictionary.csv", "neo.duckdb"),
 }
 

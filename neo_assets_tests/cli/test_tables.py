@@ -14,7 +14,7 @@ from neo_assets_tests.products.by_hand import fill, make
 
 List = Callable[..., Ended]
 
-WHOLE = Dictionary(METRICS.totals)
+WHOLE = Dictionary(METRICS.every_total)
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,9 @@ import pytest
 
 from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.checks.page_set import of_a_page_set
-from neo_assets.orchestration.checks.totals import of_totals
+from neo_assets.orchestration.checks.totals import of_catalogue, of_totals
 from neo_assets.orchestration.verdicts import Judged, failing, judge
+from neo_assets.pipeline.count import bring_up_to_date
 from neo_assets.schema.tables import CATALOGUE_STATS, CLOSE_APPROACHES, NEO_RECORDS
 from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.orchestration.checks.corrupting import FIRST, PAGE_SETS, Corrupted, copied, made, with_column
@@ -19,7 +20,9 @@ from neo_assets_tests.settings import settings_of
 
 @pytest.fixture(scope="module")
 def right(tmp_path_factory: pytest.TempPathFactory) -> Storage:
-    return made(tmp_path_factory.mktemp("right"), Catalogue(45))
+    lake = made(tmp_path_factory.mktemp("right"), Catalogue(45))
+    bring_up_to_date(METRICS, lake, PAGE_SETS)
+    return lake
 
 
 @pytest.fixture
@@ -33,7 +36,7 @@ def judged(lake: Storage) -> list[Judged]:
 
 def test_every_check_is_judged_but_the_age_of_pages(right: Storage) -> None:
     found = judged(right)
-    of_page_sets, others = of_a_page_set(METRICS), [*of_totals(METRICS)]
+    of_page_sets, others = of_a_page_set(METRICS), [*of_totals(METRICS), *of_catalogue(METRICS)]
     wanted: list[tuple[str, str | None]] = [
         (f"{one.asset} {one.key.name}", key) for key in PAGE_SETS for one in of_page_sets
     ]

@@ -59,6 +59,6 @@ def compute(lake: Storage, page_set: str) -> None:
 
 def total(lake: Storage, page_sets: list[str]) -> None:
     """Compute the totals over those of the page sets that are stored, and the snapshot."""
-    for metric in METRICS.each:
+    for metric in METRICS.adding_up:
         tables.write_table(lake, metric.total, total_of(METRICS, lake, metric, page_sets))
     tables.write_table(lake, SNAPSHOT, Snapshot(lake, METRICS, page_sets).table())

@@ -5,13 +5,14 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neo_assets.lake import layout, tables
 from neo_assets.lake.storage import LakeError, Storage
-from neo_assets.pipeline.count import covered, total
+from neo_assets.pipeline.count import bring_up_to_date, covered, over_catalogue, total
 from neo_assets.pipeline.metrics.registry import NEAR_MISS_COUNT, TOTAL_NEAR_MISSES, TOTAL_YEARLY_APPROACHES, Metric
 from neo_assets.schema.page_sets import page_set_keys
 from neo_assets.schema.pages import Page
@@ -23,6 +24,9 @@ from neo_assets_tests.sources.neows.examples import approach, neo, page
 from neo_assets_tests.sources.neows.slow_reader import identities
 
 NEAR_MISSES = METRICS.of_table[NEAR_MISS_COUNT.name]
+
+MOON = approach("0.001", "149598", "2020-01-01")
+"""An approach within one lunar distance."""
 
 FIRST, SECOND, THIRD = "00000-00000", "00001-00001", "00002-00002"
 
@@ -176,19 +180,27 @@ def test_only_requested_page_sets_are_totalled(lake: Storage) -> None:
     assert totals(lake, [FIRST])[0] == {"Earth": 2}
 
 
+def over_all(lake: Storage, metric: Metric, page_sets: list[str]) -> pa.Table:
+    """The metric of all NEOs."""
+    if metric.counts:
+        return total(METRICS, lake, metric, page_sets)
+    [rows] = over_catalogue(METRICS, lake, [metric], page_sets)
+    return rows
+
+
 def test_totals_of_no_approaches_have_no_rows(lake: Storage) -> None:
     gather(lake, FIRST, [page(neo("1"))])
     for metric in METRICS.each:
-        rows = total(METRICS, lake, metric, [FIRST])
-        assert rows.num_rows == 0
+        rows = over_all(lake, metric, [FIRST])
+        assert rows.num_rows == 0 or "close_approaches" not in metric.reads
         assert rows.schema.remove_metadata().equals(metric.total.schema, check_metadata=True)
 
 
 @pytest.mark.parametrize("metric", METRICS.each, ids=lambda metric: metric.name)
 def test_totals_are_sorted(lake: Storage, metric: Metric) -> None:
     gather(lake, FIRST, [page(neo("1", *approaches(2, body="Venus"), *approaches(2), *approaches(1, body="Moon")))])
-    gather(lake, SECOND, [page(neo("2", *approaches(3, body="Mars"), *approaches(3)), number=1)])
-    keys = total(METRICS, lake, metric, [FIRST, SECOND]).select(metric.grain).to_pylist()
+    gather(lake, SECOND, [page(neo("2", *approaches(3, body="Mars"), *approaches(3), MOON), number=1)])
+    keys = over_all(lake, metric, [FIRST, SECOND]).select(metric.grain).to_pylist()
     assert keys == sorted(keys, key=lambda key: tuple(key.values()))
     assert keys
 
@@ -215,3 +227,33 @@ def test_page_sets_that_have_counts(lake: Storage) -> None:
         total(METRICS, lake, NEAR_MISSES, [FIRST, SECOND])
     gather(lake, SECOND, [page(neo("1"), number=1)])
     assert covered(lake, NEAR_MISSES, [FIRST, SECOND]) == [SECOND]
+
+
+# --- metrics of the whole catalogue
+
+OVER_CATALOGUE = [metric.total.name for metric in METRICS.over_catalogue]
+PASSES = METRICS.of_table["total_lunar_distance_passes"]
+
+
+@disk_and_s3
+def test_metrics_of_the_whole_catalogue_are_computed_where_they_are_not_up_to_date(lake: Storage) -> None:
+    gather(lake, FIRST, [page(neo("1", MOON))])
+    assert bring_up_to_date(METRICS, lake, [FIRST]) == OVER_CATALOGUE
+    assert bring_up_to_date(METRICS, lake, [FIRST]) == []
+    gather(lake, SECOND, [page(neo("1", MOON), neo("2", MOON), number=1, hours=1)])
+    assert bring_up_to_date(METRICS, lake, [FIRST, SECOND]) == OVER_CATALOGUE
+    assert tables.read_table(lake, PASSES.total).to_pylist() == [{"year": 2020, "passes": 2}], "NEO 1 counts once"
+    assert bring_up_to_date(METRICS, lake, [FIRST]) == OVER_CATALOGUE, "they cover another page set less"
+
+
+def test_a_lost_or_damaged_metric_of_the_whole_catalogue_is_computed_alone(lake: Storage) -> None:
+    gather(lake, FIRST, [page(neo("1", approach()))])
+    bring_up_to_date(METRICS, lake, [FIRST])
+    lake.delete(layout.table_file(METRICS.tables["total_first_observations"]))
+    lake.write(layout.table_file(PASSES.total), b"damaged")
+    assert bring_up_to_date(METRICS, lake, [FIRST]) == ["total_first_observations", PASSES.total.name]
+
+
+def test_metrics_of_an_empty_lake_fail_in_one_line(lake: Storage) -> None:
+    with pytest.raises(LakeError, match="holds no NEOs yet: run `neo run`"):
+        bring_up_to_date(METRICS, lake, [FIRST])

@@ -148,7 +148,7 @@ def test_simulated_data_are_marked(lake: Storage, source: str, marked: bool) -> 
     assert rows(lake, "SELECT source, is_simulated FROM snapshot") == [(source, marked)]
     of_views = "SELECT comment FROM duckdb_views() WHERE NOT internal"
     comments = rows(lake, f"SELECT comment FROM duckdb_tables() UNION ALL {of_views}")
-    assert len(comments) == 4 + len(METRICS.totals) + len(views())
+    assert len(comments) == 4 + len(METRICS.every_total) + len(views())
     assert {comment.startswith("Simulated data: ") for (comment,) in comments} == {marked}
     assert {entry["source"] for entry in json.loads(lake.read("products/index.json").to_pybytes()).values()} == {source}
 

@@ -8,7 +8,7 @@ from neo_assets.products.views import views
 from neo_assets_tests.pipeline.by_hand import METRICS
 from neo_assets_tests.products.by_hand import rows
 
-WHOLE = Dictionary(METRICS.totals)
+WHOLE = Dictionary(METRICS.every_total)
 
 
 def test_it_has_every_column_in_order(shared: Storage) -> None:

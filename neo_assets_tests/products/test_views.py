@@ -6,7 +6,7 @@ import pytest
 
 from neo_assets.lake.storage import Storage
 from neo_assets.products.views import views
-from neo_assets_tests.pipeline.metrics.test_metrics import MORE
+from neo_assets_tests.pipeline.by_hand import METRICS
 from neo_assets_tests.products.by_hand import in_days, rows
 
 ASKED_FOR = {
@@ -78,7 +78,8 @@ def test_size_classes_follow_from_h(shared: Storage) -> None:
 
 
 def test_size_classes_are_those_of_the_metric() -> None:
-    [of_metric] = [one for one in MORE.tables["approaches_by_size_class"].columns if one.name == "size_class_from_h"]
+    columns = METRICS.tables["total_approaches_by_size_class"].columns
+    [of_metric] = [column for column in columns if column.name == "size_class_from_h"]
     assert set(re.findall(r"(?:THEN|ELSE) '(.+)'", views()["neos_with_size"].sql)) == set(of_metric.choices)
 
 

@@ -9,11 +9,12 @@ import dagster as dg
 import pyarrow as pa
 
 from neo_assets.lake.storage import Storage
+from neo_assets.orchestration.assets.conditions import follows_page_sets, follows_totals
 from neo_assets.orchestration.assets.landed import LANDED_OBJECTS
 from neo_assets.orchestration.failures import failing_in_one_line
 from neo_assets.orchestration.metadata import chart, described, freshness
 from neo_assets.pipeline.consistency import Snapshot
-from neo_assets.pipeline.count import count, covered, total
+from neo_assets.pipeline.count import count, covered, over_catalogue, total
 from neo_assets.pipeline.metrics.engine import Metrics
 from neo_assets.pipeline.metrics.registry import TOTAL_YEARLY_APPROACHES, Metric
 from neo_assets.pipeline.retire import retire
@@ -30,12 +31,13 @@ from neo_assets.settings import Settings
 def gold_assets(
     page_sets: dg.StaticPartitionsDefinition, settings: Settings, metrics: Metrics
 ) -> list[dg.AssetsDefinition]:
-    """The metrics of each page set, the totals, and the verdict on the snapshot."""
+    """The metrics of each page set, the totals, the verdict on the snapshot, and the metrics of the whole catalogue."""
     policy = freshness(settings.raw_max_age_hours)
     return [
         _counts(page_sets, metrics),
-        *(_total(metric, page_sets, policy) for metric in metrics.each),
+        *(_total(metric, page_sets, policy) for metric in metrics.adding_up),
         _snapshot(page_sets, policy, metrics),
+        _over_catalogue(page_sets, metrics),
     ]
 
 
@@ -77,10 +79,43 @@ def _total(metric: Metric, page_sets: dg.StaticPartitionsDefinition, policy: dg.
             return rows
 
     # Page sets with superseded copies, which `neo_records` finds, are counted again from what the metric reads.
-    reads = [table.name for table in metric.total.reads]
-    parts = [metric.counts.name] if metric.counts else reads
-    deps = dict.fromkeys([*parts, NEO_RECORDS.name, *reads, LANDED_OBJECTS])
-    return _of_the_lake(roll_up, metric.total, list(deps), _follows(*parts), policy)
+    counts = [metric.counts.name] if metric.counts else []
+    deps = dict.fromkeys([*counts, NEO_RECORDS.name, *(table.name for table in metric.total.reads), LANDED_OBJECTS])
+    return _of_the_lake(roll_up, metric.total, list(deps), follows_page_sets(*counts), policy)
+
+
+def _over_catalogue(page_sets: dg.StaticPartitionsDefinition, of: Metrics) -> dg.AssetsDefinition:
+    """The metrics of the whole catalogue. One step computes them, as reading the tables takes longer than counting."""
+    deps = {
+        one.total.name: [*(table.name for table in one.total.reads), LANDED_OBJECTS, SNAPSHOT.name]
+        for one in of.over_catalogue
+    }
+    after = follows_totals(SNAPSHOT.name)
+
+    @dg.multi_asset(
+        name="over_catalogue",
+        outs={
+            one.total.name: dg.AssetOut(**_described(one.total), is_required=False, automation_condition=after)
+            for one in of.over_catalogue
+        },
+        deps=list(dict.fromkeys(name for names in deps.values() for name in names)),
+        internal_asset_deps={total: {dg.AssetKey(name) for name in names} for total, names in deps.items()},
+        can_subset=True,
+    )
+    def computed(
+        context: dg.AssetExecutionContext, lake: dg.ResourceParam[Storage], metrics: dg.ResourceParam[Metrics]
+    ) -> Iterator[dg.Output[pa.Table]]:
+        """Metrics that are computed over the whole catalogue, when the products are made."""
+        chosen = context.op_execution_context.selected_output_names
+        each = [one for one in metrics.over_catalogue if one.total.name in chosen]
+        found = over_catalogue(metrics, lake, each, page_sets.get_partition_keys())
+        for metric in each:
+            with failing_in_one_line():
+                rows = next(found)
+            shown = {"chart": _chart(metric, rows)} if metric.adds_up == "sum" else {}
+            yield dg.Output(rows, metric.total.name, metadata=shown)
+
+    return computed
 
 
 def _chart(metric: Metric, rows: pa.Table) -> dg.MarkdownMetadataValue:
@@ -108,7 +143,7 @@ def _snapshot(page_sets: dg.StaticPartitionsDefinition, policy: dg.FreshnessPoli
 
     required = [NEO_RECORDS.name, TOTAL_YEARLY_APPROACHES.name]
     read = [RAW_PAGE_INDEX.asset, *(counts.name for counts in of.counts), LANDED_OBJECTS, CATALOGUE_STATS.name]
-    deps, follows = [*required, *read], _follows(*required)
+    deps, follows = [*required, *read], follows_page_sets(*required)
     return _of_the_lake(snapshot, SNAPSHOT, deps, follows, policy)
 
 
@@ -128,24 +163,6 @@ def _of_the_lake(
         freshness_policy=policy,
         **_described(table),
     )
-
-
-def _follows(*required: str) -> dg.AutomationCondition[Any]:
-    """Run when an upstream asset has changed and none of the required ones lacks a page set, and also once a day:
-    Dagster loses an update that arrives in the same tick as the one before
-    (https://github.com/dagster-io/dagster/issues/33587).
-
-    The other assets are optional: an update of theirs starts a run, but no run waits for them. Landed objects do not
-    wait for page sets either, as a lake may hold nothing else.
-    """
-    missing = dg.AutomationCondition.any_deps_missing()
-    required_missing = missing.allow(dg.AssetSelection.assets(*required))
-    at_noon = dg.AutomationCondition.cron_tick_passed("0 12 * * *")
-    updated = dg.AutomationCondition.any_deps_updated()
-    landed = updated.allow(dg.AssetSelection.assets(LANDED_OBJECTS)).since_last_handled()
-    idle = ~dg.AutomationCondition.in_progress()
-    page_sets = dg.AutomationCondition.eager().replace(missing, required_missing)
-    return page_sets | (at_noon & ~required_missing & idle) | (landed & idle)
 
 
 def _described(table: Table) -> dict[str, Any]:

@@ -1,12 +1,12 @@
 """The products as assets: files that people take away, made from the totals. Making them lives in `products`."""
 
 from datetime import UTC, datetime
-from typing import Any
 
 import dagster as dg
 
 from neo_assets.lake import layout
 from neo_assets.lake.storage import Storage
+from neo_assets.orchestration.assets.conditions import follows_totals
 from neo_assets.orchestration.assets.landed import LANDED_OBJECTS
 from neo_assets.orchestration.failures import failing_in_one_line
 from neo_assets.orchestration.metadata import OWNERS, preview
@@ -34,7 +34,7 @@ UPCOMING = "upcoming"
 
 def product_assets(page_sets: dg.StaticPartitionsDefinition, of: Metrics) -> list[dg.AssetsDefinition]:
     """The assets of the group `products`."""
-    followed = [*(total.name for total in of.totals), SNAPSHOT.name]
+    followed = [*(total.name for total in of.every_total), SNAPSHOT.name]
     tables = [NEO_RECORDS.name, ORBITS.name, CLOSE_APPROACHES.name, LANDED_OBJECTS]
     # The pages say how old the data are, the counts whether the totals are up to date.
     read = [RAW_PAGE_INDEX.asset, CATALOGUE_STATS.name, *(counts.name for counts in of.counts)]
@@ -45,7 +45,7 @@ def product_assets(page_sets: dg.StaticPartitionsDefinition, of: Metrics) -> lis
         owners=OWNERS,
         kinds={"duckdb", "parquet"},
         deps=[*followed, *tables, *read],
-        automation_condition=_follows(*followed),
+        automation_condition=follows_totals(*followed),
     )
     def neo_database(lake: dg.ResourceParam[Storage], metrics: dg.ResourceParam[Metrics]) -> dg.MaterializeResult[None]:
         """The whole catalogue in one DuckDB file, with views and a dictionary; NEOs and approaches as Parquet, too.
@@ -85,7 +85,7 @@ def _upcoming(page_sets: dg.StaticPartitionsDefinition) -> dg.AssetsDefinition:
         owners=OWNERS,
         kinds={"icalendar", "csv"},
         deps=[SNAPSHOT.name, NEO_RECORDS.name, CLOSE_APPROACHES.name, LANDED_OBJECTS],
-        automation_condition=_follows(SNAPSHOT.name),
+        automation_condition=follows_totals(SNAPSHOT.name),
     )
     def upcoming(lake: dg.ResourceParam[Storage], metrics: dg.ResourceParam[Metrics]) -> dg.MaterializeResult[None]:
         """The approaches to Earth within 0.05 au, from today (UTC) to 365 days ahead, as a calendar and as CSV.
@@ -113,16 +113,3 @@ def _upcoming(page_sets: dg.StaticPartitionsDefinition) -> dg.AssetsDefinition:
         )
 
     return upcoming
-
-
-def _follows(*upstream: str) -> dg.AutomationCondition[Any]:
-    """Run when one of these has changed, none is missing and none is being made; and once a day, as Dagster loses an
-    update that arrives in the same tick as the one before (https://github.com/dagster-io/dagster/issues/33587).
-
-    The tables of page sets change before them, and start nothing.
-    """
-    followed = dg.AssetSelection.assets(*upstream)
-    missing = dg.AutomationCondition.any_deps_missing().allow(followed)
-    after_noon = dg.AutomationCondition.cron_tick_passed("15 12 * * *")
-    idle = ~dg.AutomationCondition.in_progress()
-    return dg.AutomationCondition.eager().allow(followed) | (after_noon & ~missing & idle)

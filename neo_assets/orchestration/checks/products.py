@@ -51,7 +51,7 @@ def database_is_whole(lake: Storage, metrics: Metrics, page_sets: Sequence[str])
             wanted = {
                 NEOS.name: catalogue.rows(NEO_RECORDS, ["id"]).num_rows,
                 CLOSE_APPROACHES.name: catalogue.rows(CLOSE_APPROACHES, ["neo_id"]).num_rows,
-                **{table.name: tables.read_table(lake, table).num_rows for table in metrics.totals},
+                **{table.name: tables.read_table(lake, table).num_rows for table in metrics.every_total},
             }
             found = {name: _one(connection, f"SELECT count(*) FROM {name}") for name in wanted}
             for name in views():

@@ -34,23 +34,24 @@ from neo_assets.settings import Settings
 def total_checks(
     page_sets: dg.StaticPartitionsDefinition, settings: Settings, metrics: Metrics
 ) -> list[dg.AssetChecksDefinition]:
-    """The checks of the totals, of the snapshot, and of NeoWs's own counts."""
+    """The checks of the totals, the snapshot and NeoWs's own counts; those of the metrics of the whole catalogue."""
 
-    checks = of_totals(metrics)
+    def judge(name: str, checks: Sequence[Check]) -> dg.AssetChecksDefinition:
+        @dg.multi_asset_check(name=name, specs=[check.spec() for check in checks], can_subset=True)
+        def judged(
+            context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Storage]
+        ) -> Iterator[dg.AssetCheckResult]:
+            stored = Stored(lake, metrics, page_sets.get_partition_keys(), settings.raw_max_age_hours)
+            with failing_in_one_line():
+                for check in checks:
+                    if check.key in context.selected_asset_check_keys:
+                        yield check.result(stored.verdict(check))
+                if context.selected_asset_check_keys.issuperset(check.key for check in OF_BOUNDS):
+                    accept_if_right(stored, checks)
 
-    @dg.multi_asset_check(name="total_checks", specs=[check.spec() for check in checks], can_subset=True)
-    def judged(
-        context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Storage]
-    ) -> Iterator[dg.AssetCheckResult]:
-        stored = Stored(lake, metrics, page_sets.get_partition_keys(), settings.raw_max_age_hours)
-        with failing_in_one_line():
-            for check in checks:
-                if check.key in context.selected_asset_check_keys:
-                    yield check.result(stored.verdict(check))
-            if all(check.key in context.selected_asset_check_keys for check in OF_BOUNDS):
-                accept_if_right(stored, checks)
+        return judged
 
-    return [judged]
+    return [judge("total_checks", of_totals(metrics)), judge("catalogue_checks", of_catalogue(metrics))]
 
 
 class Stored:
@@ -213,4 +214,13 @@ def of_totals(metrics: Metrics) -> list[Check]:
         Check(SNAPSHOT.name, snapshot_is_consistent, _WARN),
         Check(SNAPSHOT.name, no_page_is_too_old, _WARN),
         *OF_BOUNDS,
+    ]
+
+
+def of_catalogue(metrics: Metrics) -> list[Check]:
+    """The checks of the metrics of the whole catalogue."""
+    each = [metric.total for metric in metrics.over_catalogue]
+    return [
+        *(Check(total.name, each_neo_counts_once) for total in each),
+        *(Check(total.name, rows_fit_the_schema_of(total, reader=lambda stored: stored.read)) for total in each),
     ]

@@ -67,8 +67,18 @@ class Metrics:
 
     @cached_property
     def totals(self) -> Sequence[Table]:
-        """The totals."""
-        return [metric.total for metric in self.each]
+        """The totals that page sets add up to."""
+        return [metric.total for metric in self.adding_up]
+
+    @cached_property
+    def over_catalogue(self) -> Sequence[Metric]:
+        """Those that are computed over the whole catalogue only, when the products are made."""
+        return [metric for metric in self.each if not metric.counts]
+
+    @cached_property
+    def every_total(self) -> Sequence[Table]:
+        """The tables with the metrics of all NEOs: the totals, then those computed over the whole catalogue."""
+        return [*self.totals, *(metric.total for metric in self.over_catalogue)]
 
     @cached_property
     def of_a_page_set(self) -> Sequence[Table]:
@@ -78,7 +88,7 @@ class Metrics:
     @cached_property
     def tables(self) -> Mapping[str, Table]:
         """Every table of the lake, by name."""
-        return {table.name: table for table in (*TABLES.values(), *self.counts, *self.totals)}
+        return {table.name: table for table in (*TABLES.values(), *self.counts, *self.every_total)}
 
 
 ENGINES: Mapping[str, type[Engine]] = {"duckdb": DuckDB}

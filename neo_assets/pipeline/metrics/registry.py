@@ -19,7 +19,7 @@ from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS, TABLES
 from neo_assets.settings import SettingsError
 
 SNAPSHOT_DATE = "snapshot_date"
-"""Parameter of metrics that do not add up: the day (UTC) on which the newest page was fetched."""
+"""Parameter of metrics that have no table of page sets: the day (UTC) on which the newest page was fetched."""
 
 _READABLE = {table.name: table for table in (NEO_RECORDS, ORBITS, CLOSE_APPROACHES)}
 """What a metric may be computed from: tables that name the NEO in their first column."""
@@ -70,7 +70,7 @@ class Metric:
     reads: Mapping[str, Sequence[str]]
     """The tables that it is computed from, and the columns of each; the first one names the NEO."""
     counts: Table | None
-    """The metric of one page set; None if it does not add up."""
+    """The metric of one page set; None if it is computed over the whole catalogue only."""
     total: Table
     """The metric over all page sets, with each NEO once."""
 
@@ -123,6 +123,7 @@ class _Header(BaseModel):
     grain: dict[str, _Column]
     numbers: dict[str, _Column] = Field(min_length=1)
     adds_up: Literal["sum", "least", "never"]
+    of_page_sets: bool = True
     parameters: dict[str, int | float | bool | str] = {}
 
     def metric(self, sql: str) -> Metric:
@@ -138,7 +139,7 @@ class _Header(BaseModel):
             reads=tuple(_READABLE[name] for name in self.reads),
         )
         counts = None
-        if self.adds_up != "never":
+        if self.of_page_sets and self.adds_up != "never":
             words = f"{self.description} Of one page set."
             counts = Table(
                 self.name, words, total.columns, key=total.key, layer="gold", recipe=total.recipe, reads=total.reads
@@ -206,8 +207,8 @@ def _metric(path: Path, text: str) -> Metric:
         raise SettingsError(f"NEO_METRICS: the header of {path} names another metric, {metric.name}")
     if metric.counts and metric.of_a_snapshot:
         raise SettingsError(
-            f"NEO_METRICS: {path} adds up, but the day of the snapshot is not known to a single page set: leave out "
-            f"${SNAPSHOT_DATE}, or say `adds_up: never`"
+            f"NEO_METRICS: {path} uses ${SNAPSHOT_DATE}, which no page set knows by itself: leave it out, or say "
+            "`of_page_sets: false`"
         )
     from_header = parameters_of(metric.sql) - {SNAPSHOT_DATE}
     if lacking := from_header - metric.parameters.keys():

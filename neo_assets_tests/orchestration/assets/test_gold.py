@@ -14,6 +14,7 @@ from neo_assets.pipeline.metrics.engine import Metrics
 from neo_assets.schema.tables import CLOSE_APPROACHES
 from neo_assets_tests.conftest import Served
 from neo_assets_tests.orchestration.assets.graph import FIRST, SECOND, Graph, at, failure, metadata
+from neo_assets_tests.pipeline.by_hand import METRICS
 from neo_assets_tests.pipeline.metrics.test_registry import FAST
 from neo_assets_tests.settings import settings_of
 
@@ -53,6 +54,23 @@ def test_totals_carry_a_chart_and_their_first_rows(lake: Storage, served: Served
     assert [name for name in years if name in {"chart", "first rows", "file"}] == ["chart", "first rows", "file"]
     assert len(years["first rows"].records) == 10
     assert years["first rows"].records[0].data["year"] == 1900
+
+
+def test_metrics_of_the_whole_catalogue_are_computed_in_one_step(lake: Storage, served: Served) -> None:
+    graph = Graph(lake, at(served))
+    assert failure(graph.run("total_first_observations")).endswith(
+        "holds no NEOs yet: run `neo run`, or materialize page sets first"
+    )
+    assert graph.run("raw_pages,neo_records,close_approaches,orbits", FIRST).success
+    names = [metric.total.name for metric in METRICS.over_catalogue]
+    ended = graph.run(",".join(names))
+    assert [event.step_key for event in ended.get_step_success_events()] == ["over_catalogue"]
+    found = metadata(ended)
+    assert found.keys() == {(name, None) for name in names}
+    assert {name for name, _ in found if not found[name, None]["dagster/row_count"]} <= {"total_lunar_distance_passes"}
+    charts = {name for name, _ in found if "chart" in found[name, None]}
+    assert charts == {metric.total.name for metric in METRICS.over_catalogue if metric.adds_up == "sum"}
+    assert metadata(graph.run(names[0])).keys() == {(names[0], None)}
 
 
 def test_a_metric_of_ones_own_is_computed_totalled_and_checked(tmp_path: Path) -> None:

@@ -1,12 +1,9 @@
-"""What each metric says of the simulator's NEOs, those in `docs/metrics` included: counted again in Python, on another
-engine, and from parts.
-"""
+"""What each metric says of the simulator's NEOs: counted again in Python, on another engine, and from parts."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import datafusion
@@ -17,19 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neo_assets.pipeline.count import add_up, compute
-from neo_assets.pipeline.metrics.duckdb import DuckDB
-from neo_assets.pipeline.metrics.engine import Metrics
-from neo_assets.pipeline.metrics.registry import BUILT_IN, SNAPSHOT_DATE, Metric, of_one_s_own
+from neo_assets.pipeline.metrics.registry import SNAPSHOT_DATE, Metric
 from neo_assets.schema.pages import SIMULATOR, Page
 from neo_assets.sources.neows.parse import parse
 from neo_assets.sources.simulator.catalogue import Catalogue, to_json
-
-FOLDER = Path(__file__).parents[3] / "docs" / "metrics"
-MORE = Metrics(DuckDB(), [*BUILT_IN, *of_one_s_own(FOLDER)])
+from neo_assets_tests.pipeline.by_hand import METRICS
 
 TODAY = date(2026, 3, 1)
 
-each = pytest.mark.parametrize("metric", MORE.each, ids=lambda metric: metric.name)
+each = pytest.mark.parametrize("metric", METRICS.each, ids=lambda metric: metric.name)
 
 
 @cache
@@ -51,7 +44,7 @@ def stored() -> dict[str, pa.Table]:
 
 def result(metric: Metric, rows: dict[str, pa.Table] | None = None) -> pa.Table:
     more = {SNAPSHOT_DATE: TODAY} if metric.of_a_snapshot else {}
-    return compute(MORE, metric, rows or stored(), **more)
+    return compute(METRICS, metric, rows or stored(), **more)
 
 
 def neo(row: dict[str, Any]) -> dict[str, Any]:
@@ -96,14 +89,14 @@ COUNTED: dict[str, Callable[[dict[str, Any]], tuple[Any, ...] | None]] = {
 def test_approaches_are_counted(name: str) -> None:
     keys = map(COUNTED[name], stored()["close_approaches"].to_pylist())
     expected = Counter(key for key in keys if key is not None)
-    rows = result(MORE.of_table[name]) if name in MORE.of_table else result(of_total(name))
+    rows = result(named(name))
     assert {tuple(row.values())[:-1]: tuple(row.values())[-1] for row in rows.to_pylist()} == expected
     assert rows.num_rows == len(expected)
     assert expected or name == "lunar_distance_passes"
 
 
-def of_total(name: str) -> Metric:
-    return MORE.of_table[f"total_{name}"]
+def named(name: str) -> Metric:
+    return next(metric for metric in METRICS.each if metric.name == name)
 
 
 def test_passes_within_a_lunar_distance_are_those_to_earth() -> None:
@@ -115,14 +108,14 @@ def test_passes_within_a_lunar_distance_are_those_to_earth() -> None:
     ):
         index = rows.schema.get_field_index(column)
         rows = rows.set_column(index, rows.schema.field(index), pa.array(values, rows.schema.field(index).type))
-    found = result(MORE.of_table["lunar_distance_passes"], stored() | {"close_approaches": rows})
+    found = result(named("lunar_distance_passes"), stored() | {"close_approaches": rows})
     assert found.to_pylist() == [{"year": 2029, "passes": 2}]
 
 
 def test_neos_are_counted_by_the_year_of_their_first_observation() -> None:
     days = [row["first_observation_date"] for row in neos().values()]
     expected = Counter(day.year for day in days if day)
-    found = result(MORE.of_table["first_observations"]).to_pylist()
+    found = result(named("first_observations")).to_pylist()
     assert {row["year"]: row["neos"] for row in found} == expected
     assert expected.total() == len(days) - 1
 
@@ -132,14 +125,14 @@ def test_the_closest_approach_to_earth_of_each_decade() -> None:
     closest: dict[int, dict[str, Any]] = {}
     for row in sorted(to_earth, key=lambda row: (row["miss_distance_km"], row["close_approach_at"], row["neo_id"])):
         closest.setdefault(row["close_approach_date"].year // 10 * 10, row)
-    found = result(MORE.of_table["closest_approach_per_decade"]).to_pylist()
+    found = result(named("closest_approach_per_decade")).to_pylist()
     assert [row["decade"] for row in found] == sorted(closest)
     assert [row.items() - {("decade", row["decade"])} <= closest[row["decade"]].items() for row in found]
     assert len(found) > 10
 
 
 def test_percentiles_lie_between_the_values_around_them() -> None:
-    found = result(of_total("approach_percentiles")).to_pylist()
+    found = result(named("approach_percentiles")).to_pylist()
     for row in found:
         for column in ("miss_distance_au", "relative_velocity_km_s"):
             of_body = pc.equal(stored()["close_approaches"]["orbiting_body"], row["orbiting_body"])
@@ -167,7 +160,7 @@ def test_the_sql_is_common_sql_that_another_engine_runs_with_the_same_result(met
     assert found.num_rows or metric.name == "lunar_distance_passes"
 
 
-adding_up = pytest.mark.parametrize("metric", MORE.adding_up, ids=lambda metric: metric.name)
+adding_up = pytest.mark.parametrize("metric", METRICS.adding_up, ids=lambda metric: metric.name)
 
 
 def part(ids: Iterable[str]) -> dict[str, pa.Table]:

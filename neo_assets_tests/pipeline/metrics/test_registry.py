@@ -63,6 +63,15 @@ def test_a_metric_that_does_not_add_up_has_a_total_only(folder: Path) -> None:
     assert fast.tables == [fast.total]
 
 
+def test_a_metric_that_adds_up_may_do_without_a_table_for_page_sets(folder: Path) -> None:
+    (folder / "fast_approaches.sql").write_text(FAST.replace("adds_up: sum", "adds_up: sum\nof_page_sets: false"))
+    metrics = Metrics.of(settings_of(metrics=folder))
+    fast = metrics.of_table["total_fast_approaches"]
+    assert (fast.counts, fast.adds_up) == (None, "sum")
+    assert fast in metrics.over_catalogue
+    assert fast.total not in metrics.totals
+
+
 def test_ones_own_metrics_come_after_those_built_in(folder: Path) -> None:
     metrics = Metrics.of(settings_of(metrics=folder))
     assert [metric.name for metric in metrics.each] == [*(metric.name for metric in BUILT_IN), "fast_approaches"]
@@ -82,7 +91,11 @@ def test_ones_own_metrics_come_after_those_built_in(folder: Path) -> None:
         ("type: int64", "type: integer", "numbers.approaches.type: Input should be"),
         ("relative_velocity_km_s]", "velocity]", "close_approaches has no column velocity"),
         ("  close_approaches:", "  raw_pages:", "reads.raw_pages"),
-        ("> $fast_km_s", "> $fast_km_s AND close_approach_date < $snapshot_date", "leave out $snapshot_date"),
+        (
+            "> $fast_km_s",
+            "> $fast_km_s AND close_approach_date < $snapshot_date",
+            "uses $snapshot_date, which no page set knows",
+        ),
         ("{fast_km_s: 20}", "{fast_km_s: 20, slow_km_s: 5}", "slow_km_s, which the SQL does not take from there"),
         ("> $fast_km_s", "> 20", "fast_km_s, which the SQL does not take from there: use $fast_km_s, or leave it out"),
         ("> $fast_km_s", "> 20 -- $fast_km_s", "fast_km_s, which the SQL does not take from there"),

@@ -11,9 +11,10 @@ from neo_assets.products.release.about import About
 from neo_assets.products.release.files import Data
 from neo_assets.products.release.folder import Folder
 from neo_assets.products.release.manifest import write
+from neo_assets_tests.pipeline.by_hand import METRICS
 from neo_assets_tests.products.by_hand import contents
 
-TABLES = {"neos", "close_approaches", "total_near_misses", "total_yearly_approaches", "snapshot", "dictionary"}
+TABLES = {"neos", "close_approaches", "snapshot", "dictionary", *(total.name for total in METRICS.every_total)}
 
 TEXTS = {"README.md", "LICENSE.md", "CITATION.cff", "croissant.json"}
 

@@ -21,6 +21,7 @@ numbers:
     description: Number of close approaches.
     above: 0
 adds_up: sum
+of_page_sets: false
 */
 SELECT close_approaches.orbiting_body, orbits.orbit_class, count(*) AS approaches
 FROM close_approaches

@@ -16,6 +16,7 @@ numbers:
     description: Number of close approaches to Earth with a miss distance below one lunar distance.
     above: 0
 adds_up: sum
+of_page_sets: false
 parameters:
   lunar_distance_km: 384400
 */

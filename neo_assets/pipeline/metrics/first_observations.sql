@@ -16,6 +16,7 @@ numbers:
     description: Number of NEOs first observed in this year.
     above: 0
 adds_up: sum
+of_page_sets: false
 */
 SELECT extract(year FROM first_observation_date) AS year, count(*) AS neos
 FROM neo_records

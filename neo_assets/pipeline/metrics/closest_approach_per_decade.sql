@@ -39,6 +39,7 @@ numbers:
     source: near_earth_objects[].close_approach_data[].relative_velocity.kilometers_per_second
     above: 0
 adds_up: least
+of_page_sets: false
 */
 WITH to_earth AS (
     SELECT *, extract(year FROM close_approach_date) - extract(year FROM close_approach_date) % 10 AS decade

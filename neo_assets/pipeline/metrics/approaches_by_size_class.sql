@@ -22,6 +22,7 @@ numbers:
     description: Number of close approaches.
     above: 0
 adds_up: sum
+of_page_sets: false
 */
 SELECT orbiting_body, size_class_from_h, count(*) AS approaches
 FROM (
