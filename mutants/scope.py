@@ -50,7 +50,10 @@ SCOPES = {
         ),
     ),
     "consistency": Scope(("pipeline/consistency.py",), ("pipeline/test_consistency.py", "pipeline/test_totals.py")),
-    "totals": Scope(("pipeline/totals.py", "pipeline/count.py"), ("pipeline/test_totals.py", "pipeline/test_count.py")),
+    "totals": Scope(
+        ("pipeline/totals.py", "pipeline/count.py"),
+        ("pipeline/test_totals.py", "pipeline/test_count.py", "pipeline/metrics"),
+    ),
     "checks": Scope(
         ("pipeline/bounds.py", "orchestration/checks/*.py"),
         ("pipeline/test_bounds.py", "orchestration/checks"),

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -20,7 +21,7 @@ from neo_assets.schema.tables import CLOSE_APPROACHES
 from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.conftest import Lakes, disk_and_s3
 from neo_assets_tests.pipeline.by_hand import METRICS, gather, pages_from
-from neo_assets_tests.sources.neows.examples import approach, neo, page
+from neo_assets_tests.sources.neows.examples import NOON, approach, neo, page
 from neo_assets_tests.sources.neows.slow_reader import identities
 
 NEAR_MISSES = METRICS.of_table[NEAR_MISS_COUNT.name]
@@ -244,6 +245,14 @@ def test_metrics_of_the_whole_catalogue_are_computed_where_they_are_not_up_to_da
     assert bring_up_to_date(METRICS, lake, [FIRST, SECOND]) == OVER_CATALOGUE
     assert tables.read_table(lake, PASSES.total).to_pylist() == [{"year": 2020, "passes": 2}], "NEO 1 counts once"
     assert bring_up_to_date(METRICS, lake, [FIRST]) == OVER_CATALOGUE, "they cover another page set less"
+
+
+def test_approaches_are_past_by_the_day_of_the_newest_page(lake: Storage) -> None:
+    days = [NOON.date() + timedelta(days=days) for days in (0, 1, 2)]
+    gather(lake, FIRST, [page(neo("1", *(approach("0.1", "14959787", f"{day}") for day in days)))])
+    gather(lake, SECOND, [page(neo("2"), number=1, hours=24)])
+    [rows] = over_catalogue(METRICS, lake, [METRICS.of_table["total_near_misses_by_time"]], [FIRST, SECOND])
+    assert {row["time"]: row["near_misses"] for row in rows.to_pylist()} == {"past": 1, "predicted": 2}
 
 
 def test_a_lost_or_damaged_metric_of_the_whole_catalogue_is_computed_alone(lake: Storage) -> None:
