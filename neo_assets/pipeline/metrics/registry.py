@@ -130,7 +130,7 @@ class _Header(BaseModel):
         """The metric with this header."""
         total = Table(
             self.total or f"total_{self.name}",
-            f"{self.description} Over all page sets, each NEO once.",
+            f"{self.description} Each NEO counts once.",
             tuple(one.column(name) for name, one in (self.grain | self.numbers).items()),
             partitioned=False,
             key=tuple(self.grain),
