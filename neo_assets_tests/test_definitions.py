@@ -49,12 +49,13 @@ DEPS = {
         *("landed_objects", "raw_pages", *ADDING_UP, "catalogue_stats"),
     },
     "upcoming": {"snapshot", "neo_records", "close_approaches", "landed_objects"},
+    "report": {"neo_database"},
 }
 GROUPS = {
     "bronze": {"raw_pages", "catalogue_stats", "heartbeat"},
     "silver": {"neo_records", "orbits", "close_approaches", "landed_objects"},
     "gold": {*ADDING_UP, *TOTALS.values(), *OVER_CATALOGUE, "snapshot"},
-    "products": {"neo_database", "upcoming"},
+    "products": {"neo_database", "upcoming", "report"},
 }
 WHOLE = DEPS.keys() - {"raw_pages", "neo_records", "orbits", "close_approaches", *ADDING_UP}
 """Assets that are not partitioned."""
@@ -91,6 +92,7 @@ CHECKS = {
     *(("landed_objects", f"recount_of_{name}") for name in ADDING_UP),
     ("neo_database", "database_is_whole"),
     ("upcoming", "calendar_shows_the_approaches"),
+    ("report", "report_shows_the_snapshot"),
     ("heartbeat", "neows_is_in_order"),
     ("heartbeat", "neo_pages_cover_the_catalogue"),
     ("snapshot", "snapshot_is_consistent"),

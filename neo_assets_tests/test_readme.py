@@ -26,7 +26,7 @@ import pytest
 from neo_assets.cli.main import neo
 from neo_assets.definitions import defs
 from neo_assets.lake import layout
-from neo_assets.orchestration.assets.products import NEO_DATABASE, UPCOMING
+from neo_assets.orchestration.assets.products import NEO_DATABASE, REPORT, UPCOMING
 from neo_assets.pipeline.count import count
 from neo_assets.pipeline.metrics.registry import NEAR_MISS_COUNT, YEARLY_APPROACHES
 from neo_assets.schema.pages import SIMULATOR, Page
@@ -175,7 +175,7 @@ def test_every_asset_selected_in_a_command_exists() -> None:
             if option in words:
                 selected = words[words.index(option) + 1]
                 for name in re.findall(r"\w+", selected):
-                    assert name in {*METRICS.tables, "raw_pages", NEO_DATABASE, UPCOMING}, words
+                    assert name in {*METRICS.tables, "raw_pages", NEO_DATABASE, UPCOMING, REPORT}, words
 
 
 def test_an_upstream_selection_starts_from_the_pages() -> None:
@@ -310,7 +310,7 @@ def test_every_decision_is_in_the_index_with_its_title_and_status() -> None:
 
 
 def test_the_version_is_the_newest_in_the_changelog(tmp_path: Path) -> None:
-    """And its wheel has the type marker, the SQL and the texts, but no tests."""
+    """And its wheel has the type marker, the SQL, the texts and the page of the report, but no tests."""
     sections = re.findall(r"^## \[(.+?)\](?: - \d{4}-\d\d-\d\d)?$", CHANGELOG, re.MULTILINE)
     assert sections[:2] == ["Unreleased", PROJECT["version"]]
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
@@ -319,8 +319,7 @@ def test_the_version_is_the_newest_in_the_changelog(tmp_path: Path) -> None:
     assert wheel.name.startswith(f"neo_assets-{PROJECT['version']}-")
     held = {Path(name) for name in zipfile.ZipFile(wheel).namelist() if not name.split("/")[0].endswith(".dist-info")}
     package = CHECKOUT / "neo_assets"
-    files = {
-        path.relative_to(CHECKOUT) for path in package.rglob("*") if path.suffix in (".py", ".sql", ".md", ".typed")
-    }
+    kinds = {".py", ".sql", ".html", ".css", ".md", ".typed"}
+    files = {path.relative_to(CHECKOUT) for path in package.rglob("*") if path.suffix in kinds}
     assert Path("neo_assets/py.typed") in held
     assert held == files

@@ -1,5 +1,5 @@
-"""Opens the database for the commands that read it, `neo sql` and `neo tables`; makes it first if it is not up to date.
-Making it lives in `products.database`.
+"""Opens the database for the commands that read it, such as `neo sql`; makes it first if it is not up to date. Making
+it lives in `products.database`.
 """
 
 import contextlib
@@ -15,13 +15,14 @@ from neo_assets.products import database, index
 from neo_assets.products.contents import Contents
 from neo_assets.settings import Settings
 
+SIMULATED = "The data are simulated: the objects are made up. Set NASA_API_KEYS for NASA's."
 
-@contextlib.contextmanager
-def opened_database() -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection to the lake's database that cannot write. Says on standard error if the data are simulated.
 
-    If the database cannot be brought up to date, such as while page sets are gathered, the stored one is opened, and
-    standard error says so.
+def lake_with_database() -> Storage:
+    """The lake, with its database up to date.
+
+    If it cannot be brought up to date, such as while page sets are gathered, the stored one is left, and standard error
+    says so.
 
     Raises:
         LakeError: there is no database, and none can be made.
@@ -40,7 +41,19 @@ def opened_database() -> Iterator[duckdb.DuckDBPyConnection]:
         click.echo(
             f"This is the database of {made.made_at:%Y-%m-%d %H:%M} UTC; no newer one can be made: {error}", err=True
         )
-    with database.opened(lake) as connection:
+    return lake
+
+
+@contextlib.contextmanager
+def opened_database() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to the lake's database, as `lake_with_database` leaves it, that cannot write.
+
+    Says on standard error if the data are simulated.
+
+    Raises:
+        LakeError: there is no database, and none can be made.
+    """
+    with database.opened(lake_with_database()) as connection:
         if connection.execute("SELECT is_simulated FROM snapshot").fetchall() == [(True,)]:
-            click.echo("The data are simulated: the objects are made up. Set NASA_API_KEYS for NASA's.", err=True)
+            click.echo(SIMULATED, err=True)
         yield connection

@@ -25,6 +25,7 @@ try:
     from neo_assets.cli.quarantine import quarantine
     from neo_assets.cli.recompute import recompute
     from neo_assets.cli.release import release
+    from neo_assets.cli.report import report
     from neo_assets.cli.run import run
     from neo_assets.cli.simulate import simulate
     from neo_assets.cli.sql import sql
@@ -71,7 +72,7 @@ def neo() -> None:
 
 
 for command in (
-    *(run, plan, recompute, land, totals, upcoming, sql, tables, release),
+    *(run, plan, recompute, land, totals, upcoming, report, sql, tables, release),
     *(quarantine, prune, accept, audit, alert, simulate),
 ):
     neo.add_command(command)

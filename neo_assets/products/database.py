@@ -93,7 +93,9 @@ def opened(lake: Storage) -> Iterator[duckdb.DuckDBPyConnection]:
                 raise _lacks(lake) from None
         elif not file.exists():
             raise _lacks(lake)
-        yield stack.enter_context(duckdb.connect(str(file), read_only=True, config=_TO_READ_IT))
+        connection = stack.enter_context(duckdb.connect(str(file), read_only=True, config=_TO_READ_IT))
+        connection.execute("SET TimeZone = 'UTC'")  # the day begins when it does for the approaches
+        yield connection
 
 
 def storage_version(connection: duckdb.DuckDBPyConnection) -> str:

@@ -33,6 +33,7 @@ PRODUCTS = {
     for name in (
         *("neo.duckdb", "neos.parquet", "close_approaches.parquet"),
         *("upcoming.ics", "upcoming.csv", "index.json"),
+        *("report.html", "report.csv"),
     )
 }
 

@@ -16,7 +16,7 @@ PAGE_SETS = ["00000-00000", "00001-00001"]
 COUNTS = {table.name for table in METRICS.counts}
 OF_A_PAGE_SET = {"raw_pages", "neo_records", "orbits", "close_approaches", *COUNTS}
 TOTALS = {total.name for total in METRICS.totals}
-PRODUCTS = {"neo_database", "upcoming", *(metric.total.name for metric in METRICS.over_catalogue)}
+PRODUCTS = {"neo_database", "upcoming", "report", *(metric.total.name for metric in METRICS.over_catalogue)}
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ from neo_assets.lake.storage import Storage
 from neo_assets.products import database
 from neo_assets.products.contents import Contents
 from neo_assets.products.index import Made
+from neo_assets.schema.pages import SIMULATOR, Page
+from neo_assets.sources.simulator.catalogue import PAGE_SIZE, Catalogue, to_json
 from neo_assets_tests.pipeline.by_hand import METRICS, gather, total
 from neo_assets_tests.sources.neows.examples import approach, neo, page
 
@@ -32,6 +34,17 @@ def fill(lake: Storage, source: str = "simulator", keys: Sequence[str] = KEYS) -
     gather(lake, FIRST, [page(moved, bright)])
     gather(lake, SECOND, [page(moved, soon, neo("3", absolute_magnitude_h=...), number=1, hours=1)])
     total(lake, list(keys))
+    return lake
+
+
+def fill_from_simulator(lake: Storage) -> Storage:
+    """Two page sets of the simulator's catalogue: forty NEOs, of which all is known."""
+    owner.claim(lake, SIMULATOR)
+    catalogue, now = Catalogue(), datetime.now(UTC)
+    for number, key in enumerate(KEYS):
+        body = to_json(catalogue.page(number))
+        gather(lake, key, [Page(number, body, now, SIMULATOR, PAGE_SIZE, catalogue.neos)])
+    total(lake, KEYS)
     return lake
 
 

@@ -31,6 +31,9 @@ NEO_DATABASE = "neo_database"
 UPCOMING = "upcoming"
 """Name of the asset."""
 
+REPORT = "report"
+"""Name of the asset."""
+
 
 def product_assets(page_sets: dg.StaticPartitionsDefinition, of: Metrics) -> list[dg.AssetsDefinition]:
     """The assets of the group `products`."""
@@ -75,7 +78,7 @@ def product_assets(page_sets: dg.StaticPartitionsDefinition, of: Metrics) -> lis
             }
         )
 
-    return [neo_database, _upcoming(page_sets)]
+    return [neo_database, _upcoming(page_sets), _report()]
 
 
 def _upcoming(page_sets: dg.StaticPartitionsDefinition) -> dg.AssetsDefinition:
@@ -113,3 +116,42 @@ def _upcoming(page_sets: dg.StaticPartitionsDefinition) -> dg.AssetsDefinition:
         )
 
     return upcoming
+
+
+def _report() -> dg.AssetsDefinition:
+    @dg.asset(
+        name=REPORT,
+        group_name=PRODUCTS,
+        owners=OWNERS,
+        kinds={"html", "csv"},
+        deps=[NEO_DATABASE],
+        automation_condition=follows_totals(NEO_DATABASE),
+    )
+    def report(lake: dg.ResourceParam[Storage]) -> dg.MaterializeResult[None]:
+        """The catalogue on one HTML page: charts, tables, their SQL; and every NEO with its closest approach as CSV.
+
+        What is up to date is not made again. As the page shows what comes next, it is made anew each day (UTC).
+        """
+        from neo_assets.products.report import PAGE, TABLE, facts, make  # 0.1 s, only here
+
+        with failing_in_one_line():
+            before = index.read(lake)
+            made = make(lake, datetime.now(UTC).date())
+            page = lake.read(layout.product(PAGE)).to_pybytes().decode()
+        file = lake.location(layout.product(PAGE))
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/row_count": made[TABLE].rows,
+                "dagster/uri": file,
+                "page": dg.MetadataValue.path(file),
+                "table": dg.MetadataValue.path(lake.location(layout.product(TABLE))),
+                "made": ", ".join(name for name, one in made.items() if one != before.get(name))
+                or "nothing: all is up to date",
+                "verdict": facts(page)["verdict"],
+                "charts": made[PAGE].rows,
+                **{f"bytes of {name}": one.bytes for name, one in made.items()},
+                "sha256": made[PAGE].sha256,
+            }
+        )
+
+    return report

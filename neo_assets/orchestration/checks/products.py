@@ -7,9 +7,10 @@ import dagster as dg
 
 from neo_assets.lake import tables
 from neo_assets.lake.storage import Storage
-from neo_assets.orchestration.assets.products import NEO_DATABASE, UPCOMING
+from neo_assets.orchestration.assets.products import NEO_DATABASE, REPORT, UPCOMING
 from neo_assets.orchestration.checks.calendar import calendar_shows_the_approaches
 from neo_assets.orchestration.checks.check import Check, Verdict
+from neo_assets.orchestration.checks.report import report_shows_the_snapshot
 from neo_assets.orchestration.failures import failing_in_one_line
 from neo_assets.pipeline.catalogue import Catalogue
 from neo_assets.pipeline.metrics.engine import Metrics
@@ -82,4 +83,8 @@ def _one(connection: "DuckDBPyConnection", sql: str) -> Any:
     return value
 
 
-OF_PRODUCTS = (Check(NEO_DATABASE, database_is_whole), Check(UPCOMING, calendar_shows_the_approaches))
+OF_PRODUCTS = (
+    Check(NEO_DATABASE, database_is_whole),
+    Check(UPCOMING, calendar_shows_the_approaches),
+    Check(REPORT, report_shows_the_snapshot),
+)

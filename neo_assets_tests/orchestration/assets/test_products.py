@@ -59,3 +59,23 @@ def test_the_calendar_shows_what_is_new_and_what_comes_next(graph: Graph, lake: 
 
 def test_the_calendar_of_an_empty_lake_fails_in_one_line(graph: Graph) -> None:
     assert failure(graph.run("upcoming")).endswith("holds no NEOs yet: run `neo run`")
+
+
+@disk_and_s3
+def test_the_report_shows_its_verdict_and_size(graph: Graph, lake: Storage) -> None:
+    fill(lake)
+    shown = metadata(graph.run("neo_database,report"))["report", None]
+    made = index.read(lake)
+    assert (shown["dagster/row_count"], shown["verdict"]) == (4, "drifted")
+    assert shown["charts"] == made["report.html"].rows >= 8
+    assert shown["page"] == shown["dagster/uri"] == f"{lake.root}/products/report.html"
+    assert shown["table"] == f"{lake.root}/products/report.csv"
+    assert shown["bytes of report.html"] == made["report.html"].bytes
+    assert shown["sha256"] == made["report.html"].sha256
+    assert shown["made"] == "report.html, report.csv"
+    again = metadata(graph.run("neo_database,report"))["report", None]
+    assert again["made"] == "nothing: all is up to date"
+
+
+def test_the_report_needs_a_database(graph: Graph) -> None:
+    assert failure(graph.run("report")).endswith("has no database yet: run `neo report`, or materialize neo_database")

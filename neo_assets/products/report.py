@@ -1,0 +1,151 @@
+"""The report: `report.html`, the catalogue on one page that needs no network, and `report.csv`, every NEO with its
+closest approach. Both are made from the database, by SQL that the page shows.
+
+What the figures are is decided in `figures`, how they are drawn in `drawing`. The page around them is
+`report/page.html`.
+"""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from html.parser import HTMLParser
+from importlib import resources
+from typing import Any
+
+import duckdb
+import jinja2
+import pyarrow as pa
+from markupsafe import Markup  # part of Jinja
+
+from neo_assets.lake.storage import LakeLacks, Storage
+from neo_assets.lake.tables import digest
+from neo_assets.products import database, index
+from neo_assets.products.drawing import svg
+from neo_assets.products.figures import figures, filled
+from neo_assets.products.upcoming import as_csv
+
+PAGE, TABLE = "report.html", "report.csv"
+"""The files, by their names among the products."""
+
+_VERDICTS = {
+    "consistent": "All its pages are of one state of the catalogue, and none is missing.",
+    "drifted": "The catalogue changed while it was gathered, so figures may be off by a few objects:",
+    "incomplete": "Data are missing, so all figures are too small:",
+}
+
+
+def to_make(lake: Storage, day: date) -> list[str]:
+    """Those of the two files that are missing, damaged, or made from something else than the stored database; by name.
+
+    Args:
+        lake: the lake.
+        day: today's date (UTC), on which it depends which approaches come next.
+
+    Raises:
+        LakeLacks: there is no database.
+    """
+    return [name for name, origin in origins(lake, day).items() if not index.current(lake, name, origin)]
+
+
+def make(lake: Storage, day: date) -> dict[str, index.Made]:
+    """Make those of the two files that are not up to date, from the stored database.
+
+    The same database and day give the same bytes.
+
+    Returns:
+        Both, by name: the page with its number of charts, the table with its number of rows.
+
+    Raises:
+        LakeLacks: there is no database.
+        LakeError: the lake cannot be read or written.
+    """
+    left = to_make(lake, day)
+    if left:
+        pa.default_memory_pool().release_unused()  # of what made the database, to make room for DuckDB and the charts
+        with database.opened(lake) as connection:
+            connection.execute("SET threads = 1")  # each takes memory of its own
+            connection.execute("BEGIN")  # today's date stays the same in a transaction
+            [(today,)] = connection.execute("SELECT CURRENT_DATE").fetchall()
+            from_ = origins(lake, today)
+            if TABLE in left:
+                rows = connection.sql(_text("neos.sql")).to_arrow_table()
+                index.store(lake, TABLE, as_csv(rows), from_[TABLE], rows.num_rows)
+            if PAGE in left:
+                page, charts = _page(connection)
+                index.store(lake, PAGE, page.encode(), from_[PAGE], charts)
+    made = index.read(lake)
+    return {name: made[name] for name in (PAGE, TABLE)}
+
+
+def origins(lake: Storage, day: date) -> Mapping[str, str]:
+    """A digest of what each of the two files is made from on a day.
+
+    Raises:
+        LakeLacks: there is no database.
+    """
+    of_database = index.read(lake).get(database.DATABASE)
+    if not of_database:
+        raise LakeLacks(f"the lake {lake.root} has no database yet: run `neo report`, or materialize neo_database")
+    texts = (figure.file for figure in figures())
+    parts = map(_text, ("page.html", "style.css", "snapshot.sql", "headline.sql"))
+    return {
+        PAGE: digest([of_database.origin, f"{day}", *texts, *parts]),
+        TABLE: digest([of_database.origin, _text("neos.sql")]),
+    }
+
+
+def facts(page: str) -> Mapping[str, str]:
+    """What a page says of itself: its `snapshot`, `verdict` and `source`, as far as it does, and how many `charts` it
+    has.
+    """
+    parser = _Facts()
+    parser.feed(page)
+    return parser.found | {"charts": str(parser.charts)}
+
+
+class _Facts(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found, self.charts = dict[str, str](), 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note what the tag says."""
+        said = dict(attrs)
+        if tag == "meta" and said.get("name") in ("snapshot", "verdict", "source"):
+            self.found[str(said["name"])] = said.get("content") or ""
+        self.charts += tag == "svg" and bool(said.get("aria-label"))
+
+
+def _page(connection: duckdb.DuckDBPyConnection) -> tuple[str, int]:
+    """The page, and the number of its charts."""
+    [snapshot] = _rows(connection, "snapshot.sql")
+    found = [filled(connection, figure) for figure in figures()]
+    drawings = {one.figure.name: Markup(svg(one)) for one in found if one.rows}
+    template = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    ).from_string(_text("page.html"))
+    page = template.render(
+        snapshot=snapshot,
+        snapshot_sql=_text("snapshot.sql"),
+        headline=_rows(connection, "headline.sql"),
+        headline_sql=_text("headline.sql"),
+        verdicts=_VERDICTS,
+        figures=found,
+        drawings=drawings,
+        style=Markup(_text("style.css")),
+        utc=_utc,
+    )
+    return page, len(drawings)
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, name: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = connection.sql(_text(name)).to_arrow_table().to_pylist()
+    return rows
+
+
+def _utc(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M} UTC"
+
+
+def _text(name: str) -> str:
+    """A file beside the figures."""
+    return resources.files("neo_assets.products").joinpath("report", name).read_text(encoding="utf-8").strip()

@@ -1,0 +1,26 @@
+/*
+place: 11
+title: NEOs by year of their first observation
+text: >
+  The first observation may precede the discovery, as old images are searched for new objects.
+none: No first observation is known.
+finding: >
+  SELECT format('Most first observations: {:d}, with {:,d} NEOs; the first year is {:d}.', arg_max(year, hazardous_neos + other_neos),
+  max(hazardous_neos + other_neos), min(year)) FROM figure
+columns:
+  year: {label: Year, format: d}
+  hazardous_neos: {label: Potentially hazardous NEOs, series: hazardous}
+  other_neos: {label: Other NEOs, series: not hazardous}
+chart:
+  transform: [{calculate: datum.year + 1, as: next}]
+  mark: {type: bar, binSpacing: 0}
+  encoding:
+    x: {field: year, type: quantitative, bin: binned, scale: {zero: false, nice: false}, axis: {format: d, tickCount: 8}}
+    x2: {field: next}
+    y: {field: number, type: quantitative, title: NEOs}
+    color: {field: series, scale: {domain: [hazardous, not hazardous]}}
+*/
+SELECT year, hazardous_neos, neos - hazardous_neos AS other_neos
+FROM by_first_observation
+WHERE year IS NOT NULL
+ORDER BY year
