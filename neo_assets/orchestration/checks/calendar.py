@@ -20,16 +20,17 @@ def calendar_shows_the_approaches(lake: Storage, metrics: Metrics, page_sets: Se
     """
     from neo_assets.products import calendar  # its library takes 0.07 s to load, only here
 
-    data, made = EarthApproaches(lake, metrics, page_sets), index.read(lake).get(calendar.CALENDAR)
+    data = EarthApproaches(lake, metrics, page_sets)
     try:
+        made = index.read(lake)[calendar.CALENDAR]
         events = calendar.read_events(lake.read(layout.product(calendar.CALENDAR)).to_pybytes())
         rows = lake.read(layout.product(calendar.TABLE)).to_pybytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, KeyError):
         return False, {"cannot be read": "a file is missing"}
     except ValueError as error:
         return False, {"cannot be read": str(error)}
-    window = calendar.Window.at(made.made_at) if made else None
-    if not made or not window or made.origin != calendar.origin(data, window):
+    window = calendar.Window.at(made.made_at)
+    if made.origin != calendar.origin(data, window):
         return True, {"not checked": "page sets have changed since; it is made again after the totals"}
     approaches = [one for one in data.between(window.first, window.end) if window.shows(one)]
     wanted = {_named(one.close_approach_at, one.designation) for one in approaches}

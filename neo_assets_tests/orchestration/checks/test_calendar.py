@@ -18,14 +18,14 @@ FIRST, SECOND = "00000-00000", "00001-00001"
 ICS, CSV = "products/upcoming.ics", "products/upcoming.csv"
 
 
-def near(days: int) -> dict[str, Any]:
-    return approach("0.01", "1495978.7", f"{datetime.now(UTC) + timedelta(days=days):%Y-%m-%d}")
+def near(days: int, au: str = "0.01") -> dict[str, Any]:
+    return approach(au, "1495978.7", f"{datetime.now(UTC) + timedelta(days=days):%Y-%m-%d}")
 
 
 @pytest.fixture
 def made(lake: Storage) -> Storage:
-    """A lake with its calendar: two events, and one that is cancelled."""
-    kept = neo("2", near(20), near(90))
+    """A lake with its calendar: two events, one that is cancelled, and none for an approach beyond 0.05 au."""
+    kept = neo("2", near(20), near(90), near(30, au="0.06"))
     for hours, other in enumerate((neo("1", near(9)), neo("1"))):
         gather(lake, FIRST, [page(kept, other, hours=hours)])
         write_upcoming(lake, METRICS, [FIRST], datetime.now(UTC))
@@ -74,7 +74,7 @@ def test_it_fails_on_a_fault(made: Storage, path: str, fault: Callable[[bytes], 
     assert figures.keys() == shown
 
 
-@pytest.mark.parametrize("path", [ICS, CSV])
+@pytest.mark.parametrize("path", [ICS, CSV, "products/index.json"])
 def test_it_fails_if_a_file_is_missing(made: Storage, path: str) -> None:
     made.delete(path)
     assert verdict(made) == (False, {"cannot be read": "a file is missing"})
