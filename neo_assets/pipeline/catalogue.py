@@ -3,6 +3,7 @@ Counting them lives in `count`.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -15,7 +16,7 @@ from neo_assets.lake.storage import Storage
 from neo_assets.pipeline.metrics.engine import Metrics
 from neo_assets.schema.columns import Table
 from neo_assets.schema.page_sets import with_landed
-from neo_assets.schema.tables import NEO_SIGHTINGS
+from neo_assets.schema.tables import NEO_SIGHTINGS, RAW_PAGE_INDEX
 
 _SUPERSEDED = Path(__file__).with_name("superseded.sql").read_text(encoding="utf-8")
 
@@ -103,6 +104,13 @@ class Catalogue:
         if self._superseded.num_rows:
             rows = rows.filter(pc.invert(belong_to(self._superseded, rows)))
         return rows.select(wanted)
+
+    @cached_property
+    def arrived(self) -> tuple[datetime | None, datetime | None]:
+        """When the oldest page and the newest one arrived, by NASA's clock if it said so; None without pages."""
+        index = tables.read_page_sets(self._lake, RAW_PAGE_INDEX, self.page_sets, ("page", "fetched_at", "clock_at"))
+        ends = pc.min_max(pc.coalesce(index["clock_at"], index["fetched_at"]))
+        return ends["min"].as_py(), ends["max"].as_py()
 
     @cached_property
     def sightings(self) -> pa.Table:

@@ -3,7 +3,7 @@ The SQL lives in `metrics`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime
+from datetime import UTC, datetime
 from functools import cache, partial
 
 import pyarrow as pa
@@ -13,7 +13,7 @@ from neo_assets.lake import tables
 from neo_assets.lake.storage import LakeDamaged, LakeError, LakeLacks, Storage
 from neo_assets.pipeline.catalogue import Catalogue, origin_of_superseded, page_sets_read, state_of_lake
 from neo_assets.pipeline.metrics.engine import Metrics
-from neo_assets.pipeline.metrics.registry import SNAPSHOT_DATE, Metric
+from neo_assets.pipeline.metrics.registry import NEWEST_PAGE_AT, Metric
 from neo_assets.pipeline.origins import origin_of_count, origin_of_total
 from neo_assets.schema.columns import Table
 from neo_assets.schema.tables import NEO_SIGHTINGS
@@ -50,7 +50,9 @@ def add_up(metric: Metric, parts: Iterable[pa.Table]) -> pa.Table:
     if metric.adds_up == "least":
         rows = rows.sort_by([(name, "ascending") for name in (*metric.numbers, *metric.grain)])
     how = "sum" if metric.adds_up == "sum" else "first"
-    grouped = rows.group_by(metric.grain, use_threads=False).aggregate([(name, how) for name in metric.numbers])
+    whole_rows = pc.ScalarAggregateOptions(skip_nulls=metric.adds_up == "sum")  # a null is part of the row that is kept
+    wanted = [(name, how, whole_rows) for name in metric.numbers]
+    grouped = rows.group_by(metric.grain, use_threads=False).aggregate(wanted)
     named = grouped.rename_columns({f"{name}_{how}": name for name in metric.numbers})
     return (
         named.select(metric.total.schema.names)
@@ -142,7 +144,7 @@ def over_catalogue(
     stored = {name: catalogue.rows(table, list(columns[name])) for name, table in read.items()}
     sightings = tables.made_from(catalogue.sightings)
     for metric in each:
-        rows = compute(metrics, metric, stored, **of_snapshot(metric, catalogue.sightings))
+        rows = compute(metrics, metric, stored, **of_snapshot(metric, catalogue))
         parts = [tables.made_from(stored[table.name]) for table in metric.total.reads]
         origin = _origin(metric, seen, parts, sightings)
         yield tables.with_origin(rows, origin, state=state, page_sets_missing="0")
@@ -172,12 +174,12 @@ def _origin_stored(lake: Storage, total: Table) -> str:
         return ""
 
 
-def of_snapshot(metric: Metric, sightings: pa.Table) -> dict[str, date]:
-    """The parameter of a metric that needs the day of the snapshot."""
+def of_snapshot(metric: Metric, catalogue: Catalogue) -> dict[str, datetime]:
+    """The parameter of a metric that needs the time of the snapshot."""
     if not metric.of_a_snapshot:
         return {}
-    newest: datetime | None = pc.max(sightings["fetched_at"]).as_py()
-    return {SNAPSHOT_DATE: newest.date() if newest else date.min}
+    _, newest = catalogue.arrived
+    return {NEWEST_PAGE_AT: newest or datetime.min.replace(tzinfo=UTC)}
 
 
 def _origin(metric: Metric, covered: Sequence[str], parts: Sequence[str], sightings: str) -> str:

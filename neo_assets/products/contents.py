@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from neo_assets.lake import tables
 from neo_assets.lake.storage import LakeDamaged, LakeError, LakeLacks, Storage
-from neo_assets.pipeline.catalogue import Catalogue, state_of_lake
+from neo_assets.pipeline.catalogue import Catalogue, origin_of_superseded, state_of_lake
 from neo_assets.pipeline.count import bring_up_to_date
 from neo_assets.pipeline.metrics.engine import Metrics
 from neo_assets.pipeline.totals import read_totals
@@ -23,7 +23,6 @@ from neo_assets.schema.tables import (
     CATALOGUE_STATS,
     CLOSE_APPROACHES,
     NEO_RECORDS,
-    RAW_PAGE_INDEX,
 )
 
 
@@ -63,7 +62,7 @@ class Contents:
     def origin_of_rows(self) -> str:
         """Digest of everything that `neos` and `close_approaches` are made from."""
         columns = map(str, (*NEOS.columns, *CLOSE_APPROACHES.columns))
-        return tables.digest([self.source, self._catalogue.state, *columns])
+        return tables.digest([self.source, origin_of_superseded(self._catalogue.state), *columns])
 
     @cached_property
     def origin(self) -> str:
@@ -93,13 +92,7 @@ class Contents:
     @cached_property
     def snapshot(self) -> pa.Table:
         """The one row that says what the products cover, and where their data come from."""
-        said, oldest, newest = self._said, None, None
-        index = tables.read_page_sets(
-            self._lake, RAW_PAGE_INDEX, self._catalogue.page_sets, ("page", "fetched_at", "clock_at")
-        )
-        if index.num_rows:
-            arrived = pc.min_max(pc.coalesce(index["clock_at"], index["fetched_at"]))
-            oldest, newest = arrived["min"].as_py(), arrived["max"].as_py()
+        said, (oldest, newest) = self._said, self._catalogue.arrived
         row = {
             "snapshot_id": self._catalogue.state,
             "source": said.source,

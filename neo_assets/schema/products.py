@@ -34,7 +34,7 @@ ONE_SNAPSHOT = Table(
     "snapshot",
     "One row: what this file covers, where its data come from, how old they are, and whether they are of one state.",
     (
-        Column("snapshot_id", pa.string(), "Digest of the NEOs and pages that were read; equal for equal data."),
+        Column("snapshot_id", pa.string(), "Digest of the pages that were read, and of when they arrived."),
         Column("source", pa.string(), "Source of the data: `nasa` or `simulator`."),
         Column("is_simulated", pa.bool_(), "Whether the objects are made up, by the simulator."),
         Column(

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -13,8 +14,14 @@ from hypothesis import strategies as st
 
 from neo_assets.lake import layout, tables
 from neo_assets.lake.storage import LakeError, Storage
-from neo_assets.pipeline.count import bring_up_to_date, covered, over_catalogue, total
-from neo_assets.pipeline.metrics.registry import NEAR_MISS_COUNT, TOTAL_NEAR_MISSES, TOTAL_YEARLY_APPROACHES, Metric
+from neo_assets.pipeline.count import add_up, bring_up_to_date, covered, over_catalogue, total
+from neo_assets.pipeline.metrics.registry import (
+    NEAR_MISS_COUNT,
+    TOTAL_NEAR_MISSES,
+    TOTAL_YEARLY_APPROACHES,
+    Metric,
+    read_metrics,
+)
 from neo_assets.schema.page_sets import page_set_keys
 from neo_assets.schema.pages import Page
 from neo_assets.schema.tables import CLOSE_APPROACHES
@@ -247,12 +254,12 @@ def test_metrics_of_the_whole_catalogue_are_computed_where_they_are_not_up_to_da
     assert bring_up_to_date(METRICS, lake, [FIRST]) == OVER_CATALOGUE, "they cover another page set less"
 
 
-def test_approaches_are_past_by_the_day_of_the_newest_page(lake: Storage) -> None:
+def test_approaches_are_past_by_the_time_of_the_newest_page(lake: Storage) -> None:
     days = [NOON.date() + timedelta(days=days) for days in (0, 1, 2)]
     gather(lake, FIRST, [page(neo("1", *(approach("0.1", "14959787", f"{day}") for day in days)))])
     gather(lake, SECOND, [page(neo("2"), number=1, hours=24)])
     [rows] = over_catalogue(METRICS, lake, [METRICS.of_table["total_near_misses_by_time"]], [FIRST, SECOND])
-    assert {row["time"]: row["near_misses"] for row in rows.to_pylist()} == {"past": 1, "predicted": 2}
+    assert {row["time"]: row["near_misses"] for row in rows.to_pylist()} == {"past": 2, "predicted": 1}
 
 
 def test_a_lost_or_damaged_metric_of_the_whole_catalogue_is_computed_alone(lake: Storage) -> None:
@@ -266,3 +273,28 @@ def test_a_lost_or_damaged_metric_of_the_whole_catalogue_is_computed_alone(lake:
 def test_metrics_of_an_empty_lake_fail_in_one_line(lake: Storage) -> None:
     with pytest.raises(LakeError, match="holds no NEOs yet: run `neo run`"):
         bring_up_to_date(METRICS, lake, [FIRST])
+
+
+NEAREST = """/*
+name: nearest
+description: The nearest approach to each body, with the velocity if it is known.
+reads: {close_approaches: [orbiting_body, miss_distance_au, relative_velocity_km_s]}
+grain:
+  orbiting_body: {type: string, description: The body.}
+numbers:
+  miss_distance_au: {type: double, unit: au, description: Its miss distance.}
+  relative_velocity_km_s: {type: double, unit: km/s, description: Its velocity., nullable: true}
+adds_up: least
+*/
+SELECT orbiting_body, miss_distance_au, relative_velocity_km_s FROM close_approaches
+"""
+
+
+def test_a_row_that_is_kept_is_kept_with_its_nulls(tmp_path: Path) -> None:
+    (tmp_path / "nearest.sql").write_text(NEAREST)
+    [metric] = read_metrics(tmp_path)
+    far, near = (
+        pa.Table.from_pylist([dict(zip(metric.total.schema.names, row, strict=True))], metric.total.schema)
+        for row in (("Earth", 0.2, 5.0), ("Earth", 0.1, None))
+    )
+    assert add_up(metric, [far, near]).to_pylist() == near.to_pylist()

@@ -1,7 +1,9 @@
 """The views: what each shows of a lake filled by hand, and that past and predicted approaches are never one number."""
 
 import re
+from datetime import UTC, datetime
 
+import duckdb
 import pytest
 
 from neo_assets.lake.storage import Storage
@@ -36,6 +38,15 @@ def test_the_sql_is_common() -> None:
 def test_upcoming_approaches_are_those_to_earth_within_60_days(shared: Storage) -> None:
     found = rows(shared, "SELECT neo_id, CAST(close_approach_at AS DATE), is_predicted FROM upcoming_approaches")
     assert [(id_, str(day), predicted) for id_, day, predicted in found] == [("10", in_days(30), True)]
+
+
+@pytest.mark.parametrize("zone", ["Etc/GMT+12", "Pacific/Kiritimati"])
+def test_today_is_that_of_utc_wherever_the_reader_is(zone: str) -> None:
+    found = re.search(r"BETWEEN (.*)\n", views()["upcoming_approaches"].sql)
+    assert found
+    with duckdb.connect() as connection:
+        connection.execute(f"SET TimeZone = '{zone}'")
+        assert connection.execute(f"SELECT {found[1]}").fetchall() == [(datetime.now(UTC).date(),)]
 
 
 def test_a_lunar_distance_is_384_400_km(shared: Storage) -> None:

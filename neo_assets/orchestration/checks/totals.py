@@ -19,7 +19,7 @@ from neo_assets.orchestration.checks.derived import rows_fit_the_schema_of
 from neo_assets.orchestration.checks.read import Read
 from neo_assets.orchestration.failures import failing_in_one_line
 from neo_assets.pipeline.accepted import Standing, accept_by_itself, standings
-from neo_assets.pipeline.catalogue import page_sets_read
+from neo_assets.pipeline.catalogue import Catalogue, page_sets_read
 from neo_assets.pipeline.count import Origins, add_up, covered, of_snapshot
 from neo_assets.pipeline.metrics.engine import Metrics
 from neo_assets.pipeline.metrics.registry import Metric
@@ -138,7 +138,12 @@ def each_neo_counts_once(stored: Stored, total: str) -> Verdict:
 def _recounted(stored: Stored, metric: Metric, page_sets: Iterable[str], older: bool) -> pa.Table:
     """The metric of older copies of NEOs in these page sets, or of all others."""
     rows = {one.name: stored.rows(one, metric.reads[one.name], page_sets, older) for one in metric.total.reads}
-    return recounted(stored.metrics, metric, rows, **of_snapshot(metric, stored.sightings))
+    return recounted(
+        stored.metrics,
+        metric,
+        rows,
+        **of_snapshot(metric, Catalogue.whole(stored.lake, stored.metrics, stored.page_sets)),
+    )
 
 
 def _older_copies(sightings: pa.Table) -> dict[str, list[str]]:

@@ -1,9 +1,9 @@
 /*
 name: near_misses_by_time
 description: >-
-  Near misses, per orbiting body, past and predicted apart, as of the day on which the newest page was fetched.
+  Near misses, per orbiting body, past and predicted apart, as of the time at which the newest page arrived.
 reads:
-  close_approaches: [close_approach_date, orbiting_body, miss_distance_au]
+  close_approaches: [close_approach_at, orbiting_body, miss_distance_au]
 grain:
   orbiting_body:
     type: string
@@ -11,7 +11,7 @@ grain:
     source: near_earth_objects[].close_approach_data[].orbiting_body
   time:
     type: string
-    description: "`past`: before the day of the snapshot. `predicted`: on that day or later."
+    description: "`predicted`: later than the newest page. `past`: all others."
     choices: [past, predicted]
 numbers:
   near_misses:
@@ -25,7 +25,7 @@ parameters:
 */
 SELECT orbiting_body, time, count(*) AS near_misses
 FROM (
-    SELECT orbiting_body, CASE WHEN close_approach_date < $snapshot_date THEN 'past' ELSE 'predicted' END AS time
+    SELECT orbiting_body, CASE WHEN close_approach_at > $newest_page_at THEN 'predicted' ELSE 'past' END AS time
     FROM close_approaches
     WHERE miss_distance_au < $near_miss_au
 ) AS near

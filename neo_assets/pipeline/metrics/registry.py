@@ -18,8 +18,8 @@ from neo_assets.schema.orbits import ORBITS
 from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS, TABLES
 from neo_assets.settings import SettingsError
 
-SNAPSHOT_DATE = "snapshot_date"
-"""Parameter of metrics that have no table of page sets: the day (UTC) on which the newest page was fetched."""
+NEWEST_PAGE_AT = "newest_page_at"
+"""Parameter of metrics that have no table of page sets: the time at which the newest page arrived."""
 
 _READABLE = {table.name: table for table in (NEO_RECORDS, ORBITS, CLOSE_APPROACHES)}
 """What a metric may be computed from: tables that name the NEO in their first column."""
@@ -91,8 +91,8 @@ class Metric:
 
     @property
     def of_a_snapshot(self) -> bool:
-        """Whether the SQL needs the day of the snapshot."""
-        return SNAPSHOT_DATE in parameters_of(self.sql)
+        """Whether the SQL needs the time of the snapshot."""
+        return NEWEST_PAGE_AT in parameters_of(self.sql)
 
 
 class _Column(BaseModel):
@@ -207,10 +207,10 @@ def _metric(path: Path, text: str) -> Metric:
         raise SettingsError(f"NEO_METRICS: the header of {path} names another metric, {metric.name}")
     if metric.counts and metric.of_a_snapshot:
         raise SettingsError(
-            f"NEO_METRICS: {path} uses ${SNAPSHOT_DATE}, which no page set knows by itself: leave it out, or say "
+            f"NEO_METRICS: {path} uses ${NEWEST_PAGE_AT}, which no page set knows by itself: leave it out, or say "
             "`of_page_sets: false`"
         )
-    from_header = parameters_of(metric.sql) - {SNAPSHOT_DATE}
+    from_header = parameters_of(metric.sql) - {NEWEST_PAGE_AT}
     if lacking := from_header - metric.parameters.keys():
         name = min(lacking)
         raise SettingsError(

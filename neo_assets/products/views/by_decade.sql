@@ -6,16 +6,16 @@ columns:
     description: First calendar year of the decade, such as 2020.
   past_approaches:
     unit: approaches
-    description: Number of approaches up to the date of the snapshot.
+    description: Number of approaches up to the newest page.
   predicted_approaches:
     unit: approaches
-    description: Number of approaches after the date of the snapshot.
+    description: Number of approaches after the newest page.
   closest_past_ld:
     unit: LD
-    description: Least miss distance up to the date of the snapshot, in lunar distances of 384,400 km; null if there is none.
+    description: Least miss distance up to the newest page, in lunar distances of 384,400 km; null if there is none.
   closest_predicted_ld:
     unit: LD
-    description: Least miss distance after the date of the snapshot, in lunar distances of 384,400 km; null if there is none.
+    description: Least miss distance after the newest page, in lunar distances of 384,400 km; null if there is none.
 */
 SELECT
     CAST(FLOOR(EXTRACT(YEAR FROM close_approach_date) / 10.0) * 10 AS INTEGER) AS decade,

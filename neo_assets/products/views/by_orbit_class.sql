@@ -9,10 +9,10 @@ columns:
     description: Number of them that are potentially hazardous.
   past_approaches_to_earth:
     unit: approaches
-    description: Number of their approaches to Earth up to the date of the snapshot.
+    description: Number of their approaches to Earth up to the newest page.
   predicted_approaches_to_earth:
     unit: approaches
-    description: Number of their approaches to Earth after the date of the snapshot.
+    description: Number of their approaches to Earth after the newest page.
 */
 SELECT
     n.orbit_class,

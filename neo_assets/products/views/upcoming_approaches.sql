@@ -1,6 +1,6 @@
 /*
 description: >
-  Approaches to Earth from today to 60 days ahead, the next one first, with the columns of CNEOS's table of close approaches. The
+  Approaches to Earth from today (UTC) to 60 days ahead, the next one first, with the columns of CNEOS's table of close approaches. The
   diameters are estimated from H.
 */
 SELECT
@@ -18,5 +18,6 @@ SELECT
     is_potentially_hazardous_asteroid
 FROM approaches
 WHERE orbiting_body = 'Earth'
-    AND close_approach_date BETWEEN CURRENT_DATE AND CURRENT_DATE + INTERVAL '60' DAY
+    AND close_approach_date BETWEEN CAST(make_timestamp(epoch_us(now())) AS DATE)
+    AND CAST(make_timestamp(epoch_us(now())) AS DATE) + INTERVAL '60' DAY
 ORDER BY close_approach_at, neo_id

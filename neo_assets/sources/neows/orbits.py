@@ -49,8 +49,15 @@ def orbits(neos: pa.StructArray, neo_id: pa.Array) -> pa.Table:
 
     def read(column: Column) -> pa.Array:
         path = column.source.removeprefix("near_earth_objects[].").split(".")
-        return cast(".".join(path), get(neos, *path), column.type)
+        return cast(".".join(path), _none_if_blank(get(neos, *path)), column.type)
 
     columns = {column.name: read(column) for column in ORBITS.columns[1:]}
     columns["sentry_url"] = pc.replace_substring_regex(columns["sentry_url"], r"\?.*", "")  # it ends with an API key
     return pa.Table.from_arrays([neo_id, *columns.values()], schema=ORBITS.schema)
+
+
+def _none_if_blank(values: pa.Array) -> pa.Array:
+    """The values, with null for texts without a character: what is not known."""
+    if not pa.types.is_string(values.type):
+        return values
+    return pc.if_else(pc.equal(pc.utf8_trim_whitespace(values), ""), None, values)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from neo_assets.lake.storage import Storage
@@ -47,3 +48,20 @@ def test_a_metric_that_only_claims_to_add_up_is_noticed(tmp_path: Path) -> None:
     metrics, metric = metrics_with(tmp_path, sql)
     stored = vars(parse([page(neo("1", approach()), neo("2", approach()))]))
     assert not same(metric, compute(metrics, metric, stored), recounted(metrics, metric, stored))
+
+
+def test_sums_of_decimals_may_differ_in_their_last_digits_only(tmp_path: Path) -> None:
+    sql = FAST.replace("type: int64", "type: double").replace("count(*)", "sum(miss_distance_km)")
+    _, metric = metrics_with(tmp_path, sql.replace("[orbiting_body, ", "[orbiting_body, miss_distance_km, "))
+    of = {
+        name: pa.table({"orbiting_body": ["Earth"], "approaches": pa.array([sum_km], pa.float64())})
+        for name, sum_km in {
+            "a": 25752547975.540226,
+            "b": 25752547975.54022,
+            "other": 25752547976e1,
+            "none": None,
+        }.items()
+    }
+    assert same(metric, of["a"], of["b"])
+    assert not same(metric, of["a"], of["other"])
+    assert not same(metric, of["a"], of["none"])

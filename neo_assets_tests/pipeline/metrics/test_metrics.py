@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neo_assets.pipeline.count import add_up, compute
-from neo_assets.pipeline.metrics.registry import SNAPSHOT_DATE, Metric
+from neo_assets.pipeline.metrics.registry import NEWEST_PAGE_AT, Metric
 from neo_assets.schema.pages import SIMULATOR, Page
 from neo_assets.sources.neows.parse import parse
 from neo_assets.sources.simulator.catalogue import Catalogue, to_json
 from neo_assets_tests.pipeline.by_hand import METRICS
 
-TODAY = date(2026, 3, 1)
+NOW = datetime(2026, 3, 1, 15, 30, tzinfo=UTC)
 
 each = pytest.mark.parametrize("metric", METRICS.each, ids=lambda metric: metric.name)
 
@@ -43,7 +43,7 @@ def stored() -> dict[str, pa.Table]:
 
 
 def result(metric: Metric, rows: dict[str, pa.Table] | None = None) -> pa.Table:
-    more = {SNAPSHOT_DATE: TODAY} if metric.of_a_snapshot else {}
+    more = {NEWEST_PAGE_AT: NOW} if metric.of_a_snapshot else {}
     return compute(METRICS, metric, rows or stored(), **more)
 
 
@@ -77,7 +77,7 @@ COUNTED: dict[str, Callable[[dict[str, Any]], tuple[Any, ...] | None]] = {
     "approaches_by_orbit_class": lambda row: (row["orbiting_body"], neo(row)["orbit_class"]),
     "approaches_by_hazard": lambda row: (row["orbiting_body"], neo(row)["is_potentially_hazardous_asteroid"]),
     "near_misses_by_time": lambda row: (
-        (row["orbiting_body"], "past" if row["close_approach_date"] < TODAY else "predicted")
+        (row["orbiting_body"], "predicted" if row["close_approach_at"] > NOW else "past")
         if row["miss_distance_au"] < 0.2
         else None
     ),
@@ -148,7 +148,7 @@ def test_the_sql_is_common_sql_that_another_engine_runs_with_the_same_result(met
     other = datafusion.SessionContext()
     for name, columns in metric.reads.items():
         other.register_record_batches(name, [stored()[name].select(columns).to_batches()])
-    values = {**metric.parameters, SNAPSHOT_DATE: TODAY}
+    values = {**metric.parameters, NEWEST_PAGE_AT: NOW}
     bound = {name: value for name, value in values.items() if f"${name}" in metric.sql}
     found = other.sql(metric.sql, param_values=bound).to_arrow_table().cast(metric.total.schema)
     # DataFusion interpolates between two values in steps of a millionth.

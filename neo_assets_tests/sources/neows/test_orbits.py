@@ -82,6 +82,12 @@ def test_the_link_to_sentry_has_no_api_key() -> None:
     assert (row["is_sentry_object"], row["sentry_url"]) == (True, link)
 
 
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_an_element_that_is_blank_is_not_known(blank: str) -> None:
+    row = the_orbit(orbital_data={"orbit_uncertainty": blank, "mean_motion": blank, "inclination": blank})
+    assert (row["orbit_uncertainty"], row["mean_motion_deg_per_day"], row["inclination_deg"]) == (None, None, None)
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
@@ -89,7 +95,6 @@ def test_the_link_to_sentry_has_no_api_key() -> None:
         ("data_arc_in_days", "long"),
         ("orbit_uncertainty", "E"),
         ("eccentricity", "NaN"),
-        ("inclination", ""),
     ],
 )
 def test_an_object_whose_orbit_cannot_be_read_is_quarantined(key: str, value: Any) -> None:
