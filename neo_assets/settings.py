@@ -64,7 +64,8 @@ class Settings(BaseSettings):
     max_idle_minutes: float = _setting(
         "NEO_MAX_IDLE_MINUTES", 15.0, "a number of minutes, above 0", gt=0, allow_inf_nan=False
     )
-    engine: Literal["duckdb"] = _setting("NEO_ENGINE", "duckdb", "duckdb")
+    engine: Literal["duckdb", "spark"] = _setting("NEO_ENGINE", "duckdb", "duckdb or spark")
+    spark_remote: SecretStr | None = _setting("SPARK_REMOTE", None, "the URL of a Spark Connect server: sc://host:port")
     metrics: Path | None = _setting("NEO_METRICS", None, "a folder of metrics, one .sql file each")
     alert_webhook: SecretStr | None = _setting(
         "NEO_ALERT_WEBHOOK", None, "a URL such as https://hooks.slack.com/services/..."
@@ -132,6 +133,18 @@ class Settings(BaseSettings):
         if parts.scheme not in ("http", "https") or not parts.hostname or has_more:
             raise ValueError("not a URL")
         return value.rstrip("/")
+
+    @field_validator("spark_remote")
+    @classmethod
+    def _is_spark_connect(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parts = urlsplit(value.get_secret_value())
+            _ = parts.port
+            options = filter(None, parts.path.removeprefix("/").split(";"))  # such as use_ssl=true
+            well_formed = all(one.count("=") == 1 and "/" not in one for one in options)
+            if parts.scheme != "sc" or not parts.hostname or parts.query or not well_formed or not _plain(value):
+                raise ValueError("not a Spark Connect server")
+        return value
 
     @field_validator("alert_webhook")
     @classmethod
@@ -265,7 +278,7 @@ ALLOWED = {
 }
 """The name of each variable, and its allowed values in words."""
 
-SECRET_SETTINGS = {"NASA_API_KEYS", "NASA_API_KEY", "NEO_ALERT_WEBHOOK", "NEO_ALERT_SMTP"}
+SECRET_SETTINGS = {"NASA_API_KEYS", "NASA_API_KEY", "NEO_ALERT_WEBHOOK", "NEO_ALERT_SMTP", "SPARK_REMOTE"}
 """Variables whose values no message shows."""
 
 

@@ -109,7 +109,7 @@ def test_every_variable_is_read(load: Load) -> None:
         ("NEO_RAW_MAX_AGE_HOURS", "a day", "hours"),
         ("NEO_MAX_IDLE_MINUTES", "0", "above 0"),
         ("NEO_MAX_IDLE_MINUTES", "inf", "minutes"),
-        ("NEO_ENGINE", "polars", "duckdb"),
+        ("NEO_ENGINE", "polars", "duckdb or spark"),
         ("NEO_DAGSTER_URL", "dagster.example.org", "http://127.0.0.1:3000"),
         ("NEO_ALERT_TO", "ada", "e-mail addresses"),
         ("DAGSTER_HOME", "relative/home", "absolute path"),
@@ -127,6 +127,11 @@ def test_an_error_is_one_line_with_the_variable_its_value_and_what_is_allowed(
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("SPARK_REMOTE", "spark.example.org:15002/;token=secret"),
+        ("SPARK_REMOTE", "sc://spark.example.org:port/;token=secret"),
+        ("SPARK_REMOTE", "sc://spark.example.org/path/;token=secret"),
+        ("SPARK_REMOTE", "sc://spark.example.org/;secret"),
+        ("SPARK_REMOTE", "sc:///;token=secret"),
         ("NEO_ALERT_WEBHOOK", "hooks.slack.com/secret"),
         ("NEO_ALERT_WEBHOOK", "ftp://hooks.slack.com/secret"),
         ("NEO_ALERT_WEBHOOK", "https:///secret"),
@@ -142,7 +147,7 @@ def test_an_error_is_one_line_with_the_variable_its_value_and_what_is_allowed(
         ("NEO_ALERT_SMTP", "smtp://user:secret@mail.example.org?tls=no"),
     ],
 )
-def test_where_alerts_go_is_refused_without_showing_the_value(load: Load, name: str, value: str) -> None:
+def test_an_address_that_may_hold_a_secret_is_refused_without_showing_it(load: Load, name: str, value: str) -> None:
     to = {"NEO_ALERT_TO": "ada@example.org"} if name == "NEO_ALERT_SMTP" else {}
     assert refusal(load, **{name: value}, **to) == f"{name}=... is not allowed: give {ALLOWED[name]}"
 

@@ -49,6 +49,18 @@ class WrittenTable:
     sha256: str
 
 
+@dataclass(frozen=True)
+class Files:
+    """A table's files for some page sets, as their footers describe them."""
+
+    locations: Mapping[str, str]
+    """The full path or S3 URL of each page set's file."""
+    rows: int
+    """Number of rows in all of them."""
+    made_from: str
+    """Their combined origin."""
+
+
 def digest(parts: Iterable[str]) -> str:
     """One digest of several strings, in order: the origin of a table."""
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -188,6 +200,18 @@ def read_origins(storage: Storage, table: Table, page_sets: Sequence[str], whole
     return list(storage.each(origin, page_sets))
 
 
+def files(storage: Storage, table: Table, page_sets: Sequence[str]) -> Files:
+    """A table's files for some page sets, for programs that read them by themselves. Only the footers are read.
+
+    Raises:
+        LakeError: one of them is missing or damaged.
+    """
+    footers = list(storage.each(lambda key: _read_footer(storage, table, key), page_sets))
+    origins = [_named(footer.metadata, _MADE_FROM) for footer in footers]
+    locations = {key: storage.location(layout.table_file(table, key)) for key in page_sets}
+    return Files(locations, sum(footer.num_rows for footer in footers), digest(origins))
+
+
 def null_counts(storage: Storage, table: Table, page_sets: Sequence[str]) -> tuple[int, dict[str, int]]:
     """Number of a table's rows in these page sets, and in how many of them each column is null.
 
@@ -273,8 +297,7 @@ def _read_origin(storage: Storage, table: Table, page_set: str) -> str:
 
 
 def _read_null_counts(storage: Storage, table: Table, page_set: str) -> tuple[int, dict[str, int]]:
-    with _explained(storage, table, page_set) as path:
-        footer = pq.read_metadata(pa.BufferReader(storage.read_tail(path, _FOOTER_BYTES)))
+    footer = _read_footer(storage, table, page_set)
     nulls: Counter[str] = Counter()
     for group in map(footer.row_group, range(footer.num_row_groups)):
         for column in map(group.column, range(group.num_columns)):
@@ -282,8 +305,17 @@ def _read_null_counts(storage: Storage, table: Table, page_set: str) -> tuple[in
     return footer.num_rows, nulls
 
 
+def _read_footer(storage: Storage, table: Table, page_set: str) -> pq.FileMetaData:
+    with _explained(storage, table, page_set) as path:
+        return pq.read_metadata(pa.BufferReader(storage.read_tail(path, _FOOTER_BYTES)))
+
+
 def _fact(schema: pa.Schema, name: str) -> str:
-    return str((schema.metadata or {}).get(name.encode(), b"").decode(errors="replace"))
+    return _named(schema.metadata, name)
+
+
+def _named(metadata: Mapping[bytes, bytes] | None, name: str) -> str:
+    return (metadata or {}).get(name.encode(), b"").decode(errors="replace")
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from neo_assets.lake import tables
 from neo_assets.lake.storage import Storage
+from neo_assets.pipeline.metrics.contract import Files, Relation
 from neo_assets.pipeline.metrics.engine import Metrics
 from neo_assets.schema.columns import Table
 from neo_assets.schema.page_sets import with_landed
@@ -104,6 +105,25 @@ class Catalogue:
         if self._superseded.num_rows:
             rows = rows.filter(pc.invert(belong_to(self._superseded, rows)))
         return rows.select(wanted)
+
+    def relation(self, table: Table, columns: Sequence[str], page_sets: Sequence[str] | None = None) -> Relation:
+        """The rows of a table for the engine's SQL: those of `rows`, or the files that hold them, if it reads those.
+
+        Args:
+            table: the table.
+            columns: the columns; the first one names the NEO.
+            page_sets: only these page sets; all if omitted.
+
+        Raises:
+            LakeError: a page set lacks the table, or a file is damaged.
+            EngineError: the engine does not answer.
+        """
+        keys = self.page_sets if page_sets is None else page_sets
+        schema = pa.schema([table.schema.field(name) for name in columns])
+        return self._metrics.choose(
+            lambda: self.rows(table, columns, keys),
+            lambda: Files(schema, tables.files(self._lake, table, keys), self._superseded),
+        )
 
     @cached_property
     def arrived(self) -> tuple[datetime | None, datetime | None]:

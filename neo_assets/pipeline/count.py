@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from neo_assets.lake import tables
 from neo_assets.lake.storage import LakeDamaged, LakeError, LakeLacks, Storage
 from neo_assets.pipeline.catalogue import Catalogue, origin_of_superseded, page_sets_read, state_of_lake
+from neo_assets.pipeline.metrics.contract import Files, Relation
 from neo_assets.pipeline.metrics.engine import Metrics
 from neo_assets.pipeline.metrics.registry import NEWEST_PAGE_AT, Metric
 from neo_assets.pipeline.origins import origin_of_count, origin_of_total
@@ -31,7 +32,7 @@ def count(metrics: Metrics, table: Table, stored: Mapping[str, pa.Table]) -> pa.
     return tables.with_origin(rows, origin_of_count(table, [tables.made_from(stored[one.name]) for one in table.reads]))
 
 
-def compute(metrics: Metrics, metric: Metric, stored: Mapping[str, pa.Table], **more: object) -> pa.Table:
+def compute(metrics: Metrics, metric: Metric, stored: Mapping[str, Relation], **more: object) -> pa.Table:
     """Run a metric's SQL over some NEOs.
 
     Args:
@@ -41,7 +42,7 @@ def compute(metrics: Metrics, metric: Metric, stored: Mapping[str, pa.Table], **
         more: parameters besides those in the header.
     """
     relations = {name: stored[name].select(columns) for name, columns in metric.reads.items()}
-    return metrics.run(metric.sql, relations, {**metric.parameters, **more}).cast(metric.total.schema)
+    return _in_order(metric, metrics.run(metric.sql, relations, {**metric.parameters, **more}))
 
 
 def add_up(metric: Metric, parts: Iterable[pa.Table]) -> pa.Table:
@@ -54,11 +55,13 @@ def add_up(metric: Metric, parts: Iterable[pa.Table]) -> pa.Table:
     wanted = [(name, how, whole_rows) for name in metric.numbers]
     grouped = rows.group_by(metric.grain, use_threads=False).aggregate(wanted)
     named = grouped.rename_columns({f"{name}_{how}": name for name in metric.numbers})
-    return (
-        named.select(metric.total.schema.names)
-        .sort_by([(name, "ascending") for name in metric.grain])
-        .cast(metric.total.schema)
-    )
+    return _in_order(metric, named.select(metric.total.schema.names))
+
+
+def _in_order(metric: Metric, rows: pa.Table) -> pa.Table:
+    """The rows with the types of the metric's columns, in the order of its grain: engines differ in both."""
+    rows = rows.cast(metric.total.schema)
+    return rows.sort_by([(name, "ascending") for name in metric.grain]) if metric.grain else rows
 
 
 def covered(lake: Storage, metric: Metric, page_sets: Sequence[str]) -> list[str]:
@@ -115,7 +118,7 @@ def total_over(metrics: Metrics, lake: Storage, metric: Metric, page_sets: Seque
     counts = tables.read_page_sets(lake, metric.counts, page_sets)
     again = catalogue.with_superseded
     others = counts.filter(pc.invert(pc.is_in(counts["page_set"], pa.array(again, pa.string()))))
-    stored = {one.name: catalogue.rows(one, metric.reads[one.name], again) for one in metric.total.reads}
+    stored = {one.name: catalogue.relation(one, metric.reads[one.name], again) for one in metric.total.reads}
     rows = add_up(metric, [others.drop_columns("page_set"), compute(metrics, metric, stored)])
     sightings = tables.made_from(catalogue.sightings)
     return tables.with_origin(rows, _origin(metric, page_sets, [tables.made_from(counts)], sightings))
@@ -141,11 +144,11 @@ def over_catalogue(
     catalogue = Catalogue(lake, metrics, seen)
     read = {table.name: table for metric in each for table in metric.total.reads}
     columns = {name: dict.fromkeys(one for metric in each for one in metric.reads.get(name, ())) for name in read}
-    stored = {name: catalogue.rows(table, list(columns[name])) for name, table in read.items()}
+    stored = {name: catalogue.relation(table, list(columns[name])) for name, table in read.items()}
     sightings = tables.made_from(catalogue.sightings)
     for metric in each:
         rows = compute(metrics, metric, stored, **of_snapshot(metric, catalogue))
-        parts = [tables.made_from(stored[table.name]) for table in metric.total.reads]
+        parts = [_made_from(stored[table.name]) for table in metric.total.reads]
         origin = _origin(metric, seen, parts, sightings)
         yield tables.with_origin(rows, origin, state=state, page_sets_missing="0")
 
@@ -164,6 +167,11 @@ def bring_up_to_date(metrics: Metrics, lake: Storage, page_sets: Sequence[str]) 
     for metric, rows in zip(stale, over_catalogue(metrics, lake, stale, page_sets) if stale else (), strict=True):
         tables.write_table(lake, metric.total, rows)
     return [metric.total.name for metric in stale]
+
+
+def _made_from(rows: Relation) -> str:
+    """The origin of what a metric reads."""
+    return rows.stored.made_from if isinstance(rows, Files) else tables.made_from(rows)
 
 
 def _origin_stored(lake: Storage, total: Table) -> str:

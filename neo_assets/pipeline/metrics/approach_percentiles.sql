@@ -29,29 +29,41 @@ numbers:
     above: 0
 adds_up: never
 */
-WITH at_ranks AS (
+-- Engines interpolate percentile_cont differently, in the last digits; so the arithmetic is written out. Places count in
+-- hundredths of a row.
+WITH wanted AS (
+    SELECT orbiting_body, percentile, percentile * steps AS place, percentile * steps % 100 AS share
+    FROM (SELECT orbiting_body, count(*) - 1 AS steps FROM close_approaches GROUP BY orbiting_body) AS counted
+    CROSS JOIN (
+        SELECT 5 AS percentile UNION ALL SELECT 25 UNION ALL SELECT 50 UNION ALL SELECT 75 UNION ALL SELECT 95
+    ) AS percentiles
+),
+ranked AS (
     SELECT
         orbiting_body,
-        percentile_cont(0.05) WITHIN GROUP (ORDER BY miss_distance_au) AS au_5,
-        percentile_cont(0.05) WITHIN GROUP (ORDER BY relative_velocity_km_s) AS km_s_5,
-        percentile_cont(0.25) WITHIN GROUP (ORDER BY miss_distance_au) AS au_25,
-        percentile_cont(0.25) WITHIN GROUP (ORDER BY relative_velocity_km_s) AS km_s_25,
-        percentile_cont(0.5) WITHIN GROUP (ORDER BY miss_distance_au) AS au_50,
-        percentile_cont(0.5) WITHIN GROUP (ORDER BY relative_velocity_km_s) AS km_s_50,
-        percentile_cont(0.75) WITHIN GROUP (ORDER BY miss_distance_au) AS au_75,
-        percentile_cont(0.75) WITHIN GROUP (ORDER BY relative_velocity_km_s) AS km_s_75,
-        percentile_cont(0.95) WITHIN GROUP (ORDER BY miss_distance_au) AS au_95,
-        percentile_cont(0.95) WITHIN GROUP (ORDER BY relative_velocity_km_s) AS km_s_95
+        miss_distance_au AS au,
+        relative_velocity_km_s AS km_s,
+        100 * row_number() OVER (PARTITION BY orbiting_body ORDER BY miss_distance_au) - 100 AS place_au,
+        100 * row_number() OVER (PARTITION BY orbiting_body ORDER BY relative_velocity_km_s) - 100 AS place_km_s
     FROM close_approaches
-    GROUP BY orbiting_body
+),
+around AS (
+    SELECT
+        wanted.orbiting_body,
+        percentile,
+        share,
+        min(CASE WHEN place_au > place - 100 AND place_au < place + 100 THEN au END) AS au,
+        max(CASE WHEN place_au > place - 100 AND place_au < place + 100 THEN au END) AS next_au,
+        min(CASE WHEN place_km_s > place - 100 AND place_km_s < place + 100 THEN km_s END) AS km_s,
+        max(CASE WHEN place_km_s > place - 100 AND place_km_s < place + 100 THEN km_s END) AS next_km_s
+    FROM wanted
+    JOIN ranked ON ranked.orbiting_body = wanted.orbiting_body
+    GROUP BY wanted.orbiting_body, percentile, share
 )
-SELECT orbiting_body, 5 AS percentile, au_5 AS miss_distance_au, km_s_5 AS relative_velocity_km_s FROM at_ranks
-UNION ALL
-SELECT orbiting_body, 25 AS percentile, au_25 AS miss_distance_au, km_s_25 AS relative_velocity_km_s FROM at_ranks
-UNION ALL
-SELECT orbiting_body, 50 AS percentile, au_50 AS miss_distance_au, km_s_50 AS relative_velocity_km_s FROM at_ranks
-UNION ALL
-SELECT orbiting_body, 75 AS percentile, au_75 AS miss_distance_au, km_s_75 AS relative_velocity_km_s FROM at_ranks
-UNION ALL
-SELECT orbiting_body, 95 AS percentile, au_95 AS miss_distance_au, km_s_95 AS relative_velocity_km_s FROM at_ranks
+SELECT
+    orbiting_body,
+    percentile,
+    au + (next_au - au) * share / 100 AS miss_distance_au,
+    km_s + (next_km_s - km_s) * share / 100 AS relative_velocity_km_s
+FROM around
 ORDER BY orbiting_body, percentile

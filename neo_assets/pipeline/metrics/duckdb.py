@@ -1,21 +1,27 @@
 """The DuckDB engine. It runs in memory: there is no database file, so no lock for page sets to contend for."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
 import pyarrow as pa
 
+from neo_assets.pipeline.metrics.contract import Files, Relation
+
 
 class DuckDB:
-    """The default engine. See `engine.Engine` for its contract."""
+    """The default engine. See `contract.Engine` for its contract."""
 
-    def run(self, sql: str, relations: Mapping[str, pa.Table], parameters: Mapping[str, Any]) -> pa.Table:
+    def run(self, sql: str, relations: Mapping[str, Relation], parameters: Mapping[str, Any]) -> pa.Table:
         """Run a query and return its rows."""
         with _database().cursor() as connection:
             for name, rows in relations.items():
                 connection.register(name, rows)
             return connection.sql(sql, params=dict(parameters) or None).to_arrow_table()
+
+    def choose(self, rows: Callable[[], pa.Table], files: Callable[[], Files]) -> Relation:
+        """Always the rows: they are in this process."""
+        return rows()
 
 
 @cache

@@ -1,33 +1,19 @@
-"""The metrics of a lake together with the engine that runs their SQL, and the protocol of engines. Each engine is a
-module of its own; which metrics there are is decided in `registry`.
+"""The metrics of a lake together with the engine that runs their SQL. Each engine is a module of its own; what is asked
+of engines stands in `contract`, and which metrics there are is decided in `registry`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Protocol, Self
+from typing import Self
 
-import pyarrow as pa
-
+from neo_assets.pipeline.metrics.contract import Engine
 from neo_assets.pipeline.metrics.duckdb import DuckDB
 from neo_assets.pipeline.metrics.registry import BUILT_IN, Metric, of_one_s_own
+from neo_assets.pipeline.metrics.spark import Spark
 from neo_assets.pipeline.origins import FROM_PAGES
 from neo_assets.schema.columns import Table
 from neo_assets.schema.tables import TABLES
 from neo_assets.settings import Settings
-
-
-class Engine(Protocol):
-    """Runs SQL over Arrow tables. Every engine returns the same rows for the same SQL."""
-
-    def run(self, sql: str, relations: Mapping[str, pa.Table], parameters: Mapping[str, Any]) -> pa.Table:
-        """Run a query and return its rows.
-
-        Args:
-            sql: one SELECT, with `$name` for each parameter.
-            relations: the tables that the SQL refers to, by name.
-            parameters: values of the parameters; they are bound, never written into the SQL.
-        """
-        ...
 
 
 class Metrics:
@@ -39,16 +25,16 @@ class Metrics:
             engine: runs their SQL.
             each: the metrics.
         """
-        self.run, self.each = engine.run, each
+        self.run, self.choose, self.each = engine.run, engine.choose, each
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """The metrics and the engine that the settings name.
 
         Raises:
-            SettingsError: a file in the folder of NEO_METRICS is wrong.
+            SettingsError: a file in the folder of NEO_METRICS is wrong, or the engine lacks something.
         """
-        return cls(ENGINES[settings.engine](), [*BUILT_IN, *of_one_s_own(settings.metrics)])
+        return cls(ENGINES[settings.engine](settings), [*BUILT_IN, *of_one_s_own(settings.metrics)])
 
     @cached_property
     def of_table(self) -> Mapping[str, Metric]:
@@ -91,5 +77,8 @@ class Metrics:
         return {table.name: table for table in (*TABLES.values(), *self.counts, *self.every_total)}
 
 
-ENGINES: Mapping[str, type[Engine]] = {"duckdb": DuckDB}
+ENGINES: Mapping[str, Callable[[Settings], Engine]] = {
+    "duckdb": lambda _: DuckDB(),
+    "spark": Spark.of,
+}
 """Engines by their name in NEO_ENGINE."""

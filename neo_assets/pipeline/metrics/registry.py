@@ -57,6 +57,11 @@ def parameters_of(sql: str) -> set[str]:
     return {found["parameter"] for found in _PARAMETER.finditer(sql) if found["parameter"]}
 
 
+def with_colons(sql: str) -> str:
+    """The same query with `:name` for each `$name`, as Spark spells parameters."""
+    return _PARAMETER.sub(lambda found: f":{found['parameter']}" if found["parameter"] else found[0], sql)
+
+
 @dataclass(frozen=True)
 class Metric:
     """A metric: its SQL, and what its header says."""

@@ -135,6 +135,12 @@ def test_a_querys_parameters_are_those_that_duckdb_finds(sql: str) -> None:
     assert registry.parameters_of(sql) == statement.named_parameters
 
 
+def test_parameters_get_a_colon_where_they_are_parameters() -> None:
+    sql = "SELECT '$a', \"$a\", $a + $b_1 -- $a\nFROM t /* $a */ WHERE c$a = ':a' AND $a < 1"
+    expected = "SELECT '$a', \"$a\", :a + :b_1 -- $a\nFROM t /* $a */ WHERE c$a = ':a' AND :a < 1"
+    assert registry.with_colons(sql) == expected
+
+
 @pytest.mark.parametrize("name", ["near_miss_count", "total_near_misses", "neo_records"])
 def test_no_table_can_be_replaced(folder: Path, name: str) -> None:
     (folder / "fast_approaches.sql").unlink()
