@@ -1,5 +1,5 @@
-"""The Spark engine: sends queries to a cluster over Spark Connect, which Sail speaks, too. It needs the client alone, not
-Java or Spark. What is computed stands in the same `.sql` files as for DuckDB.
+"""The Spark engine: sends queries to a cluster over Spark Connect, which Sail speaks too. It needs the client alone;
+what is computed stands in the same `.sql` files as for DuckDB.
 """
 
 import contextlib
@@ -25,8 +25,8 @@ _SESSION = {
 _VERIFY = {"parquet.page.verify-checksum.enabled": "true"}
 """How Parquet is read: a damaged file is an error."""
 
-_RETRIES = 4
-"""How often a request is repeated while the server is unavailable: for 4 seconds, with the client's pauses. By itself,
+_RETRIES = 3
+"""How often a request is repeated while the server is unavailable: for a second, with the client's pauses. By itself,
 the client would go on for ten minutes.
 """
 

@@ -3,7 +3,9 @@
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pyarrow as pa
 import pytest
 
@@ -105,6 +107,28 @@ def test_a_cluster_that_does_not_answer_is_one_line_without_the_token() -> None:
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
     assert caught.value.retryable
+
+
+@pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas:FutureWarning")
+def test_a_cluster_of_another_major_version_is_one_line_with_the_client_to_install() -> None:
+    from pyspark.sql.connect.proto import base_pb2 as pb2
+    from pyspark.sql.connect.proto import base_pb2_grpc as services
+
+    class OfSpark3(services.SparkConnectServiceServicer):  # type: ignore[misc]
+        def AnalyzePlan(self, request: Any, context: Any) -> Any:
+            version = pb2.AnalyzePlanResponse.SparkVersion(version="3.5.8")
+            return pb2.AnalyzePlanResponse(session_id=request.session_id, spark_version=version)
+
+    server = grpc.server(ThreadPoolExecutor(1))
+    services.add_SparkConnectServiceServicer_to_server(OfSpark3(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        with pytest.raises(EngineError, match=r"runs Spark 3\.5\.8, .*`pip install 'pyspark-client==3\.\*'`") as caught:
+            Spark(f"sc://127.0.0.1:{port}").run("SELECT 1", {}, {})
+    finally:
+        server.stop(None).wait()
+    assert "\n" not in str(caught.value)
 
 
 def test_spark_without_an_address_is_refused_when_the_settings_are_used() -> None:
