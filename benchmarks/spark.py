@@ -1,6 +1,6 @@
 """Measures from which size on a cluster computes metrics faster than DuckDB, and prints what `docs/spark.md` quotes.
 
-    .venv/bin/python -m benchmarks.spark --remote sc://127.0.0.1:15002 --times 1 10
+    .venv/bin/python benchmarks/spark.py --remote sc://127.0.0.1:15002 --times 1 10
 
 Each lake has 42 page sets of 1,000 NEOs, or as many times more: copies of simulated NEOs under other ids. The server
 must see the system's directory for temporary files. Not a test.
