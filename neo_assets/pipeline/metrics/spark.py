@@ -78,10 +78,11 @@ class Spark:
         A cluster may lack the path, or the right to read it. Rows are counted, as Sail skips missing files silently.
         """
         there = files()
-        locations = list(there.stored.locations.values())
+        if not there.stored.rows:
+            return rows()
         try:
             with self._session() as session:
-                found = _read(session, pa.schema([there.schema[0]]), locations).count() if locations else 0
+                found = _read(session, pa.schema([there.schema[0]]), there.stored.locations.values()).count()
         except EngineUnreachable:
             raise
         except EngineError:
