@@ -16,7 +16,7 @@ from neo_assets.pipeline.catalogue import Catalogue
 from neo_assets.pipeline.count import compute, over_catalogue, total
 from neo_assets.pipeline.metrics.contract import EngineError, EngineUnreachable, Files
 from neo_assets.pipeline.metrics.engine import Metrics
-from neo_assets.pipeline.metrics.registry import NEAR_MISS_COUNT, SNAPSHOT_DATE, Metric
+from neo_assets.pipeline.metrics.registry import NEAR_MISS_COUNT, NEWEST_PAGE_AT, Metric
 from neo_assets.pipeline.metrics.spark import Spark
 from neo_assets.schema.page_sets import page_set_keys
 from neo_assets.schema.tables import CLOSE_APPROACHES
@@ -24,7 +24,7 @@ from neo_assets.settings import SettingsError
 from neo_assets.sources.simulator.catalogue import Catalogue as Simulated
 from neo_assets_tests.integration.harness import free_port
 from neo_assets_tests.pipeline.by_hand import METRICS, gather, pages_from
-from neo_assets_tests.pipeline.metrics.test_metrics import TODAY, each, stored
+from neo_assets_tests.pipeline.metrics.test_metrics import NOW, each, stored
 from neo_assets_tests.settings import settings_of
 
 PAGE_SETS = page_set_keys(6, 2)
@@ -43,7 +43,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @each
 def test_each_metric_is_the_same_as_on_duckdb(sail: Metrics, metric: Metric) -> None:
-    more = {SNAPSHOT_DATE: TODAY} if metric.of_a_snapshot else {}
+    more = {NEWEST_PAGE_AT: NOW} if metric.of_a_snapshot else {}
     assert compute(sail, metric, stored(), **more).equals(compute(METRICS, metric, stored(), **more))
 
 
