@@ -19,6 +19,7 @@ try:
     from neo_assets.cli.accept import accept
     from neo_assets.cli.alert import alert
     from neo_assets.cli.audit import audit
+    from neo_assets.cli.ddl import ddl
     from neo_assets.cli.land import land
     from neo_assets.cli.plan import plan
     from neo_assets.cli.prune import prune
@@ -72,7 +73,7 @@ def neo() -> None:
 
 
 for command in (
-    *(run, plan, recompute, land, totals, upcoming, report, sql, tables, release),
+    *(run, plan, recompute, land, totals, upcoming, report, sql, tables, ddl, release),
     *(quarantine, prune, accept, audit, alert, simulate),
 ):
     neo.add_command(command)

@@ -93,7 +93,7 @@ def _formatter() -> click.HelpFormatter:
 
 def _relations(connection: "DuckDBPyConnection") -> dict[str, tuple[str, str]]:
     """The kind and the description of each table and view, in the order of the dictionary."""
-    from neo_assets.products.database import SIMULATED
+    from neo_assets.products.comments import SIMULATED
 
     found = connection.execute(
         "SELECT table_name, 'table', comment FROM duckdb_tables() "

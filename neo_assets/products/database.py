@@ -16,6 +16,7 @@ from neo_assets.lake import layout
 from neo_assets.lake.storage import LakeLacks, Storage
 from neo_assets.lake.tables import digest, parquet
 from neo_assets.products import index
+from neo_assets.products.comments import SIMULATED, literal, of_column
 from neo_assets.products.contents import Contents
 from neo_assets.products.dictionary import Dictionary
 from neo_assets.products.views import views
@@ -26,9 +27,6 @@ from neo_assets.schema.tables import CLOSE_APPROACHES
 _Config = dict[str, str | bool | int | float | list[str]]
 
 DATABASE, NEOS_FILE, APPROACHES_FILE = "neo.duckdb", "neos.parquet", "close_approaches.parquet"
-
-SIMULATED = "Simulated data: the objects are made up. "
-"""How the comments on tables and views begin if they are."""
 
 STORAGE_VERSION = "v1.4.0"
 """The oldest DuckDB that reads the file. 1.4 was the release with long-term support in 2025 and 2026."""
@@ -129,7 +127,7 @@ def _build(file: Path, contents: Contents, rows: dict[str, pa.Table]) -> int:
     dictionary = Dictionary(contents.totals)
     rows |= {table.name: one for table, one in contents.totals.items()} | {ONE_SNAPSHOT.name: contents.snapshot}
     with duckdb.connect(config=_TO_MAKE_IT) as connection:
-        connection.execute(f"ATTACH {_text(str(file))} AS made (STORAGE_VERSION {_text(STORAGE_VERSION)})")
+        connection.execute(f"ATTACH {literal(str(file))} AS made (STORAGE_VERSION {literal(STORAGE_VERSION)})")
         connection.execute("USE made")
         connection.execute("BEGIN")  # one write to the file at the end, instead of one for each comment
         empty = dictionary.rows([])
@@ -143,12 +141,12 @@ def _build(file: Path, contents: Contents, rows: dict[str, pa.Table]) -> int:
         for relation in {relation: None for relation, _, _ in columns}:
             kind = "VIEW" if relation in views() else "TABLE"
             connection.execute(
-                f"COMMENT ON {kind} {relation} IS {_text(simulated + dictionary.description_of(relation))}"
+                f"COMMENT ON {kind} {relation} IS {literal(simulated + dictionary.description_of(relation))}"
             )
         for relation, column, _ in columns:
             meaning = dictionary.meaning_of(relation, column)
-            unit = f" Unit: {meaning.unit}." if meaning.unit else ""
-            connection.execute(f"COMMENT ON COLUMN {relation}.{column} IS {_text(meaning.description + unit)}")
+            comment = of_column(meaning.description, meaning.unit)
+            connection.execute(f"COMMENT ON COLUMN {relation}.{column} IS {literal(comment)}")
         connection.execute("COMMIT")
         connection.execute("USE memory")
         connection.execute("DETACH made")  # writes everything to the file
@@ -179,8 +177,3 @@ def _columns(connection: Any, tables: Iterable[str]) -> list[tuple[str, str, str
     ).fetchall()
     shown = [*tables, *sorted(views())]
     return sorted(found, key=lambda column: shown.index(column[0]))
-
-
-def _text(value: str) -> str:
-    """A string as SQL writes it, where DuckDB takes no parameters."""
-    return "'" + value.replace("'", "''") + "'"
