@@ -5,6 +5,7 @@ and Spark, and Sail runs Spark's where it is installed.
 import importlib.util
 import logging
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -188,8 +189,10 @@ def test_data_of_nasa_are_not_called_simulated(disk_lake: Storage) -> None:
 
 @pytest.mark.skipif(not importlib.util.find_spec("pysail"), reason="Sail is not installed")
 @pytest.mark.filterwarnings("ignore::FutureWarning")
-def test_sail_runs_those_of_spark(filled: Storage) -> None:
+def test_sail_runs_those_of_spark(filled: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sail finds partitions by itself, and does not know the statement that makes Spark find them."""
+    # Without it, as in the processes of pytest-xdist, PySpark takes itself to be in its own doctests.
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", __file__, raising=False)
     from pysail.spark import SparkConnectServer
     from pyspark.sql import SparkSession
 
