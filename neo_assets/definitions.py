@@ -19,6 +19,7 @@ from neo_assets.orchestration.instance import lake_resource
 from neo_assets.orchestration.io_managers import ParquetIOManager, RawPagesIOManager
 from neo_assets.orchestration.metadata import with_page_sets
 from neo_assets.pipeline.metrics.engine import Metrics
+from neo_assets.products.postgres import Postgres
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.source import NeoWs
 
@@ -33,6 +34,7 @@ def build_defs(settings: Settings, *, lake: Storage | None = None, neows: NeoWs 
     """
     sets = dg.StaticPartitionsDefinition(settings.page_sets)
     metrics = Metrics.of(settings)
+    postgres = Postgres.of(settings)
     lake, neows = lake or Storage(settings.lake), neows or NeoWs(settings)
     place: dict[str, dg.MetadataValue[Any]] = {
         "lake": dg.MetadataValue.path(lake.root),
@@ -44,7 +46,7 @@ def build_defs(settings: Settings, *, lake: Storage | None = None, neows: NeoWs 
         *silver_assets(sets),
         *landed_assets(),
         *gold_assets(sets, settings, metrics),
-        *product_assets(sets, metrics),
+        *product_assets(sets, metrics, postgres),
     ]
     return dg.Definitions(
         assets=dg.map_asset_specs(lambda spec: with_page_sets(spec).merge_attributes(metadata=place), assets),
@@ -52,7 +54,7 @@ def build_defs(settings: Settings, *, lake: Storage | None = None, neows: NeoWs 
             *page_set_checks(sets, metrics),
             *total_checks(sets, settings, metrics),
             *heartbeat_checks(settings),
-            *product_checks(sets),
+            *product_checks(sets, postgres),
         ],
         jobs=automated.jobs,
         schedules=automated.schedules,

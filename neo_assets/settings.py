@@ -67,6 +67,9 @@ class Settings(BaseSettings):
     engine: Literal["duckdb", "spark"] = _setting("NEO_ENGINE", "duckdb", "duckdb or spark")
     spark_remote: SecretStr | None = _setting("SPARK_REMOTE", None, "the URL of a Spark Connect server: sc://host:port")
     metrics: Path | None = _setting("NEO_METRICS", None, "a folder of metrics, one .sql file each")
+    postgres_url: SecretStr | None = _setting(
+        "NEO_POSTGRES_URL", None, "postgresql://user:password@host:port/database, user and password percent-encoded"
+    )
     alert_webhook: SecretStr | None = _setting(
         "NEO_ALERT_WEBHOOK", None, "a URL such as https://hooks.slack.com/services/..."
     )
@@ -144,6 +147,17 @@ class Settings(BaseSettings):
             well_formed = all(one.count("=") == 1 and "/" not in one for one in options)
             if parts.scheme != "sc" or not parts.hostname or parts.query or not well_formed or not _plain(value):
                 raise ValueError("not a Spark Connect server")
+        return value
+
+    @field_validator("postgres_url")
+    @classmethod
+    def _is_postgres(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parts = urlsplit(value.get_secret_value())
+            _ = parts.port
+            has_database = parts.path.strip("/") and "/" not in parts.path.strip("/") and not parts.fragment
+            if parts.scheme not in ("postgresql", "postgres") or not has_database or not _plain(value):
+                raise ValueError("not a database")
         return value
 
     @field_validator("alert_webhook")
@@ -278,7 +292,9 @@ ALLOWED = {
 }
 """The name of each variable, and its allowed values in words."""
 
-SECRET_SETTINGS = {"NASA_API_KEYS", "NASA_API_KEY", "NEO_ALERT_WEBHOOK", "NEO_ALERT_SMTP", "SPARK_REMOTE"}
+SECRET_SETTINGS = {
+    *("NASA_API_KEYS", "NASA_API_KEY", "NEO_ALERT_WEBHOOK", "NEO_ALERT_SMTP", "SPARK_REMOTE", "NEO_POSTGRES_URL"),
+}
 """Variables whose values no message shows."""
 
 

@@ -30,6 +30,7 @@ from neo_assets.lake.storage import Storage
 from neo_assets.sources.simulator.app import PREFIX, bind, create_app, make_server
 from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.integration.harness import PATIENCE_S, Ended, is_a_setting
+from neo_assets_tests.postgres_server import PostgresServer, postgres_programs, serving_postgres
 from neo_assets_tests.s3_server import VERSIONED, S3Server, serving_s3
 
 configuration.set_hypothesis_home_dir(str(Path(sys.prefix) / "cache" / "hypothesis"))
@@ -155,6 +156,15 @@ def _libraries_read_once() -> Iterator[None]:
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """A real S3 server, started when the first test needs it."""
     with serving_s3(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A real PostgreSQL server, started when the first test needs it."""
+    if not (programs := postgres_programs()):
+        pytest.skip("no PostgreSQL server is installed (on Debian: apt-get install postgresql)")
+    with serving_postgres(programs) as server:
         yield server
 
 

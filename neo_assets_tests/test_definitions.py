@@ -9,6 +9,7 @@ import pytest
 from dagster._core.workspace.load import location_origins_from_yaml_paths
 from dagster._core.workspace.load_target import get_origins_from_toml
 from dagster_dg_core.context import DgContext
+from pydantic import SecretStr
 
 from neo_assets.definitions import build_defs
 from neo_assets.lake.storage import Storage
@@ -200,7 +201,20 @@ def test_the_checks_are_exactly_these(graph: Any) -> None:
 
 def test_the_list_of_checks_in_the_docs_is_complete() -> None:
     listed = re.findall(r"^\| `(\w+)` \|", (Path(__file__).parents[1] / "docs/checks.md").read_text(), re.MULTILINE)
-    assert set(listed) == {"recount_of_METRIC" if name.startswith("recount_of_") else name for _, name in CHECKS}
+    known = {"recount_of_METRIC" if name.startswith("recount_of_") else name for _, name in CHECKS}
+    assert set(listed) == known | {"postgres_shows_the_snapshot"}
+
+
+def test_tables_are_published_only_if_the_settings_name_a_database(graph: Any, elsewhere: Path) -> None:
+    url = SecretStr("postgresql://user:secret@db.example.org/neo")
+    published = build_defs(settings(lake=str(elsewhere), postgres_url=url)).resolve_asset_graph()
+    [key] = published.get_all_asset_keys() - graph.get_all_asset_keys()
+    assert key.to_user_string() == "published"
+    node = published.get(key)
+    assert node.group_name == "products"
+    assert {parent.to_user_string() for parent in node.parent_keys} == DEPS["neo_database"]
+    [check] = set(published.asset_check_keys) - set(graph.asset_check_keys)
+    assert (check.asset_key, check.name) == (key, "postgres_shows_the_snapshot")
 
 
 def test_every_check_has_a_description(graph: Any) -> None:

@@ -145,6 +145,11 @@ def test_an_error_is_one_line_with_the_variable_its_value_and_what_is_allowed(
         ("NEO_ALERT_SMTP", "smtp://user:12/secret@mail.example.org"),
         ("NEO_ALERT_SMTP", "smtp://secret@mail.example.org"),
         ("NEO_ALERT_SMTP", "smtp://user:secret@mail.example.org?tls=no"),
+        ("NEO_POSTGRES_URL", "user:secret@db.example.org/neo"),
+        ("NEO_POSTGRES_URL", "mysql://user:secret@db.example.org/neo"),
+        ("NEO_POSTGRES_URL", "postgresql://user:secret@db.example.org"),
+        ("NEO_POSTGRES_URL", "postgresql://user:secret@db.example.org:port/neo"),
+        ("NEO_POSTGRES_URL", "postgresql://user:secret word@db.example.org/neo"),
     ],
 )
 def test_an_address_that_may_hold_a_secret_is_refused_without_showing_it(load: Load, name: str, value: str) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from neo_assets.lake.storage import LakeError
 from neo_assets.pipeline.metrics.contract import EngineError
+from neo_assets.products.postgres import PostgresError
 from neo_assets.sources.neows.budget import BudgetError
 from neo_assets.sources.neows.errors import NeoWsError, PagesMissing
 
@@ -25,7 +26,7 @@ class WrongConfig(Exception):
     """A run is launched with config that is not allowed, or without a page set; the message says what is allowed."""
 
 
-EXPECTED = (LakeError, EngineError, BudgetError, NeoWsError, PagesMissing, StateUnusable, WrongConfig)
+EXPECTED = (LakeError, EngineError, BudgetError, NeoWsError, PagesMissing, PostgresError, StateUnusable, WrongConfig)
 """Errors that are not bugs: the message alone explains what to do."""
 
 

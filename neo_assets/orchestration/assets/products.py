@@ -1,4 +1,6 @@
-"""The products as assets: files that people take away, made from the totals. Making them lives in `products`."""
+"""The products as assets, made from the totals: files that people take away, and published tables. Making them lives in
+`products`.
+"""
 
 from datetime import UTC, datetime
 
@@ -13,6 +15,7 @@ from neo_assets.orchestration.metadata import OWNERS, preview
 from neo_assets.pipeline.metrics.engine import Metrics
 from neo_assets.products import index
 from neo_assets.products.contents import Contents
+from neo_assets.products.postgres import READER, SCHEMA, Postgres
 from neo_assets.schema.orbits import ORBITS
 from neo_assets.schema.tables import (
     CATALOGUE_STATS,
@@ -34,9 +37,14 @@ UPCOMING = "upcoming"
 REPORT = "report"
 """Name of the asset."""
 
+PUBLISHED = "published"
+"""Name of the asset, which there is only if NEO_POSTGRES_URL is set."""
 
-def product_assets(page_sets: dg.StaticPartitionsDefinition, of: Metrics) -> list[dg.AssetsDefinition]:
-    """The assets of the group `products`."""
+
+def product_assets(
+    page_sets: dg.StaticPartitionsDefinition, of: Metrics, postgres: Postgres | None = None
+) -> list[dg.AssetsDefinition]:
+    """The assets of the group `products`; with a database to publish to, `published` too."""
     followed = [*(total.name for total in of.every_total), SNAPSHOT.name]
     tables = [NEO_RECORDS.name, ORBITS.name, CLOSE_APPROACHES.name, LANDED_OBJECTS]
     # The pages say how old the data are, the counts whether the totals are up to date.
@@ -78,7 +86,41 @@ def product_assets(page_sets: dg.StaticPartitionsDefinition, of: Metrics) -> lis
             }
         )
 
-    return [neo_database, _upcoming(page_sets), _report()]
+    def published(lake: dg.ResourceParam[Storage], metrics: dg.ResourceParam[Metrics]) -> dg.MaterializeResult[None]:
+        """The NEOs with their orbits, approaches, totals, views and dictionary, as tables of a PostgreSQL database.
+
+        A new snapshot replaces the former one in one transaction, while readers read on. What is up to date is left.
+        """
+        assert postgres
+        with failing_in_one_line():
+            contents = Contents(lake, metrics, page_sets.get_partition_keys())
+            made = postgres.publish(contents)
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/row_count": sum(made.rows.values()),
+                "database": postgres.where,
+                "schema": SCHEMA,
+                "role of readers": READER if made.has_reader else "none: the user may not create roles",
+                "made": "all tables" if made.is_new else "nothing: all is up to date",
+                "snapshot": preview(contents.snapshot),
+                **{f"rows of {name}": number for name, number in made.rows.items()},
+                "seconds": made.seconds,
+            }
+        )
+
+    assets = [neo_database, _upcoming(page_sets), _report()]
+    if postgres:
+        assets.append(
+            dg.asset(
+                name=PUBLISHED,
+                group_name=PRODUCTS,
+                owners=OWNERS,
+                kinds={"postgres"},
+                deps=[*followed, *tables, *read],
+                automation_condition=follows_totals(*followed),
+            )(published)
+        )
+    return assets
 
 
 def _upcoming(page_sets: dg.StaticPartitionsDefinition) -> dg.AssetsDefinition:

@@ -7,14 +7,16 @@ import dagster as dg
 
 from neo_assets.lake import tables
 from neo_assets.lake.storage import Storage
-from neo_assets.orchestration.assets.products import NEO_DATABASE, REPORT, UPCOMING
+from neo_assets.orchestration.assets.products import NEO_DATABASE, PUBLISHED, REPORT, UPCOMING
 from neo_assets.orchestration.checks.calendar import calendar_shows_the_approaches
 from neo_assets.orchestration.checks.check import Check, Verdict
+from neo_assets.orchestration.checks.published import postgres_shows_the_snapshot
 from neo_assets.orchestration.checks.report import report_shows_the_snapshot
 from neo_assets.orchestration.failures import failing_in_one_line
 from neo_assets.pipeline.catalogue import Catalogue
 from neo_assets.pipeline.metrics.engine import Metrics
 from neo_assets.pipeline.text import one_line
+from neo_assets.products.postgres import Postgres
 from neo_assets.products.views import views
 from neo_assets.schema.products import NEOS
 from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS
@@ -23,17 +25,23 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 
-def product_checks(page_sets: dg.StaticPartitionsDefinition) -> list[dg.AssetChecksDefinition]:
-    """The checks of the group `products`."""
+def product_checks(
+    page_sets: dg.StaticPartitionsDefinition, postgres: Postgres | None = None
+) -> list[dg.AssetChecksDefinition]:
+    """The checks of the group `products`; with a database to publish to, that of `published` too."""
+    checks = [*OF_PRODUCTS, Check(PUBLISHED, postgres_shows_the_snapshot)] if postgres else OF_PRODUCTS
+    more = {PUBLISHED: (postgres,)}
 
-    @dg.multi_asset_check(name="product_checks", specs=[check.spec() for check in OF_PRODUCTS], can_subset=True)
+    @dg.multi_asset_check(name="product_checks", specs=[check.spec() for check in checks], can_subset=True)
     def of_products(
         context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Storage], metrics: dg.ResourceParam[Metrics]
     ) -> Iterator[dg.AssetCheckResult]:
         with failing_in_one_line():
-            for check in OF_PRODUCTS:
+            for check in checks:
                 if check.key in context.selected_asset_check_keys:
-                    yield check.result(check.verdict(lake, metrics, page_sets.get_partition_keys()))
+                    yield check.result(
+                        check.verdict(lake, metrics, page_sets.get_partition_keys(), *more.get(check.asset, ()))
+                    )
 
     return [of_products]
 

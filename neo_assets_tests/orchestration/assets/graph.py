@@ -13,6 +13,7 @@ from neo_assets.orchestration.assets.landed import landed_assets
 from neo_assets.orchestration.assets.products import product_assets
 from neo_assets.orchestration.assets.silver import silver_assets
 from neo_assets.orchestration.io_managers import ParquetIOManager, RawPagesIOManager
+from neo_assets.products.postgres import Postgres
 from neo_assets.schema.page_sets import page_set_keys
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.source import NeoWs
@@ -53,7 +54,7 @@ class Graph:
                 *silver_assets(sets),
                 *landed_assets(),
                 *gold_assets(sets, self.settings, METRICS),
-                *product_assets(sets, METRICS),
+                *product_assets(sets, METRICS, Postgres.of(self.settings)),
             ],
             selection=select.split(","),
             partition_key=None if last else first,

@@ -3,12 +3,14 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from pydantic import SecretStr
 
 from neo_assets.lake.storage import Storage
 from neo_assets.products import index
 from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.orchestration.assets.graph import Graph, failure, metadata
 from neo_assets_tests.pipeline.by_hand import gather
+from neo_assets_tests.postgres_server import PASSWORD, PostgresServer
 from neo_assets_tests.products.by_hand import FIRST, fill
 from neo_assets_tests.settings import settings_of
 from neo_assets_tests.sources.neows.examples import approach, neo, page
@@ -34,6 +36,27 @@ def test_it_shows_rows_bytes_and_the_snapshot(graph: Graph, lake: Storage) -> No
     again = metadata(graph.run("neo_database"))["neo_database", None]
     assert again["made"] == "nothing: all is up to date"
     assert index.read(lake) == made
+
+
+def test_what_is_published_is_shown_without_the_password(lake: Storage, postgres_server: PostgresServer) -> None:
+    url = postgres_server.new_database()
+    settings = settings_of(lake=lake.root, pages=2, pages_per_set=1, postgres_url=SecretStr(url))
+    graph = Graph(fill(lake), settings)
+    shown = metadata(graph.run("published"))["published", None]
+    assert (shown["rows of neos"], shown["rows of close_approaches"], shown["rows of total_near_misses"]) == (4, 6, 2)
+    assert (shown["made"], shown["schema"], shown["role of readers"]) == ("all tables", "neo", "neo_reader")
+    assert shown["database"] == url.partition("@")[2]
+    assert PASSWORD not in str(shown)
+    assert metadata(graph.run("published"))["published", None]["made"] == "nothing: all is up to date"
+
+
+def test_publishing_to_a_server_that_is_not_there_fails_in_one_line(lake: Storage) -> None:
+    settings = settings_of(
+        lake=lake.root, pages=2, pages_per_set=1, postgres_url=SecretStr("postgresql://127.0.0.1:9/x")
+    )
+    said = failure(Graph(fill(lake), settings).run("published"))
+    assert said.startswith("PostgreSQL at 127.0.0.1:9/x: ")
+    assert "\n" not in said
 
 
 def test_it_fails_in_one_line_without_totals(graph: Graph) -> None:
