@@ -171,30 +171,35 @@ def test_ci_runs_some_tests_on_each_other_python_that_is_installed(venv: Path, t
         assert (CHECKOUT / path).exists()
 
 
-INSTALLED = "Installing Chromium\nmore\n"
+BROWSER, DATABASE = "Installing Chromium\nmore\n", "Installing PostgreSQL\nmore\n"
+PACKAGES = {BROWSER: "chromium", DATABASE: "postgresql"}
 
 
 @pytest.mark.parametrize(
     ("programs", "user", "said"),
     [
-        (["apt-get"], 0, INSTALLED),
-        (["apt-get"], 1000, ""),
-        (["apt-get", "google-chrome"], 0, ""),
-        (["apt-get", "chromium-browser"], 0, ""),
-        ([], 0, ""),
+        (["apt-get"], 0, [BROWSER, DATABASE]),
+        (["apt-get"], 1000, []),
+        (["apt-get", "google-chrome"], 0, [DATABASE]),
+        (["apt-get", "chromium-browser", "pg_ctlcluster"], 0, []),
+        (["apt-get", "initdb"], 0, [BROWSER]),
+        ([], 0, []),
     ],
 )
-def test_ci_installs_a_browser_where_there_is_none(tmp_path: Path, programs: list[str], user: int, said: str) -> None:
+def test_ci_installs_a_browser_and_a_database_where_there_is_none(
+    tmp_path: Path, programs: list[str], user: int, said: list[str]
+) -> None:
     out, called = run_ci(tmp_path, programs, user)
-    expected = ["apt-get update", "apt-get install -y --no-install-recommends chromium"]
-    assert called == (expected if said else [])
-    assert out == f"{said}make test COV=1\nmake lint\n"
+    install = "apt-get install -y --no-install-recommends"
+    assert called == [call for one in said for call in ("apt-get update", f"{install} {PACKAGES[one]}")]
+    assert out == f"{''.join(said)}make test COV=1\nmake lint\n"
 
 
-def test_ci_goes_on_if_no_browser_can_be_installed(tmp_path: Path) -> None:
+def test_ci_goes_on_if_nothing_can_be_installed(tmp_path: Path) -> None:
     out, _ = run_ci(tmp_path, ["apt-get"], 0, "exit 100")
-    skipped = "Chromium cannot be installed: the tests of Dagster's UI will be skipped\n"
-    assert out == f"{INSTALLED}{skipped}make test COV=1\nmake lint\n"
+    browser = "Chromium cannot be installed: the tests of Dagster's UI will be skipped\n"
+    database = "PostgreSQL cannot be installed: its tests will be skipped\n"
+    assert out == f"{BROWSER}{browser}{DATABASE}{database}make test COV=1\nmake lint\n"
 
 
 def run_ci(tmp_path: Path, programs: list[str], user: int, does: str = "exit 0") -> tuple[str, list[str]]:

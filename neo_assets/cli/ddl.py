@@ -10,13 +10,13 @@ _ENGINES = ("trino", "athena", "spark", "duckdb")  # as in `products.ddl`, which
 
 
 @click.command()
-@click.argument("engine", type=click.Choice(_ENGINES))
+@click.argument("engine", metavar="ENGINE", type=click.Choice(_ENGINES))
 @click.option("--schema", default="neo", show_default=True, help="The schema (database) that the tables are to be in.")
 def ddl(engine: str, schema: str) -> None:
-    """Print the statements that make the lake's tables known to a query engine.
+    """Print the SQL that makes the lake's tables known to an engine.
 
-    Nothing is copied: the engine reads the lake's Parquet files where they are. Columns are described by comments, with
-    units. A statement replaces what the schema had by the name of a table.
+    ENGINE is trino, athena, spark or duckdb. Nothing is copied: it reads the lake's Parquet files where they are.
+    Columns are described by comments, with units. A statement replaces what the schema had by the name of a table.
 
     \b
     Examples:
