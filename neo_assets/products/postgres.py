@@ -89,6 +89,7 @@ class Published:
     has_reader: bool
     """Whether the role of readers exists; a user who may not create roles cannot make it."""
     seconds: float
+    """How long it took until readers saw it."""
 
 
 class Postgres:
@@ -145,12 +146,13 @@ class Postgres:
                 counted = _count(cursor, list(layout.contained))
             has_reader = _let_read(cursor)
             connection.commit()
+        seconds = time.monotonic() - began
         if is_new:
             with self._connected(autocommit=True) as connection, connection.cursor() as cursor:
                 for name in layout.contained:  # makes room of what was deleted, and tells the planner what is there now
                     cursor.execute(f'VACUUM (ANALYZE, TRUNCATE false) {SCHEMA}."{name}"')
         snapshot_id = str(contents.snapshot["snapshot_id"][0].as_py())
-        return Published(counted, snapshot_id, is_new, has_reader, time.monotonic() - began)
+        return Published(counted, snapshot_id, is_new, has_reader, seconds)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Any]:
