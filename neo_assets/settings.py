@@ -11,7 +11,7 @@ import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import platformdirs
 from dotenv import dotenv_values
@@ -74,9 +74,7 @@ class Settings(BaseSettings):
         "NEO_ALERT_WEBHOOK", None, "a URL such as https://hooks.slack.com/services/..."
     )
     alert_smtp: SecretStr | None = _setting(
-        "NEO_ALERT_SMTP",
-        None,
-        "smtp://user:password@host:port or smtps://..., user and password percent-encoded",
+        "NEO_ALERT_SMTP", None, "smtp://user:password@host:port or smtps://..., user and password percent-encoded"
     )
     alert_to: Annotated[tuple[str, ...], NoDecode] = _setting(
         "NEO_ALERT_TO", (), "one or more e-mail addresses, separated by commas"
@@ -141,11 +139,8 @@ class Settings(BaseSettings):
     @classmethod
     def _is_spark_connect(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
-            parts = urlsplit(value.get_secret_value())
-            _ = parts.port
-            options = filter(None, parts.path.removeprefix("/").split(";"))  # such as use_ssl=true
-            well_formed = all(one.count("=") == 1 and "/" not in one for one in options)
-            if parts.scheme != "sc" or not parts.hostname or parts.query or not well_formed or not _plain(value):
+            parts = _address(value, "sc")
+            if parts.query or not re.fullmatch("/?(;[^;=/]+=[^;=/]*)*;?", parts.path):  # options, such as use_ssl=true
                 raise ValueError("not a Spark Connect server")
         return value
 
@@ -153,10 +148,8 @@ class Settings(BaseSettings):
     @classmethod
     def _is_postgres(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
-            parts = urlsplit(value.get_secret_value())
-            _ = parts.port
-            has_database = parts.path.strip("/") and "/" not in parts.path.strip("/") and not parts.fragment
-            if parts.scheme not in ("postgresql", "postgres") or not has_database or not _plain(value):
+            parts = _address(value, "postgresql", "postgres")
+            if not re.fullmatch("/[^/]+/?", parts.path) or parts.fragment:
                 raise ValueError("not a database")
         return value
 
@@ -164,22 +157,16 @@ class Settings(BaseSettings):
     @classmethod
     def _is_webhook(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
-            parts = urlsplit(value.get_secret_value())
-            _ = parts.port
-            if parts.scheme not in ("http", "https") or not parts.hostname or not _plain(value):
-                raise ValueError("not a URL")
+            _address(value, "http", "https")
         return value
 
     @field_validator("alert_smtp")
     @classmethod
     def _is_mail_server(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
-            parts = urlsplit(value.get_secret_value())
-            _ = parts.port
-            has_more = (
-                parts.path.strip("/") or parts.query or parts.fragment or bool(parts.username) != bool(parts.password)
-            )
-            if parts.scheme not in ("smtp", "smtps") or not parts.hostname or has_more or not _plain(value):
+            parts = _address(value, "smtp", "smtps")
+            has_more = parts.path.strip("/") or parts.query or parts.fragment
+            if has_more or bool(parts.username) != bool(parts.password):
                 raise ValueError("not a mail server")
         return value
 
@@ -296,6 +283,15 @@ SECRET_SETTINGS = {
     *("NASA_API_KEYS", "NASA_API_KEY", "NEO_ALERT_WEBHOOK", "NEO_ALERT_SMTP", "SPARK_REMOTE", "NEO_POSTGRES_URL"),
 }
 """Variables whose values no message shows."""
+
+
+def _address(value: SecretStr, *schemes: str) -> SplitResult:
+    """The parts of a URL that may hold a secret. Raises ValueError unless it has such a scheme, and a host."""
+    parts = urlsplit(value.get_secret_value())
+    _ = parts.port
+    if parts.scheme not in schemes or not parts.hostname or not _plain(value):
+        raise ValueError("not a URL")
+    return parts
 
 
 def _plain(value: SecretStr) -> bool:

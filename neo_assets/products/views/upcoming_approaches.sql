@@ -18,6 +18,6 @@ SELECT
     is_potentially_hazardous_asteroid
 FROM approaches
 WHERE orbiting_body = 'Earth'
-    AND close_approach_date BETWEEN CAST(make_timestamp(epoch_us(now())) AS DATE)
-    AND CAST(make_timestamp(epoch_us(now())) AS DATE) + INTERVAL '60' DAY
+    AND close_approach_date BETWEEN CAST(now() AT TIME ZONE 'UTC' AS DATE)
+    AND CAST(now() AT TIME ZONE 'UTC' AS DATE) + INTERVAL '60' DAY
 ORDER BY close_approach_at, neo_id
