@@ -31,6 +31,9 @@ PRODUCTS = "products"
 PRODUCTS_INDEX = f"{PRODUCTS}/index.json"
 """File that says from what each product was made."""
 
+INDEX_LEASES = "leases/products"
+"""Directory of the leases of processes that change that file; not beside it, as people take everything there away."""
+
 
 def raw_page(number: int) -> str:
     """Path of a stored Browse page."""

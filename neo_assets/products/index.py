@@ -5,13 +5,17 @@ the product itself. Making a product lives in a module of its own.
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pyarrow as pa
 
 from neo_assets.lake import layout, mark
-from neo_assets.lake.storage import Storage
+from neo_assets.lake.lease import Busy, leased_in_turn
+from neo_assets.lake.storage import LakeError, Storage
+
+_LEASE = timedelta(seconds=20)
+"""The index is small: it is read and written within a few seconds even on a slow network."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def current(lake: Storage, name: str, origin: str) -> Made | None:
 def store(lake: Storage, name: str, data: bytes | pa.Buffer, origin: str, rows: int) -> Made:
     """Write a product, then its entry in the index.
 
-    Of two processes that write the index at the same time, one may lose its entry; then that product is made again.
+    Processes write the index one after the other, so none loses the entry of another.
 
     Args:
         lake: the lake.
@@ -81,7 +85,14 @@ def store(lake: Storage, name: str, data: bytes | pa.Buffer, origin: str, rows: 
         digest=digest,
         made_at=datetime.now(UTC),
     )
-    entries = {product: asdict(one) for product, one in (read(lake) | {name: made}).items()}
-    text = json.dumps(entries, indent=2, sort_keys=True, default=datetime.isoformat)
-    lake.write(layout.PRODUCTS_INDEX, f"{text}\n".encode())
+    try:
+        with leased_in_turn(lake, layout.INDEX_LEASES, _LEASE):
+            entries = {product: asdict(one) for product, one in (read(lake) | {name: made}).items()}
+            text = json.dumps(entries, indent=2, sort_keys=True, default=datetime.isoformat)
+            lake.write(layout.PRODUCTS_INDEX, f"{text}\n".encode())
+    except Busy:
+        where = lake.location(layout.PRODUCTS_INDEX)
+        raise LakeError(
+            f"{where} was kept by other processes for a minute: run this again when they are done"
+        ) from None
     return made

@@ -1,11 +1,13 @@
 """The index of the products says from what each was made; if something is damaged or lost, a product is made again."""
 
 import hashlib
-from datetime import UTC, datetime
+import json
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from neo_assets.lake import owner
+from neo_assets.lake import layout, owner
 from neo_assets.lake.storage import Storage
 from neo_assets.products import index
 from neo_assets_tests.conftest import disk_and_s3
@@ -53,3 +55,26 @@ def test_a_damaged_index_counts_as_empty_and_is_written_anew(stored: Storage, da
 def test_a_lake_without_an_index_has_no_products(lake: Storage) -> None:
     assert index.read(lake) == {}
     assert index.current(lake, "a.csv", "origin 1") is None
+
+
+def test_no_entry_is_lost_when_several_write_at_the_same_time(lake: Storage) -> None:
+    owner.claim(lake, "simulator")
+
+    def store(writer: int) -> None:
+        mine = Storage(lake.root)
+        for number in range(4):
+            index.store(mine, f"{writer}-{number}.csv", b"one", "origin", 1)
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(store, range(4)))
+    assert sorted(index.read(lake)) == sorted(f"{writer}-{number}.csv" for writer in range(4) for number in range(4))
+
+
+def test_a_process_that_was_killed_while_it_had_the_index_is_waited_for_no_longer_than_its_lease(
+    stored: Storage,
+) -> None:
+    until = datetime.now(UTC) + timedelta(seconds=1)
+    stored.write(layout.lease(layout.INDEX_LEASES, 99), json.dumps({"until": until.isoformat()}).encode())
+    index.store(stored, "c.csv", b"three", "origin 3", 3)
+    assert datetime.now(UTC) >= until
+    assert list(index.read(stored)) == ["a.csv", "b.csv", "c.csv"]
