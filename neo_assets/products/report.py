@@ -43,7 +43,9 @@ def to_make(lake: Storage, day: date) -> list[str]:
     Raises:
         LakeLacks: there is no database.
     """
-    return [name for name, origin in origins(lake, day).items() if not index.current(lake, name, origin)]
+    from_ = origins(lake, day)
+    made = _current(lake, from_)
+    return [name for name in from_ if name not in made]
 
 
 def make(lake: Storage, day: date) -> dict[str, index.Made]:
@@ -58,21 +60,23 @@ def make(lake: Storage, day: date) -> dict[str, index.Made]:
         LakeLacks: there is no database.
         LakeError: the lake cannot be read or written.
     """
-    left = to_make(lake, day)
-    if left:
+    made = _current(lake, origins(lake, day))
+    if len(made) < len((PAGE, TABLE)):
+        of_database = _origin_of_database(
+            lake
+        )  # before it is opened: one that replaces it then counts as not shown yet
         pa.default_memory_pool().release_unused()  # of what made the database, to make room for DuckDB and the charts
         with database.opened(lake) as connection:
             connection.execute("SET threads = 1")  # each takes memory of its own
             connection.execute("BEGIN")  # today's date stays the same in a transaction
             [(today,)] = connection.execute("SELECT CURRENT_DATE").fetchall()
-            from_ = origins(lake, today)
-            if TABLE in left:
+            from_ = _origins(of_database, today)
+            if TABLE not in made:
                 rows = connection.sql(_text("neos.sql")).to_arrow_table()
-                index.store(lake, TABLE, as_csv(rows), from_[TABLE], rows.num_rows)
-            if PAGE in left:
+                made[TABLE] = index.store(lake, TABLE, as_csv(rows), from_[TABLE], rows.num_rows)
+            if PAGE not in made:
                 page, charts = _page(connection)
-                index.store(lake, PAGE, page.encode(), from_[PAGE], charts)
-    made = index.read(lake)
+                made[PAGE] = index.store(lake, PAGE, page.encode(), from_[PAGE], charts)
     return {name: made[name] for name in (PAGE, TABLE)}
 
 
@@ -82,15 +86,28 @@ def origins(lake: Storage, day: date) -> Mapping[str, str]:
     Raises:
         LakeLacks: there is no database.
     """
-    of_database = index.read(lake).get(database.DATABASE)
-    if not of_database:
+    return _origins(_origin_of_database(lake), day)
+
+
+def _origin_of_database(lake: Storage) -> str:
+    made = index.read(lake).get(database.DATABASE)
+    if not made:
         raise LakeLacks(f"the lake {lake.root} has no database yet: run `neo report`, or materialize neo_database")
+    return made.origin
+
+
+def _origins(of_database: str, day: date) -> Mapping[str, str]:
     texts = (figure.file for figure in figures())
     parts = map(_text, ("page.html", "style.css", "snapshot.sql", "headline.sql"))
     return {
-        PAGE: digest([of_database.origin, f"{day}", *texts, *parts]),
-        TABLE: digest([of_database.origin, _text("neos.sql")]),
+        PAGE: digest([of_database, f"{day}", *texts, *parts]),
+        TABLE: digest([of_database, _text("neos.sql")]),
     }
+
+
+def _current(lake: Storage, from_: Mapping[str, str]) -> dict[str, index.Made]:
+    """Those of the two files that are up to date, by name."""
+    return {name: made for name, origin in from_.items() if (made := index.current(lake, name, origin))}
 
 
 def facts(page: str) -> Mapping[str, str]:

@@ -5,6 +5,7 @@ import io
 import re
 from datetime import UTC, date, datetime, timedelta
 
+import pyarrow as pa
 import pytest
 
 from neo_assets.lake import layout, owner
@@ -29,6 +30,27 @@ def page_of(lake: Storage) -> str:
 
 def table_of(lake: Storage) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(lake.read("products/report.csv").to_pybytes().decode())))
+
+
+class ReplacedOnceOpened(Storage):
+    """A lake whose database another process replaces, with one of a newer catalogue, right after it was opened."""
+
+    opened = replaced = False
+
+    def location(self, path: str) -> str:
+        """Note that the database is opened."""
+        self.opened |= path == layout.product(database.DATABASE)
+        return super().location(path)
+
+    def read(self, path: str) -> pa.Buffer:
+        """Replace the database before the next look at the index."""
+        if path == layout.PRODUCTS_INDEX and self.opened and not self.replaced:
+            self.replaced = True
+            lake = Storage(self.root)
+            gather(lake, SECOND, [page(neo("4", approach()), number=1, hours=2)])
+            total(lake, KEYS)
+            make(lake)
+        return super().read(path)
 
 
 @pytest.fixture
@@ -177,3 +199,14 @@ def test_a_snapshot_without_neos_has_a_page_too(lake: Storage) -> None:
 def test_today_is_that_of_utc_for_every_reader(shared: Storage) -> None:
     with database.opened(shared) as connection:
         assert connection.execute("SELECT current_setting('TimeZone')").fetchall() == [("UTC",)]
+
+
+def test_a_database_that_is_replaced_while_the_report_is_made_is_shown_the_next_time(lake: Storage) -> None:
+    make(fill(lake))
+    replaced = ReplacedOnceOpened(lake.root)
+    report.make(replaced, today())
+    assert replaced.replaced
+    assert [row["neo_id"] for row in table_of(lake)] == ["1", "10", "2", "3"]
+    assert report.to_make(lake, today()) == FILES
+    report.make(lake, today())
+    assert [row["neo_id"] for row in table_of(lake)] == ["1", "2", "4"]
