@@ -105,5 +105,7 @@ def _relations(connection: "DuckDBPyConnection") -> dict[str, tuple[str, str]]:
 
 
 def _rows(connection: "DuckDBPyConnection", name: str) -> int:
-    [(number,)] = connection.execute(f"SELECT count(*) FROM {name}").fetchall()
+    from neo_assets.products.database import quoted
+
+    [(number,)] = connection.execute(f"SELECT count(*) FROM {quoted(name)}").fetchall()
     return int(number)

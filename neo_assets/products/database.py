@@ -13,8 +13,9 @@ import duckdb
 import pyarrow as pa
 
 from neo_assets.lake import layout
-from neo_assets.lake.storage import LakeLacks, Storage
+from neo_assets.lake.storage import LakeError, LakeLacks, Storage
 from neo_assets.lake.tables import digest, parquet
+from neo_assets.pipeline.text import one_line
 from neo_assets.products import index
 from neo_assets.products.comments import SIMULATED, literal, of_column
 from neo_assets.products.contents import Contents
@@ -67,7 +68,10 @@ def make(lake: Storage, contents: Contents) -> dict[str, index.Made]:
     if DATABASE not in made:
         with tempfile.TemporaryDirectory() as folder:
             built = Path(folder) / DATABASE
-            number = _build(built, contents, {table.name: rows[table] for table in rows})
+            try:
+                number = _build(built, contents, {table.name: rows[table] for table in rows})
+            except duckdb.Error as error:
+                raise LakeError(f"{DATABASE} cannot be made: {one_line(str(error))}") from None
             with pa.memory_map(str(built)) as mapped:
                 made[DATABASE] = index.store(lake, DATABASE, mapped.read_buffer(), origins[DATABASE], number)
     return made
@@ -94,6 +98,11 @@ def opened(lake: Storage) -> Iterator[duckdb.DuckDBPyConnection]:
         connection = stack.enter_context(duckdb.connect(str(file), read_only=True, config=_TO_READ_IT))
         connection.execute("SET TimeZone = 'UTC'")  # the day begins when it does for the approaches
         yield connection
+
+
+def quoted(name: str) -> str:
+    """The name of a table, view or column as SQL writes it, even if it is a keyword."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def storage_version(connection: duckdb.DuckDBPyConnection) -> str:
@@ -134,19 +143,19 @@ def _build(file: Path, contents: Contents, rows: dict[str, pa.Table]) -> int:
         for name in dictionary.tables:
             _load(connection, name, rows.get(name, empty))
         for view in views().values():
-            connection.execute(f"CREATE VIEW {view.name} AS\n{view.sql}")
+            connection.execute(f"CREATE VIEW {quoted(view.name)} AS\n{view.sql}")
         columns = _columns(connection, dictionary.tables)
         _insert(connection, DICTIONARY.name, dictionary.rows(columns))
         simulated = SIMULATED if contents.source == SIMULATOR else ""
         for relation in {relation: None for relation, _, _ in columns}:
             kind = "VIEW" if relation in views() else "TABLE"
             connection.execute(
-                f"COMMENT ON {kind} {relation} IS {literal(simulated + dictionary.description_of(relation))}"
+                f"COMMENT ON {kind} {quoted(relation)} IS {literal(simulated + dictionary.description_of(relation))}"
             )
         for relation, column, _ in columns:
             meaning = dictionary.meaning_of(relation, column)
             comment = of_column(meaning.description, meaning.unit)
-            connection.execute(f"COMMENT ON COLUMN {relation}.{column} IS {literal(comment)}")
+            connection.execute(f"COMMENT ON COLUMN {quoted(relation)}.{quoted(column)} IS {literal(comment)}")
         connection.execute("COMMIT")
         connection.execute("USE memory")
         connection.execute("DETACH made")  # writes everything to the file
@@ -159,13 +168,13 @@ def _load(connection: Any, name: str, rows: pa.Table) -> None:
         pa.field(one.name, pa.timestamp("us") if pa.types.is_timestamp(one.type) else one.type) for one in rows.schema
     ]
     connection.register("arrived", rows.cast(pa.schema(plain)))
-    connection.execute(f"CREATE TABLE {name} AS SELECT * FROM arrived")
+    connection.execute(f"CREATE TABLE {quoted(name)} AS SELECT * FROM arrived")
     connection.unregister("arrived")
 
 
 def _insert(connection: Any, name: str, rows: pa.Table) -> None:
     connection.register("arrived", rows)
-    connection.execute(f"INSERT INTO {name} SELECT * FROM arrived")
+    connection.execute(f"INSERT INTO {quoted(name)} SELECT * FROM arrived")
     connection.unregister("arrived")
 
 

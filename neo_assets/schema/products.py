@@ -1,5 +1,5 @@
-"""The tables that only products have: NEOs with their orbits, the snapshot in one row, the dictionary. The tables of
-the lake are in `tables`.
+"""The tables that only products have: NEOs with their orbits, the snapshot in one row, the dictionary; and the
+names of the views. The tables of the lake are in `tables`.
 """
 
 import pyarrow as pa
@@ -91,3 +91,24 @@ DICTIONARY = Table(
     partitioned=False,
     key=("table_name", "column_name"),
 )
+
+VIEWS = (
+    "approaches",
+    "by_body",
+    "by_decade",
+    "by_first_observation",
+    "by_orbit_class",
+    "by_size",
+    "by_year",
+    "closest_approaches",
+    "fastest",
+    "hazardous",
+    "neos_with_size",
+    "sentry_objects",
+    "upcoming_approaches",
+    "within_one_lunar_distance",
+)
+"""The names of the database's views. What they show is in `products/views/*.sql`."""
+
+RESERVED = {NEOS.name, ONE_SNAPSHOT.name, DICTIONARY.name, *VIEWS}
+"""Names that no metric may have."""

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -10,8 +11,11 @@ import pytest
 
 from neo_assets.lake import tables
 from neo_assets.lake.storage import LakeError, Storage
+from neo_assets.pipeline.metrics.duckdb import DuckDB
+from neo_assets.pipeline.metrics.engine import Metrics
+from neo_assets.pipeline.metrics.registry import BUILT_IN, read_metrics
 from neo_assets.products import database, index
-from neo_assets.products.contents import NotOneState
+from neo_assets.products.contents import Contents, NotOneState
 from neo_assets.products.views import views
 from neo_assets.schema.products import NEOS
 from neo_assets.schema.tables import CATALOGUE_STATS, CLOSE_APPROACHES, NEO_RECORDS
@@ -21,6 +25,23 @@ from neo_assets_tests.products.by_hand import KEYS, SECOND, contents, fill, make
 from neo_assets_tests.sources.neows.examples import NOON, approach, neo, page
 
 FILES = ["neos.parquet", "close_approaches.parquet", "neo.duckdb"]
+
+
+KEYWORDS = """/*
+name: table
+total: select
+description: Close approaches of each orbiting body.
+reads:
+  close_approaches: [orbiting_body]
+grain:
+  order: {type: string, description: The body approached.}
+numbers:
+  group: {type: int64, unit: approaches, description: Number of them.}
+adds_up: sum
+of_page_sets: false
+*/
+SELECT orbiting_body AS "order", count(*) AS "group" FROM close_approaches GROUP BY orbiting_body
+"""
 
 
 @pytest.fixture
@@ -140,6 +161,24 @@ def test_a_changed_view_makes_the_database_again_but_not_parquet(
     changed = {name: view for name, view in views().items() if name != "fastest"}
     monkeypatch.setattr(database, "views", lambda: changed)
     assert database.to_make(made, contents(made)) == ["neo.duckdb"]
+
+
+def test_names_may_be_keywords_of_sql(tmp_path: Path) -> None:
+    (tmp_path / "table.sql").write_text(KEYWORDS)
+    metrics = Metrics(DuckDB(), [*BUILT_IN, *read_metrics(tmp_path)])
+    lake = fill(Storage(str(tmp_path / "lake")))
+    database.make(lake, Contents(lake, metrics, KEYS))
+    assert rows(lake, 'SELECT "order", "group" FROM "select"') == [("Earth", 4), ("Venus", 2)]
+    described = "SELECT column_name FROM dictionary WHERE table_name = 'select'"
+    assert rows(lake, described) == [("order",), ("group",)]
+
+
+def test_if_duckdb_cannot_make_it_that_is_one_line(lake: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = {"broken": replace(views()["fastest"], name="broken", sql="SELECT\n    nothing\nFROM neos")}
+    monkeypatch.setattr(database, "views", lambda: broken)
+    with pytest.raises(LakeError, match=r'neo\.duckdb cannot be made: Binder Error: .*"nothing" not found') as error:
+        make(fill(lake))
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(("source", "marked"), [("simulator", True), ("nasa", False)])

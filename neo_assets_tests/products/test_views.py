@@ -8,6 +8,7 @@ import pytest
 
 from neo_assets.lake.storage import Storage
 from neo_assets.products.views import views
+from neo_assets.schema.products import VIEWS
 from neo_assets_tests.pipeline.by_hand import METRICS
 from neo_assets_tests.products.by_hand import in_days, rows
 
@@ -98,3 +99,7 @@ def test_the_fastest_and_those_watched_by_sentry(shared: Storage) -> None:
     assert rows(shared, "SELECT count(*), bool_and(relative_velocity_km_s = 12.5) FROM fastest") == [(4, True)]
     assert rows(shared, "SELECT * FROM sentry_objects") == []
     assert rows(shared, "SELECT year, neos FROM by_first_observation") == [(1999, 4)]
+
+
+def test_their_names_are_reserved() -> None:
+    assert sorted(VIEWS) == sorted(views())

@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import pyarrow as pa
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from neo_assets.schema.columns import Column, Table
 from neo_assets.schema.orbits import ORBITS
+from neo_assets.schema.products import RESERVED
 from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS, TABLES
 from neo_assets.settings import SettingsError
 
@@ -33,6 +34,10 @@ _TYPES: Mapping[str, pa.DataType] = {
     "date": pa.date32(),
     "timestamp": pa.timestamp("ms", "UTC"),
 }
+
+_NAME = "^[a-z][a-z0-9_]*$"
+
+_ColumnName = Annotated[str, StringConstraints(pattern=_NAME)]
 
 _HEADER_AND_SQL = re.compile(r"\s*/\*(.*?)\*/(.*)", re.DOTALL)
 
@@ -121,12 +126,12 @@ class _Column(BaseModel):
 class _Header(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(pattern="^[a-z][a-z0-9_]*$")
+    name: str = Field(pattern=_NAME)
     total: str = Field("", pattern="^([a-z][a-z0-9_]*)?$")
     description: str
     reads: dict[Literal["neo_records", "orbits", "close_approaches"], list[str]] = Field(min_length=1)
-    grain: dict[str, _Column]
-    numbers: dict[str, _Column] = Field(min_length=1)
+    grain: dict[_ColumnName, _Column] = Field(min_length=1)
+    numbers: dict[_ColumnName, _Column] = Field(min_length=1)
     adds_up: Literal["sum", "least", "never"]
     of_page_sets: bool = True
     parameters: dict[str, int | float | bool | str] = {}
@@ -184,14 +189,17 @@ def of_one_s_own(folder: Path | None) -> list[Metric]:
     """The metrics of the folder that NEO_METRICS names; none without one.
 
     Raises:
-        SettingsError: the folder cannot be read, a header is wrong, or a table has the name of another one.
+        SettingsError: the folder cannot be read, a header is wrong, or a table has the name of another table or of a
+            view.
     """
     found = read_metrics(folder) if folder else []
-    names = {*TABLES, *(table.name for metric in BUILT_IN for table in metric.tables)}
+    names = {*TABLES, *RESERVED, *(table.name for metric in BUILT_IN for table in metric.tables)}
     for metric in found:
         for table in metric.tables:
             if table.name in names:
-                raise SettingsError(f"NEO_METRICS: {folder}/{metric.name}.sql: another table has the name {table.name}")
+                raise SettingsError(
+                    f"NEO_METRICS: {folder}/{metric.name}.sql: another table or view has the name {table.name}"
+                )
             names.add(table.name)
     return found
 

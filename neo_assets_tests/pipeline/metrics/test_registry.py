@@ -8,6 +8,7 @@ import pytest
 from neo_assets.pipeline.metrics import registry
 from neo_assets.pipeline.metrics.engine import Metrics
 from neo_assets.pipeline.metrics.registry import BUILT_IN, read_metrics
+from neo_assets.products.views import views
 from neo_assets.settings import SettingsError
 from neo_assets_tests.settings import settings_of
 
@@ -88,6 +89,13 @@ def test_ones_own_metrics_come_after_those_built_in(folder: Path) -> None:
         ("name: fast_approaches\n", "", "name: Field required"),
         ("adds_up: sum", "adds_up: mean", "adds_up: Input should be 'sum', 'least' or 'never'"),
         ("adds_up: sum", "adds_up: sum\nunits: km", "units: Extra inputs are not permitted"),
+        ("  orbiting_body: {", "  orbiting body: {", "grain.orbiting body"),
+        ("  approaches: {", "  Approaches: {", "numbers.Approaches"),
+        (
+            "grain:\n  orbiting_body: {type: string, description: The body approached.}",
+            "grain: {}",
+            "grain: Dictionary should have at least 1 item",
+        ),
         ("type: int64", "type: integer", "numbers.approaches.type: Input should be"),
         ("relative_velocity_km_s]", "velocity]", "close_approaches has no column velocity"),
         ("  close_approaches:", "  raw_pages:", "reads.raw_pages"),
@@ -141,12 +149,21 @@ def test_parameters_get_a_colon_where_they_are_parameters() -> None:
     assert registry.with_colons(sql) == expected
 
 
-@pytest.mark.parametrize("name", ["near_miss_count", "total_near_misses", "neo_records"])
-def test_no_table_can_be_replaced(folder: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["near_miss_count", "total_near_misses", "neo_records", "neos", "hazardous"])
+def test_no_table_or_view_can_be_replaced(folder: Path, name: str) -> None:
     (folder / "fast_approaches.sql").unlink()
     (folder / f"{name}.sql").write_text(FAST.replace("fast_approaches", name))
-    with pytest.raises(SettingsError, match=f"another table has the name {name}"):
+    with pytest.raises(SettingsError, match=f"another table or view has the name {name}"):
         registry.of_one_s_own(folder)
+
+
+@pytest.mark.parametrize("name", ["neos", "snapshot", "dictionary", *views()])
+def test_no_total_can_have_the_name_of_a_table_or_view_of_the_database(folder: Path, name: str) -> None:
+    file = folder / "fast_approaches.sql"
+    file.write_text(FAST.replace("adds_up: sum", f"adds_up: sum\ntotal: {name}"))
+    with pytest.raises(SettingsError, match=f"another table or view has the name {name}$") as error:
+        registry.of_one_s_own(folder)
+    assert str(file) in str(error.value)
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
