@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from decimal import Decimal
@@ -33,7 +34,9 @@ _BATCH = 10_000
 
 @click.command()
 @click.argument("query", metavar="QUERY")
-@click.option("--csv", "form", flag_value="csv", help="Print CSV, with a line of names.")
+@click.option(
+    "--csv", "form", flag_value="csv", help="Print CSV for programs, with a line of names; texts as they are."
+)
 @click.option("--json", "form", flag_value="json", help="Print a JSON object per line.")
 @click.option("--parquet", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write a Parquet file.")
 def sql(query: str, form: str | None, file: Path | None) -> None:
@@ -112,6 +115,10 @@ def _csv(connection: "DuckDBPyConnection") -> Iterator[str]:
 
 def _json(connection: "DuckDBPyConnection") -> Iterator[str]:
     names = _names(connection)
+    if twice := [name for name, number in Counter(names).items() if number > 1]:
+        raise click.ClickException(
+            f"several columns have the name {twice[0]}: give each an alias, as in n.id AS neo_id"
+        )
     for rows in _batches(connection):
         for row in rows:
             values = (None if isinstance(value, float) and not math.isfinite(value) else value for value in row)

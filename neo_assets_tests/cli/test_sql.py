@@ -104,6 +104,15 @@ def test_csv_quotes_and_leaves_nulls_empty(query: Query) -> None:
     assert query("""SELECT 'a,"b' AS a, NULL AS b, 'c' AS c""", "--csv").out == 'a,b,c\n"a,""b",,c\n'
 
 
+def test_json_refuses_columns_of_the_same_name(query: Query) -> None:
+    sql = "SELECT n.name, a.name, a.neo_id FROM neos AS n JOIN approaches AS a ON a.neo_id = n.id LIMIT 1"
+    ended = query(sql, "--json")
+    said = "Error: several columns have the name name: give each an alias, as in n.id AS neo_id\n"
+    assert (ended.code, ended.out, ended.err) == (1, "", SIMULATED + said)
+    assert query(sql.replace("a.name", "a.name AS of_approach"), "--json").code == 0
+    assert query(sql, "--csv").out.startswith("name,name,neo_id\n")
+
+
 def test_json_has_numbers_and_no_nan(query: Query) -> None:
     ended = query(
         "SELECT CAST(1.5 AS DECIMAL(4,2)) AS d, CAST('nan' AS DOUBLE) AS n, sum(2) AS s, [1, 2] AS l", "--json"
