@@ -53,6 +53,7 @@ def upcoming(days: int, within_au: float, as_json: bool, as_csv: bool) -> None:
     from neo_assets.lake.storage import Storage
     from neo_assets.pipeline.metrics.engine import Metrics
     from neo_assets.products import upcoming as products
+    from neo_assets.products.spreadsheet import as_csv as csv_of
 
     if as_json and as_csv:
         raise click.UsageError("--json and --csv exclude each other: give one of them")
@@ -62,7 +63,7 @@ def upcoming(days: int, within_au: float, as_json: bool, as_csv: bool) -> None:
     found = data.between(now, now + timedelta(days=days), within_au)
     rows = products.as_rows(found, data.source)
     if as_csv:
-        click.echo(products.as_csv(rows), nl=False)
+        click.echo(csv_of(rows), nl=False)
     elif as_json:
         oldest, newest = data.fetched
         about = {"source": data.source, "is_simulated": data.is_simulated, "days": days, "within_au": within_au}

@@ -23,7 +23,8 @@ from neo_assets.pipeline.metrics.engine import Metrics
 from neo_assets.pipeline.text import printable
 from neo_assets.products import index
 from neo_assets.products.revisions import MOST_MOVED, paired
-from neo_assets.products.upcoming import Approach, EarthApproaches, as_csv, as_rows
+from neo_assets.products.spreadsheet import as_csv
+from neo_assets.products.upcoming import Approach, EarthApproaches, as_rows
 from neo_assets.schema.facts import KM_PER_LUNAR_DISTANCE
 
 logger = logging.getLogger(__name__)

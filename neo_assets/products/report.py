@@ -21,7 +21,7 @@ from neo_assets.lake.tables import digest
 from neo_assets.products import database, index
 from neo_assets.products.drawing import svg
 from neo_assets.products.figures import figures, filled
-from neo_assets.products.upcoming import as_csv
+from neo_assets.products.spreadsheet import as_csv
 
 PAGE, TABLE = "report.html", "report.csv"
 """The files, by their names among the products."""

@@ -1,8 +1,7 @@
-"""Close approaches to Earth, with what is known of their NEOs: read from the lake, as rows, as CSV. How those to come
+"""Close approaches to Earth, with what is known of their NEOs: read from the lake, and as rows. How those to come
 become events of a calendar is in `calendar`.
 """
 
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow import csv
 
 from neo_assets.lake.owner import source_of
 from neo_assets.lake.storage import LakeLacks, LakeWrong, Storage
@@ -179,13 +177,6 @@ def as_rows(approaches: Sequence[Approach], source: str) -> pa.Table:
         "source": (pa.string(), [source] * len(approaches)),
     }
     return pa.table({name: pa.array(values, type) for name, (type, values) in columns.items()})
-
-
-def as_csv(rows: pa.Table) -> bytes:
-    """Rows as CSV with a header; null as an empty field."""
-    sink = io.BytesIO()
-    csv.write_csv(rows, sink, csv.WriteOptions(quoting_style="needed"))
-    return sink.getvalue()
 
 
 def _plain(name: str) -> str:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from neo_assets.products.upcoming import Approach, as_csv, as_rows
+from neo_assets.products.spreadsheet import as_csv
+from neo_assets.products.upcoming import Approach, as_rows
 from neo_assets_tests.sources.neows.examples import NOON
 
 

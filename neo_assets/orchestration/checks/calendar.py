@@ -11,7 +11,8 @@ from neo_assets.orchestration.checks.check import Verdict
 from neo_assets.pipeline.metrics.engine import Metrics
 from neo_assets.pipeline.text import first_few
 from neo_assets.products import index
-from neo_assets.products.upcoming import EarthApproaches, as_csv, as_rows
+from neo_assets.products.spreadsheet import as_csv
+from neo_assets.products.upcoming import EarthApproaches, as_rows
 
 
 def calendar_shows_the_approaches(lake: Storage, metrics: Metrics, page_sets: Sequence[str]) -> Verdict:

@@ -15,7 +15,7 @@ from neo_assets.products import database
 from neo_assets.products.contents import Contents
 from neo_assets.products.dictionary import Dictionary
 from neo_assets.products.index import Made
-from neo_assets.products.upcoming import as_csv
+from neo_assets.products.spreadsheet import as_csv
 from neo_assets.schema.columns import Table
 from neo_assets.schema.products import DICTIONARY, NEOS, ONE_SNAPSHOT
 from neo_assets.schema.tables import CLOSE_APPROACHES
