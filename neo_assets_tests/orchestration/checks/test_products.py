@@ -65,6 +65,21 @@ FAULTS: dict[str, tuple[Callable[[Path], None], dict[str, str]]] = {
         changed("INSERT INTO close_approaches FROM close_approaches LIMIT 1"),
         {"rows of close_approaches": "7 instead of 6"},
     ),
+    "a NEO has the place of another": (
+        changed("UPDATE neos SET id = '3' WHERE id = '1'"),
+        {"neos": "other rows than in the lake"},
+    ),
+    "an approach is lost and another doubled": (
+        changed(
+            "DELETE FROM close_approaches WHERE neo_id = '1'",
+            "INSERT INTO close_approaches FROM close_approaches WHERE neo_id = '2' LIMIT 1",
+        ),
+        {"close_approaches": "other rows than in the lake"},
+    ),
+    "two numbers of a total are swapped": (
+        changed("UPDATE total_near_misses SET near_misses = 5 - near_misses"),
+        {"total_near_misses": "other rows than in the lake"},
+    ),
     "a total is empty": (changed("DELETE FROM total_near_misses"), {"rows of total_near_misses": "0 instead of 2"}),
     "a column is not described": (
         changed("DELETE FROM dictionary WHERE table_name = 'by_decade' AND column_name = 'decade'"),
