@@ -3,8 +3,8 @@
     .venv/bin/python benchmarks/products.py                42 page sets of 50 pages, about the whole catalogue
     .venv/bin/python benchmarks/products.py --pages 100    fewer pages
 
-The lake is filled from the simulator first, which takes a few minutes. Then each run makes the products anew, in a
-process of its own.
+The lake is filled from the simulator first, which takes a few minutes. Then each run makes the products anew, and
+computes the metrics over the whole catalogue that belong to them, in a process of its own.
 """
 
 import argparse
@@ -49,6 +49,7 @@ def once(directory: Path, keys: list[str]) -> None:
     from neo_assets.pipeline.metrics.duckdb import DuckDB
     from neo_assets.pipeline.metrics.engine import Metrics
     from neo_assets.products import database, report
+    from neo_assets.products.calendar import write_upcoming
     from neo_assets.products.contents import Contents
 
     lake, metrics = Storage(str(directory / "lake")), Metrics(DuckDB())
@@ -58,6 +59,8 @@ def once(directory: Path, keys: list[str]) -> None:
     of_database_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     today = datetime.now(UTC).date()
     made |= report.make(lake, today)
+    clock.append(time.perf_counter())
+    upcoming = write_upcoming(lake, metrics, keys, datetime.now(UTC))
     clock.append(time.perf_counter())
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     left = [*database.to_make(lake, Contents(lake, metrics, keys)), *report.to_make(lake, today)]
@@ -71,9 +74,21 @@ def once(directory: Path, keys: list[str]) -> None:
         "peak_mb": peak_mb,
         "left": left,
         "mb": {name: one.bytes / 1e6 for name, one in made.items()},
+        "approaches": upcoming.rows.num_rows,
         "rows": made[database.DATABASE].rows,
     }
     print(json.dumps(found))
+
+
+def forget(directory: Path) -> None:
+    """Delete the products, and the metrics that are computed when they are made."""
+    from neo_assets.lake import layout
+    from neo_assets.pipeline.metrics.duckdb import DuckDB
+    from neo_assets.pipeline.metrics.engine import Metrics
+
+    roots = [layout.PRODUCTS, *(layout.table_root(metric.total) for metric in Metrics(DuckDB()).over_catalogue)]
+    for root in roots:
+        shutil.rmtree(directory / "lake" / root, ignore_errors=True)
 
 
 def main() -> None:
@@ -97,18 +112,21 @@ def main() -> None:
         command += ["--pages", str(given.pages), "--pages-per-set", str(given.pages_per_set)]
         found = []
         for _ in range(given.runs):
-            shutil.rmtree(directory / "lake/products", ignore_errors=True)
+            forget(directory)
             ended = subprocess.run(
                 command, check=True, capture_output=True, text=True, env=clean_environment(directory)
             )
             found.append(json.loads(ended.stdout))
-    make, report, check, opening = (statistics.median(one["seconds"][part] for one in found) for part in range(4))
+    make, report, calendar, check, opening = (
+        statistics.median(one["seconds"][part] for one in found) for part in range(5)
+    )
     of_database_mb, peak_mb = (max(one[name] for one in found) for name in ("of_database_mb", "peak_mb"))
     assert not any(one["left"] for one in found)
     sizes = ", ".join(f"{file} {mb:.1f} MB" for file, mb in found[0]["mb"].items())
     print(
         f"products, {given.pages} pages in {len(keys)} sets: {found[0]['rows']:,} rows made in {make:.1f} s, "
-        f"peak memory {of_database_mb:.0f} MB; the report in {report:.1f} s, then {peak_mb:.0f} MB; "
+        f"peak memory {of_database_mb:.0f} MB; the report in {report:.1f} s, "
+        f"the calendar of {found[0]['approaches']} approaches in {calendar:.1f} s, then {peak_mb:.0f} MB; "
         f"again, with nothing to do: {check:.2f} s; "
         f"opened in {opening:.2f} s; {sizes}"
     )

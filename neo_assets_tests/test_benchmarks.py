@@ -55,7 +55,19 @@ def test_the_products_are_measured(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     arguments = ["--pages", "2", "--pages-per-set", "1", "--runs", "1"]
     monkeypatch.setattr(sys, "argv", ["products.py", *arguments])
     products.main()
-    assert capsys.readouterr().out.startswith("products, 2 pages in 2 sets: ")
+    out = capsys.readouterr().out
+    assert out.startswith("products, 2 pages in 2 sets: ")
+    assert "; the report in " in out
+    assert " approaches in " in out
+
+
+def test_each_run_computes_what_the_products_are_made_of_and_keeps_what_page_sets_add_up_to(tmp_path: Path) -> None:
+    files = ["products/neo.duckdb", "gold/total_first_observations/data.parquet", "gold/total_near_misses/data.parquet"]
+    for file in files:
+        (tmp_path / "lake" / file).parent.mkdir(parents=True)
+        (tmp_path / "lake" / file).touch()
+    products.forget(tmp_path)
+    assert [file for file in files if (tmp_path / "lake" / file).exists()] == files[-1:]
 
 
 CONTENDER = """
