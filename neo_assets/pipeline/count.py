@@ -12,10 +12,11 @@ import pyarrow.compute as pc
 from neo_assets.lake import tables
 from neo_assets.lake.storage import LakeDamaged, LakeError, LakeLacks, Storage
 from neo_assets.pipeline.catalogue import Catalogue, origin_of_superseded, page_sets_read, state_of_lake
-from neo_assets.pipeline.metrics.contract import Files, Relation
+from neo_assets.pipeline.metrics.contract import EngineError, Files, Relation
 from neo_assets.pipeline.metrics.engine import Metrics
 from neo_assets.pipeline.metrics.registry import NEWEST_PAGE_AT, Metric
 from neo_assets.pipeline.origins import origin_of_count, origin_of_total
+from neo_assets.pipeline.text import one_line
 from neo_assets.schema.columns import Table
 from neo_assets.schema.tables import NEO_SIGHTINGS
 
@@ -40,9 +41,19 @@ def compute(metrics: Metrics, metric: Metric, stored: Mapping[str, Relation], **
         metric: the metric.
         stored: the tables that it reads, by name.
         more: parameters besides those in the header.
+
+    Raises:
+        EngineError: the engine refuses the SQL or does not answer, or the rows are not those that the header describes.
     """
     relations = {name: stored[name].select(columns) for name, columns in metric.reads.items()}
-    return _in_order(metric, metrics.run(metric.sql, relations, {**metric.parameters, **more}))
+    try:
+        rows = metrics.run(metric.sql, relations, {**metric.parameters, **more})
+    except EngineError as error:
+        raise type(error)(f"{metric.name}.sql: {error}") from error
+    try:
+        return _in_order(metric, rows)
+    except (pa.ArrowException, ValueError) as error:
+        raise EngineError(f"{metric.name}.sql gives other rows than its header says: {one_line(str(error))}") from error
 
 
 def add_up(metric: Metric, parts: Iterable[pa.Table]) -> pa.Table:

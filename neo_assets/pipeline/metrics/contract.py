@@ -55,7 +55,7 @@ class Engine(Protocol):
             parameters: values of the parameters; they are bound, never written into the SQL.
 
         Raises:
-            EngineError: an engine that runs elsewhere does not answer, or refuses the query.
+            EngineError: the engine refuses the query, or runs elsewhere and does not answer.
         """
         ...
 

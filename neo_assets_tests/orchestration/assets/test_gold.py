@@ -94,3 +94,23 @@ def test_a_metric_of_ones_own_is_computed_totalled_and_checked(tmp_path: Path) -
     approaches = tables.read_page_sets(lake, CLOSE_APPROACHES, given.page_sets)
     fast = pc.sum(pc.greater(approaches["relative_velocity_km_s"], 20)).as_py()
     assert pc.sum(tables.read_table(lake, tables_["total_fast_approaches"])["approaches"]).as_py() == fast > 0
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("GROUP BY", "GRUP BY", "fast_approaches.sql: Parser Error: "),
+        ("AS approaches", "AS number", "fast_approaches.sql gives other rows than its header says: "),
+    ],
+)
+def test_wrong_sql_is_one_line_that_names_its_file(
+    tmp_path: Path, served: Served, before: str, after: str, said: str
+) -> None:
+    (tmp_path / "fast_approaches.sql").write_text(FAST.replace(before, after))
+    given = settings_of(pages=1, pages_per_set=1, lake=str(tmp_path / "lake"), metrics=tmp_path)
+    job, [page_set] = build_defs(given).resolve_job_def("page_set"), given.page_sets
+    result = job.execute_in_process(
+        partition_key=page_set, instance=dg.DagsterInstance.ephemeral(), raise_on_error=False
+    )
+    assert failure(result).startswith(said)
+    assert "\n" not in failure(result)
