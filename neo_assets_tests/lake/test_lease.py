@@ -1,13 +1,14 @@
 """Leases: of several processes, one has it, whatever dies or overlaps."""
 
 import threading
+import time
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from neo_assets.lake import layout
-from neo_assets.lake.lease import Busy, leased
+from neo_assets.lake.lease import Busy, leased, leased_in_turn
 from neo_assets.lake.storage import Storage
 
 HOUR = timedelta(hours=1)
@@ -101,3 +102,13 @@ def test_of_two_that_find_an_expired_one_at_the_same_time_one_takes_over(
         done.set()
         process.join()
     take(lake)
+
+
+def test_one_that_waits_for_its_turn_gives_up_after_three_times_as_long_as_a_lease_lasts(lake: Storage) -> None:
+    with leased(lake, layout.ALERTS_LEASES, HOUR):
+        begun = time.monotonic()
+        with pytest.raises(Busy), leased_in_turn(lake, layout.ALERTS_LEASES, timedelta(seconds=0.1)):
+            pass
+        assert time.monotonic() - begun >= 0.3
+    with leased_in_turn(lake, layout.ALERTS_LEASES, HOUR), pytest.raises(Busy):
+        take(lake)
