@@ -60,7 +60,8 @@ def _counts(page_sets: dg.StaticPartitionsDefinition, of: Metrics) -> dg.AssetsD
             table = metrics.tables[name]
             with failing_in_one_line():
                 stored = {key: {one.name: silver[one.name][key] for one in table.reads} for key in keys}
-            yield dg.Output({key: count(metrics, table, rows) for key, rows in stored.items()}, name)
+                made = {key: count(metrics, table, rows) for key, rows in stored.items()}
+            yield dg.Output(made, name)
 
     return counts
 
