@@ -15,7 +15,13 @@ from neo_assets.products.figures import Filled
 _WIDTH, _HEIGHT = 540, 300
 """Size of a chart in pixels; a page scales it."""
 
-_COLOURS = {"past": "#4477aa", "predicted": "#dd8833", "hazardous": "#cc3311", "not hazardous": "#6699bb"}
+_COLOURS = {
+    "past": "#4477aa",
+    "predicted": "#dd8833",
+    "hazardous": "#cc3311",
+    "not hazardous": "#6699bb",
+    "not known": "#aaaaaa",
+}
 """The colours of what is told apart by them: they differ in brightness, too."""
 
 _TEXT = "currentColor"

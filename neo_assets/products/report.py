@@ -22,6 +22,7 @@ from neo_assets.products import database, index
 from neo_assets.products.drawing import svg
 from neo_assets.products.figures import figures, filled
 from neo_assets.products.spreadsheet import as_csv
+from neo_assets.schema.facts import KM_PER_AU
 
 PAGE, TABLE = "report.html", "report.csv"
 """The files, by their names among the products."""
@@ -150,6 +151,7 @@ def _page(connection: duckdb.DuckDBPyConnection) -> tuple[str, int]:
         drawings=drawings,
         style=Markup(_text("style.css")),
         utc=_utc,
+        km_per_au=KM_PER_AU,
     )
     return page, len(drawings)
 

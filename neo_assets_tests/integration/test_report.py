@@ -63,7 +63,7 @@ def test_every_chart_is_seen_and_has_words_for_those_who_cannot_see_it(browser: 
         assert box["width"] > 300
         assert box["height"] > 100
         expect(chart).to_have_accessible_name(chart.get_attribute("aria-label") or "?")
-    named = browser.get_by_role("img", name="NEOs by size. Most NEOs: 1 km and larger, with")
+    named = browser.get_by_role("img", name="NEOs by size. Largest class: 1 km and larger, with")
     expect(named).to_be_visible()
 
 

@@ -1,5 +1,7 @@
 """The figures of the report: their headers fit their SQL, and they say what their rows show."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from neo_assets.lake import owner
@@ -8,7 +10,7 @@ from neo_assets.products import database
 from neo_assets.products.figures import JPL_URL, Figure, Filled, figures, filled
 from neo_assets_tests.pipeline.by_hand import gather, total
 from neo_assets_tests.products.by_hand import FIRST, KEYS, SECOND, make
-from neo_assets_tests.sources.neows.examples import neo, page
+from neo_assets_tests.sources.neows.examples import approach, neo, page
 
 EVERY = [pytest.param(figure, id=figure.name) for figure in figures()]
 
@@ -59,6 +61,21 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Storage:
     return lake
 
 
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> Storage:
+    """A lake with 120 approaches to Earth in the next days, of NEOs that may be hazardous or not."""
+    lake = Storage(str(tmp_path_factory.mktemp("crowded") / "lake"))
+    owner.claim(lake, "nasa")
+    today = datetime.now(UTC).date()
+    approaches = [approach(day=str(today + timedelta(days=2 + number))) for number in range(40)]
+    many = [neo(name, *approaches, is_potentially_hazardous_asteroid=...) for name in ("1", "2", "3")]
+    gather(lake, FIRST, [page(*many)])
+    gather(lake, SECOND, [page(neo("4"), number=1)])
+    total(lake, KEYS)
+    make(lake)
+    return lake
+
+
 @pytest.mark.parametrize("figure", EVERY)
 def test_it_works_for_neos_of_which_little_is_known(bare: Storage, figure: Figure) -> None:
     found = of(bare, figure.name)
@@ -99,6 +116,21 @@ def test_past_and_predicted_approaches_are_counted_apart(shared: Storage) -> Non
         ("past", 1),
         ("predicted", 0),
     ]
+
+
+def test_every_upcoming_approach_is_counted_though_the_table_shows_100(crowded: Storage) -> None:
+    found = of(crowded, "upcoming")
+    assert len(found.rows) == 100
+    assert found.finding.startswith("120 approaches, of which the table shows the 100 closest; the closest: ")
+    assert found.finding.endswith("; 0 of potentially hazardous NEOs.")
+    assert {row["hazard"] for row in found.rows} == {"not known"}
+
+
+def test_neos_of_unknown_hazard_are_counted_apart(bare: Storage) -> None:
+    for name in ("by_size", "by_orbit_class", "first_observations"):
+        rows = of(bare, name).rows
+        assert sum(row["unknown_neos"] for row in rows) == 2
+        assert not any(row["hazardous_neos"] + row["other_neos"] for row in rows)
 
 
 def test_cells_are_for_people(shared: Storage) -> None:

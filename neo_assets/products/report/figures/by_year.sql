@@ -2,8 +2,9 @@
 place: 2
 title: Near misses of Earth per year
 text: >
-  Approaches closer than 0.2 au, for which NeoWs's years are comparable. Past ones end with the newest page of the snapshot; later
-  ones are predicted, and only for objects that are known today. In the year of the snapshot, the two stand on each other.
+  Approaches closer than 0.2 au, which NeoWs lists for old and new orbits alike. Years with large surveys have more, as more objects
+  are found. Past ones end with the newest page of the snapshot; later ones are predicted, and only for objects that are known today.
+  In the year of the snapshot, predicted near misses are stacked on past ones.
 none: The lake has no near miss of Earth.
 finding: >
   SELECT format('Most past near misses: {:d}, with {:,d}; most predicted: {:d}, with {:,d}.', arg_max(year, past_approaches),

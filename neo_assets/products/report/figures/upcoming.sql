@@ -1,14 +1,18 @@
 /*
 place: 1
-title: Who passes Earth in the next 60 days
+title: What passes Earth in the next 60 days
 text: >
   The closest approaches to Earth from the day of the report to 60 days ahead, at most 100 of them. All of them are predicted.
   One lunar distance (LD) is 384,400 km.
 none: No approach to Earth is listed for these 60 days.
 finding: >
-  SELECT format('{:d} approaches; the closest: {} on {}, at {:.2f} LD; {:d} of potentially hazardous NEOs.', count(*),
+  SELECT format('{:,d} {}{}; the closest: {} on {}, at {:.2f} LD; {:,d} of potentially hazardous NEOs.', every.approaches,
+  if(every.approaches = 1, 'approach', 'approaches'),
+  if(every.approaches > count(*), format(', of which the table shows the {:d} closest', count(*)), ''),
   arg_min(name, miss_distance_ld), strftime(arg_min(close_approach_at, miss_distance_ld), '%Y-%m-%d'), min(miss_distance_ld),
-  count(*) FILTER (hazard = 'hazardous')) FROM figure
+  every.hazardous) FROM figure CROSS JOIN (SELECT count(*) AS approaches,
+  count(*) FILTER (is_potentially_hazardous_asteroid) AS hazardous FROM upcoming_approaches WHERE is_predicted) AS every
+  GROUP BY every.approaches, every.hazardous
 columns:
   close_approach_at: {label: Time (UTC)}
   name: {label: NEO}
@@ -22,8 +26,8 @@ chart:
   encoding:
     x: {field: close_approach_at, type: temporal}
     y: {field: miss_distance_ld, type: quantitative}
-    color: {field: hazard, scale: {domain: [hazardous, not hazardous]}}
-    shape: {field: hazard, scale: {domain: [hazardous, not hazardous], range: [triangle-up, circle]}}
+    color: {field: hazard, scale: {domain: [hazardous, not hazardous, not known]}}
+    shape: {field: hazard, scale: {domain: [hazardous, not hazardous, not known], range: [triangle-up, circle, square]}}
 */
 SELECT
     u.close_approach_at,
@@ -32,7 +36,11 @@ SELECT
     u.relative_velocity_km_s,
     u.absolute_magnitude_h,
     format('{:,.0f} to {:,.0f}', u.estimated_diameter_min_m, u.estimated_diameter_max_m) AS diameter_from_h_m,
-    CASE WHEN u.is_potentially_hazardous_asteroid THEN 'hazardous' ELSE 'not hazardous' END AS hazard,
+    CASE
+        WHEN u.is_potentially_hazardous_asteroid THEN 'hazardous'
+        WHEN NOT u.is_potentially_hazardous_asteroid THEN 'not hazardous'
+        ELSE 'not known'
+    END AS hazard,
     n.nasa_jpl_url
 FROM (
     SELECT *

@@ -5,8 +5,8 @@ text: >
   Past near misses of Earth, closer than 0.2 au, in steps of 5 lunar distances and 2.5 km/s. The velocity is relative to Earth.
 none: The lake has no past near miss of Earth.
 finding: >
-  SELECT format('Most near misses have {:.1f} to {:.1f} km/s, {:,d} of {:,d}; the fastest {:.1f} km/s.', arg_max(velocity, near_misses),
-  arg_max(velocity, near_misses) + 2.5, max(near_misses)::BIGINT, sum(near_misses)::BIGINT, max(fastest))
+  SELECT format('The commonest velocity is {:.1f} to {:.1f} km/s: {:,d} of {:,d} near misses; the fastest was {:.1f} km/s.',
+  arg_max(velocity, near_misses), arg_max(velocity, near_misses) + 2.5, max(near_misses)::BIGINT, sum(near_misses)::BIGINT, max(fastest))
   FROM (SELECT velocity_from_km_s AS velocity, sum(near_misses) AS near_misses, max(fastest_km_s) AS fastest FROM figure GROUP BY 1)
 columns:
   from_ld: {label: Distance from (LD)}
