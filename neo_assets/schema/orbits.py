@@ -40,14 +40,18 @@ ORBITS = Table(
     "orbits",
     "One row per near-Earth object: the elements of its orbit, how well it is known, and its class.",
     (
-        Column("neo_id", pa.string(), "The NEO: `id` in neo_records.", source=f"{_NEO}.id, else neo_reference_id"),
+        Column(
+            "neo_id",
+            pa.string(),
+            "The NEO's id, `id` in the table of NEOs.",
+            source=f"{_NEO}.id, else neo_reference_id",
+        ),
         _text("orbit_id", "orbit_id", "JPL's name of this solution of the orbit; it changes with each new one."),
         Column(
             "orbit_determined_at",
             pa.timestamp("ms"),
-            "When JPL determined the orbit.",
-            "no time zone given",
-            f"{_DATA}.orbit_determination_date",
+            "When JPL determined the orbit; NeoWs gives no time zone.",
+            source=f"{_DATA}.orbit_determination_date",
             nullable=True,
         ),
         Column(

@@ -22,7 +22,9 @@ _NEO = "near_earth_objects[]"
 _APPROACH = f"{_NEO}.close_approach_data[]"
 _CLOSEST = f"{_APPROACH} with the smallest miss_distance.kilometers"
 
-_NEO_ID = Column("neo_id", pa.string(), "The NEO: `id` in neo_records.", source=f"{_NEO}.id, else neo_reference_id")
+_NEO_ID = Column(
+    "neo_id", pa.string(), "The NEO's id, `id` in the table of NEOs.", source=f"{_NEO}.id, else neo_reference_id"
+)
 _PAGE = Column("page", pa.int32(), "Number of the Browse page.", source="page.number", minimum=0)
 _TIME_FETCHED = pa.timestamp("us", "UTC")
 

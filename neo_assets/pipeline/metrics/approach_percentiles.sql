@@ -1,8 +1,8 @@
 /*
 name: approach_percentiles
 description: >-
-  Percentiles of miss distance and velocity of close approaches, per orbiting body. Between two values, they are
-  interpolated.
+  Percentiles of miss distance and velocity of close approaches, per orbiting body, past and predicted alike. Between two
+  values, they are interpolated. Of Earth, they mix orbits whose approaches NASA cut at 0.5 au and at 0.2 au.
 reads:
   close_approaches: [orbiting_body, miss_distance_au, relative_velocity_km_s]
 grain:

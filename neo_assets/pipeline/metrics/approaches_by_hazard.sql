@@ -1,6 +1,6 @@
 /*
 name: approaches_by_hazard
-description: Close approaches, per orbiting body, of potentially hazardous asteroids and of others.
+description: Close approaches, per orbiting body, of potentially hazardous asteroids and of others, past and predicted alike.
 reads:
   close_approaches: [orbiting_body]
   neo_records: [is_potentially_hazardous_asteroid]

@@ -1,6 +1,6 @@
 /*
 name: approaches_by_orbit_class
-description: Close approaches, per orbiting body and class of the NEO's orbit.
+description: Close approaches, per orbiting body and class of the NEO's orbit, past and predicted alike.
 reads:
   close_approaches: [orbiting_body]
   orbits: [orbit_class]

@@ -1,6 +1,6 @@
 /*
 name: approaches_by_size_class
-description: Close approaches, per orbiting body and size class. Sizes are estimated from H alone.
+description: Close approaches, per orbiting body and size class, past and predicted alike. Sizes are estimated from H alone.
 reads:
   close_approaches: [orbiting_body]
   neo_records: [absolute_magnitude_h]

@@ -24,7 +24,7 @@ numbers:
     source: near_earth_objects[].close_approach_data[].epoch_date_close_approach
   neo_id:
     type: string
-    description: "The NEO: `id` in neo_records."
+    description: "The NEO's id, `id` in the table of NEOs."
     source: near_earth_objects[].id, else neo_reference_id
   miss_distance_au:
     type: double

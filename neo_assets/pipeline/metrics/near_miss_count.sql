@@ -1,7 +1,7 @@
 /*
 name: near_miss_count
 total: total_near_misses
-description: Near misses, per orbiting body.
+description: Near misses, per orbiting body, past and predicted alike.
 reads:
   close_approaches: [orbiting_body, miss_distance_au]
 grain:

@@ -1,7 +1,7 @@
 /*
 name: yearly_approaches
 total: total_yearly_approaches
-description: Close approaches, per year and orbiting body.
+description: Close approaches, per year and orbiting body, past and predicted alike.
 reads:
   close_approaches: [close_approach_date, orbiting_body]
 grain:

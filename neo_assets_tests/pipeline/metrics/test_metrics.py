@@ -25,6 +25,14 @@ NOW = datetime(2026, 3, 1, 15, 30, tzinfo=UTC)
 each = pytest.mark.parametrize("metric", METRICS.each, ids=lambda metric: metric.name)
 
 
+@each
+def test_a_metric_of_approaches_says_whether_it_counts_past_and_predicted_ones(metric: Metric) -> None:
+    if "close_approaches" in metric.reads:
+        said = metric.total.description
+        assert "past" in said
+        assert "predicted" in said
+
+
 @cache
 def stored() -> dict[str, pa.Table]:
     """The silver tables of 60 NEOs, one of which lacks what NeoWs may leave out."""
