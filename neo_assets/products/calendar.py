@@ -260,11 +260,14 @@ def _matched(approaches: list[Approach], former: list[Event]) -> Iterable[tuple[
     return [(approach, found.get(place)) for place, approach in enumerate(approaches)]
 
 
+_TDB = " (JPL computes times in TDB, about 69 s ahead of UTC, and NeoWs labels them without saying so)"
+
+
 def _described(approach: Approach, simulated: bool) -> str:
     hazardous = {True: "yes", False: "no", None: "not known"}[approach.is_potentially_hazardous]
     h = approach.absolute_magnitude_h
     lines = [
-        f"Time: {approach.close_approach_at:%Y-%m-%d %H:%M} UTC",
+        f"Time: {approach.close_approach_at:%Y-%m-%d %H:%M} UTC" + ("" if simulated else _TDB),
         f"Miss distance: {approach.miss_distance_au:.6f} au, {approach.lunar_distances} LD (lunar distances of "
         f"{KM_PER_LUNAR_DISTANCE:,} km), {approach.miss_distance_km:,.0f} km",
         f"Velocity relative to Earth: {approach.relative_velocity_km_s:.2f} km/s",

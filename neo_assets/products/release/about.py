@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 NAME = "near-earth-objects"
 """Name of the dataset for programs."""
 
-GUIDELINES = "https://www.nasa.gov/nasa-brand-center/images-and-media/"
-"""NASA's own words on the use of what it publishes."""
-
 LICENCE = "LICENSE.md"
 """Name of the file with the terms."""
 
@@ -50,10 +47,16 @@ ORIGINS = (
         "JPL's database of orbits and absolute magnitudes, to which NeoWs links each object",
     ),
     Origin(
+        "Observations of minor planets, and the uncertainty parameter U",
+        "Minor Planet Center (MPC)",
+        "https://www.minorplanetcenter.net/",
+        "the observations that JPL computes orbits from; the uncertainty of orbits is on the MPC's scale",
+    ),
+    Origin(
         "NEO Earth Close Approaches",
         "Jet Propulsion Laboratory, Center for Near Earth Object Studies (CNEOS)",
         "https://cneos.jpl.nasa.gov/ca/",
-        "JPL's own table of close approaches to Earth, to compare with",
+        "JPL's computations of close approaches, which NeoWs passes on",
     ),
 )
 """The places that NASA's data come from."""
@@ -99,11 +102,6 @@ class About:
     def origins(self) -> Sequence[Origin]:
         """The places that the data come from; none if they are made up."""
         return () if self.is_simulated else ORIGINS
-
-    @property
-    def licence(self) -> str:
-        """Where the terms are stated: an address, or a file of the release."""
-        return LICENCE if self.is_simulated else GUIDELINES
 
     @property
     def citation(self) -> str:

@@ -33,7 +33,7 @@ def _front(about: About, data: Data) -> dict[str, Any]:
     return {
         "pretty_name": about.title,
         "license": "other",
-        "license_name": "simulated-data" if about.is_simulated else "nasa-public-data",
+        "license_name": "simulated-data" if about.is_simulated else "no-licence-stated",
         "license_link": LICENCE,
         "language": ["en"],
         "tags": [*KEYWORDS, *(["simulated"] if about.is_simulated else [])],

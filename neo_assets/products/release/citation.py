@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from neo_assets.products.release.about import GUIDELINES, KEYWORDS, About
+from neo_assets.products.release.about import KEYWORDS, About
 
 CITATION = "CITATION.cff"
 
@@ -29,7 +29,6 @@ def citation(about: About) -> str:
         "keywords": [*KEYWORDS, *(["simulated"] if about.is_simulated else [])],
     }
     if not about.is_simulated:
-        said["license-url"] = GUIDELINES
         said["references"] = [
             {"type": "database", "title": one.title, "authors": [{"name": one.by}], "url": one.url, "notes": one.part}
             for one in about.origins

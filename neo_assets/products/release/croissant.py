@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from neo_assets.products.release.about import KEYWORDS, NAME, About
+from neo_assets.products.release.about import KEYWORDS, LICENCE, NAME, About
 from neo_assets.products.release.files import Data, DataFile
 from neo_assets.schema.columns import Table
 
@@ -79,7 +79,7 @@ def croissant(about: About, data: Data, written: Mapping[str, tuple[int, str]]) 
         "name": f"simulated-{NAME}" if about.is_simulated else NAME,
         "alternateName": about.title,
         "description": about.description,
-        "license": about.licence,
+        "license": LICENCE,
         "citeAs": about.citation,
         "creator": {"@type": "Organization", "name": "neo_assets"},
         "datePublished": f"{about.at:%Y-%m-%d}",
