@@ -33,8 +33,10 @@ def release(folder: Path, even_if: str | None) -> None:
     It holds all tables as Parquet, neo.duckdb, a dictionary of all columns, a dataset card for people and for Hugging
     Face, Croissant metadata, terms of use, a citation, and a manifest with rows and SHA-256 of each file.
 
-    Every asset check is judged anew, on the lake as it is now. If one fails whose severity is ERROR, or the snapshot is
-    not consistent, nothing is released, and the exit code is 3. Warnings are listed in the manifest.
+    The checks of the page sets, the totals, the snapshot and the database are run again, on the lake as it is now;
+    those of the age of pages, the heartbeat, the calendar and the report are left out. If one fails whose severity is
+    ERROR, or the snapshot is not consistent, nothing is released, and the exit code is 3. Warnings are listed in the
+    manifest.
 
     A release in DIR is replaced; a folder with other files is left alone. The same lake gives the same bytes.
 

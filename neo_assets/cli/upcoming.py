@@ -34,7 +34,7 @@ _TO_THE_RIGHT = {"au", "LD", "km/s", "H", "Diameter (m)"}
     default=0.05,
     show_default=True,
     type=click.FloatRange(0, min_open=True),
-    help="The largest miss distance, in au. 0.00257 au is the distance of the Moon.",
+    help="The largest miss distance, in au. 0.00257 au is the Moon's mean distance.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV instead of a table, with units in the column names.")
@@ -47,8 +47,9 @@ def upcoming(days: int, within_au: float, as_json: bool, as_csv: bool) -> None:
     neo upcoming --days 3650 --within 0.2   ten years, and all near misses
     neo upcoming --csv > upcoming.csv       for a spreadsheet
 
-    They come from the tables in the lake: nothing is fetched, and `neo run` makes them newer. All of them are
-    predictions of NeoWs, which lists approaches to Earth within 0.2 au.
+    They come from the tables in the lake: nothing is fetched, and `neo run` refreshes them. All of them are
+    predictions of NeoWs, which lists approaches to Earth within 0.2 au, and for orbits determined before December 2024
+    within 0.5 au.
     """
     from neo_assets.lake.storage import Storage
     from neo_assets.pipeline.metrics.engine import Metrics
