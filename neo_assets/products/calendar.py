@@ -260,7 +260,7 @@ def _matched(approaches: list[Approach], former: list[Event]) -> Iterable[tuple[
     return [(approach, found.get(place)) for place, approach in enumerate(approaches)]
 
 
-_TDB = " (JPL computes times in TDB, about 69 s ahead of UTC, and NeoWs labels them without saying so)"
+_TDB = " (JPL computes times in TDB, today about 69 s ahead of UTC; NeoWs names no time scale)"
 
 
 def _described(approach: Approach, simulated: bool) -> str:

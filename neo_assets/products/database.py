@@ -47,7 +47,7 @@ def make(lake: Storage, contents: Contents) -> dict[str, index.Made]:
     """Make those of the three files that are not up to date.
 
     The same input gives the same bytes of Parquet, but not of the database: DuckDB draws an identifier for each file at
-    random, and writes bytes that nothing defines. So a database is kept while its origin is the same.
+    random, and leaves some bytes uninitialised. So a database is kept while its origin is the same.
 
     Returns:
         All three, by name.

@@ -72,8 +72,8 @@ class TestWhatTheySay:
         assert event.summary == "2010 PK9 passes Earth at 3.9 LD (predicted)"
         assert event.start == datetime(2026, 4, 13, 21, 46, tzinfo=UTC)
         assert event.description.splitlines() == [
-            "Time: 2026-04-13 21:46 UTC (JPL computes times in TDB, about 69 s ahead of UTC, and NeoWs labels them "
-            "without saying so)",
+            "Time: 2026-04-13 21:46 UTC (JPL computes times in TDB, today about 69 s ahead of UTC; NeoWs names no time "
+            "scale)",
             "Miss distance: 0.010000 au, 3.9 LD (lunar distances of 384,400 km), 1,495,979 km",
             "Velocity relative to Earth: 12.50 km/s",
             "Absolute magnitude H: 20.5",

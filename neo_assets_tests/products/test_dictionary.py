@@ -47,7 +47,7 @@ def test_a_view_says_what_it_computes_and_hands_on_what_it_reads() -> None:
 def test_meanings_name_no_table_that_the_database_lacks(shared: Storage) -> None:
     lake_only = "neo_records|raw_page|near_miss_count|orbits"
     assert rows(shared, f"SELECT meaning FROM dictionary WHERE regexp_matches(meaning, '`?({lake_only})')") == []
-    assert WHOLE.meaning_of("fastest", "neo_id").description == "The NEO: `id` in neos."
+    assert WHOLE.meaning_of("fastest", "neo_id").description == "The NEO's id, `id` in the table of NEOs."
 
 
 @pytest.mark.parametrize("relation", ["neos", "fastest", "nothing"])
