@@ -35,7 +35,7 @@ def recounted(metrics: Metrics, metric: Metric, stored: Mapping[str, pa.Table], 
     not, from the rows in another order.
     """
     if by_hand := BY_HAND.get(metric.name):
-        return by_hand(stored).select(metric.total.schema.names).cast(metric.total.schema)
+        return by_hand(stored, **more).select(metric.total.schema.names).cast(metric.total.schema)
     if metric.adds_up == "never":
         turned = {
             name: pa.concat_tables([rows.slice(rows.num_rows // 2), rows.slice(0, rows.num_rows // 2)])

@@ -6,14 +6,17 @@ import pyarrow as pa
 import pytest
 
 from neo_assets.lake.storage import Storage
+from neo_assets.orchestration.checks.by_hand import BY_HAND
 from neo_assets.orchestration.checks.counts import recount_of, recounted, same
 from neo_assets.orchestration.checks.read import Read
 from neo_assets.pipeline.count import compute
 from neo_assets.pipeline.metrics.duckdb import DuckDB
 from neo_assets.pipeline.metrics.engine import Metrics
-from neo_assets.pipeline.metrics.registry import Metric, of_one_s_own
+from neo_assets.pipeline.metrics.registry import NEWEST_PAGE_AT, Metric, of_one_s_own
 from neo_assets.sources.neows.parse import parse
 from neo_assets_tests.pipeline.by_hand import METRICS, gather
+from neo_assets_tests.pipeline.metrics.test_metrics import NOW
+from neo_assets_tests.pipeline.metrics.test_metrics import stored as silver
 from neo_assets_tests.pipeline.metrics.test_registry import FAST
 from neo_assets_tests.sources.neows.examples import approach, neo, page
 
@@ -65,3 +68,14 @@ def test_sums_of_decimals_may_differ_in_their_last_digits_only(tmp_path: Path) -
     assert same(metric, of["a"], of["b"])
     assert not same(metric, of["a"], of["other"])
     assert not same(metric, of["a"], of["none"])
+
+
+def test_every_built_in_metric_is_computed_by_hand_too() -> None:
+    assert BY_HAND.keys() == {metric.name for metric in METRICS.each}
+
+
+@pytest.mark.parametrize("metric", METRICS.each, ids=lambda metric: metric.name)
+def test_metrics_by_hand_are_those_of_the_sql(metric: Metric) -> None:
+    more = {NEWEST_PAGE_AT: NOW} if metric.of_a_snapshot else {}
+    for rows in (silver(), {name: table.slice(0, 0) for name, table in silver().items()}):
+        assert same(metric, compute(METRICS, metric, rows, **more), recounted(METRICS, metric, rows, **more))
