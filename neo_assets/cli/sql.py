@@ -84,7 +84,8 @@ def _check(connection: "DuckDBPyConnection", query: str) -> None:
 
     statements = connection.extract_statements(query)
     if len(statements) != 1:
-        raise click.ClickException(f"give one statement, such as SELECT * FROM neos, not {len(statements)}")
+        number = len(statements) or "none"
+        raise click.ClickException(f"give one statement, such as SELECT * FROM neos, not {number}")
     if statements[0].type not in (StatementType.SELECT, StatementType.EXPLAIN):
         raise click.ClickException("only a query that reads is allowed: SELECT, FROM, WITH, DESCRIBE, SHOW, EXPLAIN")
 
@@ -167,6 +168,8 @@ def _table(connection: "DuckDBPyConnection") -> Iterator[str]:
     yield line(list(map(cut, names)))
     yield "  ".join("-" * width for width in widths[:shown]) + "\n"
     yield "".join(map(line, cells))
+    if not head:
+        click.echo("(no rows)", err=True)
     if in_terminal:
         more = sum(map(len, batches))
         if more or shown < len(names):

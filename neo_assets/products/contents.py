@@ -17,12 +17,14 @@ from neo_assets.pipeline.metrics.engine import Metrics
 from neo_assets.pipeline.totals import read_totals
 from neo_assets.schema.facts import KM_PER_LUNAR_DISTANCE, NEAR_MISS_AU
 from neo_assets.schema.orbits import ORBITS
+from neo_assets.schema.page_sets import with_landed
 from neo_assets.schema.pages import SIMULATOR
 from neo_assets.schema.products import NEOS, ONE_SNAPSHOT
 from neo_assets.schema.tables import (
     CATALOGUE_STATS,
     CLOSE_APPROACHES,
     NEO_RECORDS,
+    NEO_SIGHTINGS,
 )
 
 
@@ -130,6 +132,14 @@ class Contents:
         """Raises `NotOneState` unless totals and page sets, as they are now, are of the state that was read first."""
         _, now = state_of_lake(self._lake, self._page_sets)
         if {now, *(tables.fact(rows, "state") for rows in self.totals.values())} != {self._catalogue.state}:
+            stored = tables.every_page_set(self._lake, NEO_SIGHTINGS)
+            others = set(stored).difference(with_landed(self._page_sets))
+            asked = (
+                f"set NEO_PAGES and NEO_PAGES_PER_SET as they were when its {len(stored)} page sets were gathered, or "
+                if others
+                else ""
+            )
             raise NotOneState(
-                f"the totals in {self._lake.root} are not those of its page sets: run `neo run`, which computes them"
+                f"the totals in {self._lake.root} are not those of its page sets: {asked}run `neo run`, which computes "
+                "them"
             )

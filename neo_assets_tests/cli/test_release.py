@@ -184,7 +184,7 @@ def test_an_incomplete_snapshot_is_never_released(release: Release, tmp_path: Pa
 def test_totals_of_other_page_sets_are_not_released(release: Release, tmp_path: Path) -> None:
     ended = release(tmp_path / "neo-dataset", pages=4)
     assert (ended.code, ended.err.count("\n")) == (1, 1)
-    assert "are not those of its page sets: run `neo run`" in ended.err
+    assert "set NEO_PAGES and NEO_PAGES_PER_SET as they were when its 2 page sets were gathered, or run" in ended.err
 
 
 def test_an_empty_lake_says_what_to_run(neo: Callable[..., Ended], tmp_path: Path) -> None:

@@ -59,7 +59,8 @@ def test_columns_are_side_by_side_and_numbers_to_the_right(query: Query) -> None
 
 
 def test_a_query_without_rows_still_has_names(query: Query) -> None:
-    assert query("SELECT id, name FROM neos WHERE id = '4'").out == "id  name\n--  ----\n"
+    shown = query("SELECT id, name FROM neos WHERE id = '4'")
+    assert (shown.out, shown.err) == ("id  name\n--  ----\n", f"{SIMULATED}(no rows)\n")
     assert query("SELECT id, name FROM neos WHERE id = '4'", "--csv").out == "id,name\n"
     assert query("SELECT id, name FROM neos WHERE id = '4'", "--json").out == ""
 
@@ -146,7 +147,7 @@ def test_a_query_can_come_from_standard_input(query: Query, monkeypatch: pytest.
         ("COPY neos TO 'neos.csv'", "only a query that reads is allowed: SELECT, FROM, WITH, DESCRIBE, SHOW, EXPLAIN"),
         ("ATTACH 'other.duckdb'", "only a query that reads is allowed: SELECT, FROM, WITH, DESCRIBE, SHOW, EXPLAIN"),
         ("SELECT 1; DROP TABLE neos", "give one statement, such as SELECT * FROM neos, not 2"),
-        ("", "give one statement, such as SELECT * FROM neos, not 0"),
+        ("", "give one statement, such as SELECT * FROM neos, not none"),
     ],
 )
 def test_a_wrong_query_is_one_clear_line(query: Query, sql: str, said: str) -> None:
