@@ -178,8 +178,9 @@ def place(path: Path, *checkout_files: str, **settings: object) -> Place:
 
 def fingerprints(lake: Path | Storage) -> dict[str, tuple[str, object]]:
     """Each file below a directory or in a lake, by path, with a digest of its content and a mark of its last write: the
-    time, or the version on S3. The audit is left out, as every run adds to it.
+    time, or the version on S3. The audit and leases are left out: every run adds to them.
     """
+    left_out = {layout.AUDIT, "leases"}
     if isinstance(lake, Storage) and not lake.is_local:
         bucket, _, prefix = lake.root.removeprefix("s3://").partition("/")
         pages = boto3.client("s3").get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=f"{prefix}/")
@@ -187,13 +188,13 @@ def fingerprints(lake: Path | Storage) -> dict[str, tuple[str, object]]:
             one["Key"].removeprefix(f"{prefix}/"): (one["ETag"], one["VersionId"])
             for page in pages
             for one in page.get("Versions", [])
-            if one["IsLatest"] and f"/{layout.AUDIT}/" not in one["Key"]
+            if one["IsLatest"] and not left_out.intersection(one["Key"].split("/"))
         }
     directory = Path(lake.root) if isinstance(lake, Storage) else lake
     return {
         str(file.relative_to(directory)): (hashlib.sha256(file.read_bytes()).hexdigest(), file.stat().st_mtime_ns)
         for file in sorted(directory.rglob("*"))
-        if file.is_file() and layout.AUDIT not in file.relative_to(directory).parts
+        if file.is_file() and not left_out.intersection(file.relative_to(directory).parts)
     }
 
 
