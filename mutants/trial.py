@@ -95,7 +95,7 @@ class Copy:
         os.environ |= {"PYTHONPATH": str(self.place), "COVERAGE_FILE": str(self._coverage)}
         sys.path.insert(0, str(self.place))
         sys.dont_write_bytecode = not writes_bytecode
-        resource.setrlimit(resource.RLIMIT_AS, (_MOST_BYTES, _MOST_BYTES))
+        resource.setrlimit(resource.RLIMIT_DATA, (_MOST_BYTES, _MOST_BYTES))  # V8 reserves more addresses than it uses
         if most_s:
             resource.setrlimit(resource.RLIMIT_CPU, (ceil(most_s), ceil(most_s)))
         code = pytest.main([*_OPTIONS, f"--basetemp={self.place}/tmp", *arguments])
