@@ -71,8 +71,7 @@ def add_up(metric: Metric, parts: Iterable[pa.Table]) -> pa.Table:
 
 def _in_order(metric: Metric, rows: pa.Table) -> pa.Table:
     """The rows with the types of the metric's columns, in the order of its grain: engines differ in both."""
-    rows = rows.cast(metric.total.schema)
-    return rows.sort_by([(name, "ascending") for name in metric.grain]) if metric.grain else rows
+    return rows.cast(metric.total.schema).sort_by([(name, "ascending") for name in metric.grain])
 
 
 def covered(lake: Storage, metric: Metric, page_sets: Sequence[str]) -> list[str]:
@@ -110,7 +109,7 @@ def total(metrics: Metrics, lake: Storage, metric: Metric, page_sets: Sequence[s
     keys = covered(lake, metric, page_sets)
     if not keys:
         raise LakeError(
-            f"no totals to compute: {lake.root} has no {(metric.counts or NEO_SIGHTINGS).name} for any page set yet; "
+            f"no totals to compute: {lake.root} has no {metric.name} for any page set yet; "
             "run `neo run`, or materialize the page sets first"
         )
     rows = total_over(metrics, lake, metric, keys)

@@ -2,8 +2,15 @@
 columns mean is defined in `schema`, and in `dictionary` for products.
 """
 
+from neo_assets.schema.pages import SIMULATOR
+
 SIMULATED = "Simulated data: the objects are made up. "
 """How the comments on tables and views begin if they are."""
+
+
+def mark(source: str | None) -> str:
+    """How the comments on tables and views of data from this source begin."""
+    return SIMULATED if source == SIMULATOR else ""
 
 
 def of_column(description: str, unit: str) -> str:

@@ -17,11 +17,10 @@ from neo_assets.lake.storage import LakeError, LakeLacks, Storage
 from neo_assets.lake.tables import digest, parquet
 from neo_assets.pipeline.text import one_line
 from neo_assets.products import index
-from neo_assets.products.comments import SIMULATED, literal, of_column
+from neo_assets.products.comments import literal, mark, of_column
 from neo_assets.products.contents import Contents
 from neo_assets.products.dictionary import Dictionary
 from neo_assets.products.views import views
-from neo_assets.schema.pages import SIMULATOR
 from neo_assets.schema.products import DICTIONARY, NEOS, ONE_SNAPSHOT
 from neo_assets.schema.tables import CLOSE_APPROACHES
 
@@ -146,7 +145,7 @@ def _build(file: Path, contents: Contents, rows: dict[str, pa.Table]) -> int:
             connection.execute(f"CREATE VIEW {quoted(view.name)} AS\n{view.sql}")
         columns = _columns(connection, dictionary.tables)
         _insert(connection, DICTIONARY.name, dictionary.rows(columns))
-        simulated = SIMULATED if contents.source == SIMULATOR else ""
+        simulated = mark(contents.source)
         for relation in {relation: None for relation, _, _ in columns}:
             kind = "VIEW" if relation in views() else "TABLE"
             connection.execute(

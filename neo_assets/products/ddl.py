@@ -13,9 +13,9 @@ from neo_assets.lake import layout, mark
 from neo_assets.lake.storage import LakeError, LakeLacks, Storage
 from neo_assets.lake.tables import every_page_set
 from neo_assets.pipeline.metrics.engine import Metrics
-from neo_assets.products.comments import SIMULATED, literal, of_column
+from neo_assets.products import comments
+from neo_assets.products.comments import literal, of_column
 from neo_assets.schema.columns import Column, Table
-from neo_assets.schema.pages import SIMULATOR
 
 PAGE_SET = Column("page_set", pa.string(), "The page set, such as 00000-00001, or landed: the partition.")
 """The column that query engines read from the names of directories."""
@@ -44,7 +44,7 @@ def ddl(engine: str, lake: Storage, metrics: Metrics, schema: str) -> Iterator[s
         raise LakeLacks(f"there are no tables in {lake.root} yet: run `neo run`")
     if engine == "athena" and lake.is_local:
         raise LakeError(f"Athena reads S3 only, and the lake is {lake.root}: set NEO_LAKE to s3://bucket/prefix")
-    about = SIMULATED if mark.last_read(lake) == SIMULATOR else ""
+    about = comments.mark(mark.last_read(lake))
     yield from ENGINES[engine](lake, tables, schema, about)
 
 

@@ -20,12 +20,11 @@ import pyarrow as pa
 
 from neo_assets.lake.tables import digest
 from neo_assets.pipeline.text import one_line
-from neo_assets.products.comments import SIMULATED, literal, of_column
+from neo_assets.products.comments import literal, mark, of_column
 from neo_assets.products.contents import Contents
 from neo_assets.products.dictionary import Dictionary
 from neo_assets.products.views import views
 from neo_assets.schema.columns import Column
-from neo_assets.schema.pages import SIMULATOR
 from neo_assets.schema.products import DICTIONARY, NEOS, ONE_SNAPSHOT
 from neo_assets.schema.tables import CLOSE_APPROACHES
 from neo_assets.settings import Settings, SettingsError
@@ -187,7 +186,7 @@ class _Layout:
 
     def __init__(self, contents: Contents) -> None:
         self._dictionary = Dictionary(contents.totals)
-        self._about = SIMULATED if contents.source == SIMULATOR else ""
+        self._about = mark(contents.source)
         self.contained = [name for name in self._dictionary.tables if name != DICTIONARY.name]
         """The tables whose rows a publication replaces."""
         self._statements = [

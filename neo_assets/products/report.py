@@ -63,9 +63,8 @@ def make(lake: Storage, day: date) -> dict[str, index.Made]:
     """
     made = _current(lake, origins(lake, day))
     if len(made) < len((PAGE, TABLE)):
-        of_database = _origin_of_database(
-            lake
-        )  # before it is opened: one that replaces it then counts as not shown yet
+        # Before it is opened: one that replaces it then counts as not shown yet.
+        of_database = _origin_of_database(lake)
         pa.default_memory_pool().release_unused()  # of what made the database, to make room for DuckDB and the charts
         with database.opened(lake) as connection:
             connection.execute("SET threads = 1")  # each takes memory of its own

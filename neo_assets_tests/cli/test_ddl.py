@@ -21,7 +21,7 @@ def test_what_is_printed_runs_as_it_is(neo: Callable[..., Ended], lake: Storage)
 
 
 def test_help_names_every_engine() -> None:
-    assert list(ddl.params[0].type.choices) == list(ENGINES)  # type: ignore[attr-defined]
+    assert list(ddl.params[0].type.choices) == list(ENGINES)  # type: ignore[attr-defined]  # of click.Choice
 
 
 def test_athena_on_a_local_lake_is_one_clear_line(neo: Callable[..., Ended], lake: Storage) -> None:

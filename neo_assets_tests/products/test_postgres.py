@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -126,9 +126,9 @@ def reading(url: str, found: set[tuple[int, ...]], failed: list[BaseException]) 
                 cursor.execute("COMMIT")
                 assert first == second
 
-    def watched(read: object) -> None:
+    def watched(read: Callable[[], None]) -> None:
         try:
-            read()  # type: ignore[operator]
+            read()
         except BaseException as error:
             failed.append(error)
 

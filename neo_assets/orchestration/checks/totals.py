@@ -19,7 +19,7 @@ from neo_assets.orchestration.checks.derived import rows_fit_the_schema_of
 from neo_assets.orchestration.checks.read import Read
 from neo_assets.orchestration.failures import failing_in_one_line
 from neo_assets.pipeline.accepted import Standing, accept_by_itself, standings
-from neo_assets.pipeline.catalogue import Catalogue, page_sets_read
+from neo_assets.pipeline.catalogue import Catalogue
 from neo_assets.pipeline.count import Origins, add_up, covered, of_snapshot
 from neo_assets.pipeline.metrics.engine import Metrics
 from neo_assets.pipeline.metrics.registry import Metric
@@ -27,7 +27,7 @@ from neo_assets.pipeline.staleness import is_too_old, oldest_page, too_old_after
 from neo_assets.pipeline.text import first_few
 from neo_assets.schema.columns import Table
 from neo_assets.schema.page_sets import LANDED
-from neo_assets.schema.tables import CATALOGUE_STATS, NEO_SIGHTINGS, SNAPSHOT
+from neo_assets.schema.tables import CATALOGUE_STATS, SNAPSHOT
 from neo_assets.settings import Settings
 
 
@@ -80,14 +80,14 @@ class Stored:
         return standings(self.lake, self.metrics, self.page_sets)
 
     @cached_property
-    def sightings(self) -> pa.Table:
-        """Where each copy of a NEO was seen, in all page sets that were read."""
-        return tables.read_page_sets(self.lake, NEO_SIGHTINGS, page_sets_read(self.lake, self.page_sets))
+    def catalogue(self) -> Catalogue:
+        """The page sets that were read, and the landed objects."""
+        return Catalogue.whole(self.lake, self.metrics, self.page_sets)
 
     @cached_property
     def older_copies(self) -> dict[str, pa.Array]:
         """The NEOs of each page set of which another holds a later copy."""
-        return {key: pa.array(ids) for key, ids in _older_copies(self.sightings).items()}
+        return {key: pa.array(ids) for key, ids in _older_copies(self.catalogue.sightings).items()}
 
     def rows(self, table: Table, columns: Sequence[str], page_sets: Iterable[str], older: bool) -> pa.Table:
         """The rows of some page sets that belong to older copies of NEOs, or to all others."""
@@ -138,12 +138,7 @@ def each_neo_counts_once(stored: Stored, total: str) -> Verdict:
 def _recounted(stored: Stored, metric: Metric, page_sets: Iterable[str], older: bool) -> pa.Table:
     """The metric of older copies of NEOs in these page sets, or of all others."""
     rows = {one.name: stored.rows(one, metric.reads[one.name], page_sets, older) for one in metric.total.reads}
-    return recounted(
-        stored.metrics,
-        metric,
-        rows,
-        **of_snapshot(metric, Catalogue.whole(stored.lake, stored.metrics, stored.page_sets)),
-    )
+    return recounted(stored.metrics, metric, rows, **of_snapshot(metric, stored.catalogue))
 
 
 def _older_copies(sightings: pa.Table) -> dict[str, list[str]]:

@@ -117,7 +117,7 @@ def test_a_cluster_of_another_major_version_is_one_line_with_the_client_to_insta
     from pyspark.sql.connect.proto import base_pb2 as pb2
     from pyspark.sql.connect.proto import base_pb2_grpc as services
 
-    class OfSpark3(services.SparkConnectServiceServicer):  # type: ignore[misc]
+    class OfSpark3(services.SparkConnectServiceServicer):  # type: ignore[misc]  # generated code has no types
         def AnalyzePlan(self, request: Any, context: Any) -> Any:
             version = pb2.AnalyzePlanResponse.SparkVersion(version="3.5.8")
             return pb2.AnalyzePlanResponse(session_id=request.session_id, spark_version=version)
