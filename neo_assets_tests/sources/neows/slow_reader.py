@@ -114,8 +114,8 @@ CLASS = {
 
 
 def read_orbit(neo: Row) -> Row:
-    """One object's orbit."""
-    orbit = neo.get("orbital_data") or {}
+    """One object's orbit. A blank value is not known."""
+    neo, orbit = known(neo), known(neo.get("orbital_data") or {})
     determined, uncertainty = orbit.get("orbit_determination_date"), number(orbit.get("orbit_uncertainty"))
     return {
         "neo_id": neo.get("id") or neo.get("neo_reference_id"),
@@ -127,8 +127,13 @@ def read_orbit(neo: Row) -> Row:
         "is_sentry_object": neo.get("is_sentry_object"),
         "sentry_url": (neo.get("sentry_data") or "").split("?")[0] or None,
         **{column: number(orbit.get(key)) for column, key in NUMBERS.items()},
-        **{column: (orbit.get("orbit_class") or {}).get(key) for column, key in CLASS.items()},
+        **{column: known(orbit.get("orbit_class") or {}).get(key) for column, key in CLASS.items()},
     }
+
+
+def known(values: Row) -> Row:
+    """The values, with None for texts without a character."""
+    return {name: None if isinstance(one, str) and not one.strip() else one for name, one in values.items()}
 
 
 def read_approach(spk_id: str | None, entry: Row) -> Row:
