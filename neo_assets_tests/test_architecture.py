@@ -21,7 +21,7 @@ LAYERS = (
     {"sources", "lake"},
     {"pipeline"},
     {"products"},
-    {"orchestration"},
+    {"orchestration", "api"},
     {"definitions"},
     {"cli"},
 )
@@ -44,6 +44,7 @@ LONGEST_OF_TESTS = 480
 
 TRIED_THROUGH = {
     "pipeline/metrics/contract.py": "pipeline/metrics/test_spark.py",
+    "api/problems.py": "api/test_parameters.py",
     "cli/database.py": "cli/test_sql.py",
     "cli/plan.py": "pipeline/test_plan.py",
     "cli/printing.py": "cli/test_main.py",

@@ -28,6 +28,7 @@ try:
     from neo_assets.cli.release import release
     from neo_assets.cli.report import report
     from neo_assets.cli.run import run
+    from neo_assets.cli.serve import serve
     from neo_assets.cli.simulate import simulate
     from neo_assets.cli.sql import sql
     from neo_assets.cli.tables import tables
@@ -73,7 +74,7 @@ def neo() -> None:
 
 
 for command in (
-    *(run, plan, recompute, land, totals, upcoming, report, sql, tables, ddl, release),
+    *(run, plan, recompute, land, totals, upcoming, report, sql, tables, ddl, serve, release),
     *(quarantine, prune, accept, audit, alert, simulate),
 ):
     neo.add_command(command)

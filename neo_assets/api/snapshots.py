@@ -1,0 +1,192 @@
+"""The snapshot that the API reads: the stored `neo.duckdb`, opened once and replaced whole when another one is stored.
+What is asked of it is decided in `query`.
+"""
+
+import contextlib
+import hashlib
+import logging
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import cached_property
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from neo_assets.api.problems import Problem
+from neo_assets.lake import layout
+from neo_assets.lake.storage import LakeError, Storage
+from neo_assets.products.database import DATABASE
+from neo_assets.schema.products import DICTIONARY, ONE_SNAPSHOT
+
+logger = logging.getLogger(__name__)
+
+_LONGEST_QUERY_S = 2.0
+_LOOK_EVERY_S = 2.0
+"""How often the lake is asked whether there is another database."""
+
+_PIECE = 8 << 20
+
+
+class Snapshot:
+    """A database that does not change. Any thread may use it."""
+
+    def __init__(self, file: Path, version: str) -> None:
+        """
+        Args:
+            file: a file that nobody else uses, with the database; it is deleted at the end.
+            version: what tells it from other databases.
+        """
+        self._file = file
+        self._connection = duckdb.connect(str(file), read_only=True, config={"temp_directory": f"{file}.tmp"})
+        self._connection.execute("SET TimeZone = 'UTC'")
+        self._connection.execute("SET enable_external_access = false")
+        [self.about] = with_times_as_text(self.rows(f"SELECT * FROM {ONE_SNAPSHOT.name}")).to_pylist()
+        """The row that says what the database covers."""
+        self.tag = hashlib.sha256(f"{self.about['snapshot_id']} {version}".encode()).hexdigest()[:16]
+        """Tells this database from any other, even of the same snapshot."""
+
+    def rows(self, sql: str, values: list[Any] | None = None) -> pa.Table:
+        """The rows of a query.
+
+        Args:
+            sql: the query.
+            values: what is bound to each `?` in it.
+
+        Raises:
+            Problem: the query takes more than two seconds, or the database lacks what it reads.
+        """
+        with self._connection.cursor() as cursor:
+            timer = threading.Timer(_LONGEST_QUERY_S, cursor.interrupt)
+            timer.start()
+            try:
+                return cursor.sql(sql, params=values or []).to_arrow_table()
+            except duckdb.InterruptException:
+                raise Problem(
+                    HTTPStatus.SERVICE_UNAVAILABLE,
+                    f"The query took longer than {_LONGEST_QUERY_S:g} s: ask for less, such as a shorter time.",
+                    headers={"Retry-After": "5"},
+                ) from None
+            except duckdb.CatalogException:
+                logger.exception("the database was made by another version: run `neo tables`")
+                raise Problem(
+                    HTTPStatus.SERVICE_UNAVAILABLE, "The database was made by another version of neo_assets."
+                ) from None
+            finally:
+                timer.cancel()
+
+    @cached_property
+    def columns(self) -> dict[str, dict[str, dict[str, str]]]:
+        """What the dictionary says of the columns of each table and view."""
+        said: dict[str, dict[str, dict[str, str]]] = {}
+        for row in self.rows(f"SELECT * FROM {DICTIONARY.name}").to_pylist():
+            said.setdefault(row["table_name"], {})[row["column_name"]] = row
+        return said
+
+    @cached_property
+    def totals(self) -> list[str]:
+        """The names of the tables of totals, one for each metric."""
+        return sorted(name for name in self.columns if name.startswith("total_"))
+
+    def distinct(self, relation: str, column: str) -> list[str]:
+        """The different texts in a column, sorted."""
+        sql = f'SELECT DISTINCT "{column}" AS one FROM {relation} WHERE one IS NOT NULL ORDER BY one'
+        return [str(one) for one in self.rows(sql)["one"].to_pylist()]
+
+    def close(self) -> None:
+        """Close the database, and delete its file."""
+        self._connection.close()
+        self._file.unlink(missing_ok=True)
+
+
+class Snapshots:
+    """The snapshot of a lake, as it was stored last."""
+
+    def __init__(self, lake: Storage) -> None:
+        self.lake = lake
+        self._folder = tempfile.TemporaryDirectory(prefix="neo-serve-")
+        self._lock = threading.Lock()
+        self._version = ""
+        self._looked_at = -_LOOK_EVERY_S
+        self._current: Snapshot | None = None
+        self._users: dict[Snapshot, int] = {}
+
+    @contextlib.contextmanager
+    def current(self) -> Iterator[Snapshot]:
+        """The newest snapshot, which stays open until the end of the block.
+
+        Raises:
+            Problem: there is none yet.
+        """
+        with self._lock:
+            self._look()
+            snapshot = self._current
+            if snapshot is None:
+                raise Problem(
+                    HTTPStatus.SERVICE_UNAVAILABLE,
+                    "There is no database yet: run `neo tables` where the lake is, or materialize `neo_database`.",
+                    headers={"Retry-After": "60"},
+                )
+            self._users[snapshot] = self._users.get(snapshot, 0) + 1
+        try:
+            yield snapshot
+        finally:
+            with self._lock:
+                self._users[snapshot] -= 1
+                if snapshot is not self._current and not self._users[snapshot]:
+                    self._users.pop(snapshot)
+                    snapshot.close()
+
+    def _look(self) -> None:
+        """Open the stored database if it is another one. The former one is kept if that fails."""
+        if time.monotonic() - self._looked_at < _LOOK_EVERY_S:
+            return
+        self._looked_at = time.monotonic()
+        path = layout.product(DATABASE)
+        try:
+            version = self.lake.versions([path]).get(path, "")
+            if not version or version == self._version:
+                return
+            opened = Snapshot(self._copied(path), version)
+        except (LakeError, OSError, duckdb.Error, Problem) as error:
+            logger.warning("the stored database cannot be opened: %s", error)
+            return
+        before, self._current, self._version = self._current, opened, version
+        if before and not self._users.get(before):
+            self._users.pop(before, None)
+            before.close()
+        logger.info("serving snapshot %s of %s", opened.about["snapshot_id"], opened.about["newest_page_at"])
+
+    def _copied(self, path: str) -> Path:
+        """The stored database under a name of its own: DuckDB would share what it has open under the same name."""
+        file = Path(self._folder.name) / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}.duckdb"
+        with self.lake.open(path) as stored, file.open("wb") as copy:
+            while piece := stored.read(_PIECE):
+                copy.write(piece)
+        return file
+
+    def close(self) -> None:
+        """Close everything."""
+        with self._lock:
+            if self._current:
+                self._current.close()
+            self._current = None
+            self._folder.cleanup()
+
+
+def with_times_as_text(rows: pa.Table) -> pa.Table:
+    """The rows, with times such as `2029-04-13T21:46:00Z`."""
+    seconds = pa.timestamp("s")
+    columns = [
+        pc.strftime(pc.cast(column, seconds, safe=False), "%Y-%m-%dT%H:%M:%SZ")
+        if pa.types.is_timestamp(column.type)
+        else column
+        for column in rows.columns
+    ]
+    return pa.table(columns, names=rows.column_names)

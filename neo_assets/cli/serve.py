@@ -1,0 +1,65 @@
+"""`neo serve`: the read API on a port. What it answers is decided in `api`."""
+
+import contextlib
+import os
+import socket
+
+import click
+
+_MOST_CONNECTIONS = 2_000
+"""More than these at a time, of one worker, get a 503."""
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on; 0.0.0.0 for all.")
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65_535), help="The port.")
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that answer.")
+def serve(host: str, port: int, workers: int) -> None:
+    """Serve the lake's products over HTTP, for programs and front ends.
+
+    It reads the products only, and changes nothing. A new snapshot is taken up whole within seconds. Ctrl-C ends it.
+
+    \b
+    Examples:
+      neo serve
+      curl "http://127.0.0.1:8080/v1/upcoming?fields=name,close_approach_at,miss_distance_ld"
+      curl "http://127.0.0.1:8080/v1/close-approaches?body=Earth&dist-max=1LD&sort=-dist&format=csv"
+      xdg-open http://127.0.0.1:8080/docs
+    """
+    from neo_assets.settings import Settings
+
+    settings = Settings.load()
+    try:
+        import fastapi_offline  # noqa: F401
+        import uvicorn
+        from uvicorn.supervisors import Multiprocess
+    except ModuleNotFoundError as error:
+        raise click.ClickException(
+            f"{error.name} is not installed: run `.venv/bin/pip install -e '.[serve]'`"
+        ) from None
+    config = uvicorn.Config(
+        "neo_assets.api.app:from_settings",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        log_level="warning",
+        server_header=False,
+        limit_concurrency=_MOST_CONNECTIONS,
+    )
+    try:
+        listener = socket.create_server((host, port), backlog=2_048)
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else error
+        raise click.ClickException(
+            f"cannot listen on {host} port {port}: {why}; give another --port or --host"
+        ) from None
+    with listener:
+        listener.set_inheritable(True)
+        where = f"http://{host}:{listener.getsockname()[1]}"
+        click.echo(f"Serving the products in {settings.lake} at {where}; {where}/docs describes them. Ctrl-C stops it.")
+        with contextlib.suppress(KeyboardInterrupt):
+            if workers > 1:
+                Multiprocess(config, [listener]).run()
+            else:
+                uvicorn.Server(config).run(sockets=[listener])

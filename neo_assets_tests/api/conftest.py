@@ -1,0 +1,50 @@
+"""The API over a small simulated lake, which tests share that only read it."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from neo_assets.api.app import create_app
+from neo_assets.lake.storage import Storage
+from neo_assets_tests.integration.harness import PATIENCE_S, serving
+from neo_assets_tests.products.by_hand import fill_from_simulator, make
+
+Get = Callable[..., Any]
+
+
+@contextlib.contextmanager
+def client_of(lake: Storage) -> Iterator[httpx.Client]:
+    """A client of the API over a lake, which is served on loopback."""
+    with (
+        serving(create_app(lake)) as url,
+        httpx.Client(base_url=httpx.URL(url).join("/"), timeout=PATIENCE_S) as client,
+    ):
+        yield client
+
+
+@pytest.fixture(scope="session")
+def served_lake(tmp_path_factory: pytest.TempPathFactory) -> Storage:
+    lake = Storage(str(tmp_path_factory.mktemp("served") / "lake"))
+    make(fill_from_simulator(lake))
+    return lake
+
+
+@pytest.fixture(scope="session")
+def api(served_lake: Storage) -> Iterator[httpx.Client]:
+    with client_of(served_lake) as client:
+        yield client
+
+
+@pytest.fixture
+def get(api: httpx.Client) -> Get:
+    """What the API answers to a path, as JSON; fails if it is an error."""
+
+    def get(path: str, **parameters: Any) -> Any:
+        answer = api.get(path, params={name.replace("_", "-"): value for name, value in parameters.items()})
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    return get

@@ -1,0 +1,99 @@
+"""Each parameter filters as its name says; wrong ones are refused with what would be right."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from neo_assets.api.parameters import to_day
+from neo_assets.lake.storage import Storage
+from neo_assets_tests.api.conftest import Get
+from neo_assets_tests.products.by_hand import rows
+
+
+@pytest.mark.parametrize(
+    ("path", "parameters", "sql"),
+    [
+        ("close-approaches", {"body": "Earth"}, "approaches WHERE orbiting_body = 'Earth'"),
+        ("close-approaches", {"date_min": "2000-01-01"}, "approaches WHERE close_approach_date >= DATE '2000-01-01'"),
+        ("close-approaches", {"date_max": "2000-01-01"}, "approaches WHERE close_approach_date <= DATE '2000-01-01'"),
+        ("close-approaches", {"date_min": "now"}, "approaches WHERE close_approach_date >= today()"),
+        ("close-approaches", {"date_max": "-365"}, "approaches WHERE close_approach_date <= today() - 365"),
+        ("close-approaches", {"dist_max": "0.05"}, "approaches WHERE miss_distance_au <= 0.05"),
+        ("close-approaches", {"dist_min": ".2"}, "approaches WHERE miss_distance_au >= 0.2"),
+        ("close-approaches", {"dist_max": "19.5LD"}, "approaches WHERE miss_distance_km <= 19.5 * 384400"),
+        ("close-approaches", {"v_rel_min": 20}, "approaches WHERE relative_velocity_km_s >= 20"),
+        ("close-approaches", {"v_rel_max": 5.5}, "approaches WHERE relative_velocity_km_s <= 5.5"),
+        ("close-approaches", {"h_min": 18, "h_max": 19}, "approaches WHERE absolute_magnitude_h BETWEEN 18 AND 19"),
+        ("close-approaches", {"pha": "true"}, "approaches WHERE is_potentially_hazardous_asteroid"),
+        ("close-approaches", {"class": "APO"}, "approaches WHERE orbit_class = 'APO'"),
+        ("neos", {"pha": "false"}, "neos WHERE NOT is_potentially_hazardous_asteroid"),
+        ("neos", {"class": "AMO", "h_max": 20}, "neos WHERE orbit_class = 'AMO' AND absolute_magnitude_h <= 20"),
+        ("neos", {"moid_max": "0.05"}, "neos WHERE earth_moid_au <= 0.05"),
+        ("neos", {"moid_max": "20LD"}, "neos WHERE earth_moid_au <= 20 * 384400 / 149597870"),
+    ],
+)
+def test_each_parameter_filters(
+    get: Get, served_lake: Storage, path: str, parameters: dict[str, Any], sql: str
+) -> None:
+    [(expected,)] = rows(served_lake, f"SELECT count(*) FROM {sql}")
+    [(every,)] = rows(served_lake, f"SELECT count(*) FROM {sql.split()[0]}")
+    assert 0 < expected < every, "the case shows nothing"
+    assert get(f"/v1/{path}", **parameters)["total"] == expected
+
+
+def test_approaches_of_one_object(get: Get, served_lake: Storage) -> None:
+    [(spk_id, name)] = rows(served_lake, "SELECT id, name FROM neos LIMIT 1")
+    [(number,)] = rows(served_lake, f"SELECT count(*) FROM close_approaches WHERE neo_id = '{spk_id}'")
+    assert get("/v1/close-approaches", des=name)["total"] == get("/v1/close-approaches", des=spk_id)["total"] == number
+
+
+def test_objects_that_sentry_watches(get: Get, served_lake: Storage) -> None:
+    [(watched, others)] = rows(
+        served_lake, "SELECT count_if(is_sentry_object), count_if(NOT is_sentry_object) FROM neos"
+    )
+    assert [get("/v1/neos", sentry=one)["total"] for one in ("true", "false")] == [watched, others]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "parameter", "said"),
+    [
+        ({"foo": "1"}, "foo", "no such parameter"),
+        ({"dist-max": "near"}, "dist-max", "0.05, or in lunar distances, such as 10LD"),
+        ({"dist-max": "-1"}, "dist-max", "10LD"),
+        ({"dist-max": "1e999"}, "dist-max", "10LD"),
+        ({"date-min": "2029-02-30"}, "date-min", "such as 2029-04-13, now"),
+        ({"date-min": "+99999999"}, "date-min", "such as 2029-04-13, now"),
+        ({"date-max": "20290413T"}, "date-max", "such as 2029-04-13, now"),
+        ({"h-max": "nan"}, "h-max", "finite"),
+        ({"h-max": "bright"}, "h-max", "number"),
+        ({"limit": "0"}, "limit", "greater than or equal to 1"),
+        ({"limit": "1001"}, "limit", "less than or equal to 1000"),
+        ({"format": "xml"}, "format", "'json', 'csv', 'ndjson' or 'arrow'"),
+        ({"body": "Erth"}, "body", "there are: Earth"),
+        ({"class": "XYZ"}, "class", "there are: A"),
+        ({"fields": "name,mass"}, "fields", "there is no field mass; there are: neo_id, name"),
+        ({"fields": "name;DROP TABLE neos"}, "fields", "there is no field"),
+        ({"sort": "-mass"}, "sort", "there are: date, dist"),
+        ({"sort": '"; --'}, "sort", "there is no field"),
+        ({"des": "a\x00b"}, "des", "control characters"),
+        ({"des": "x" * 5_000}, "des", "at most 100 characters"),
+        ({"cursor": "x"}, "cursor", "not one that an answer gave"),
+        ({"cursor": "é"}, "cursor", "not one that an answer gave"),
+    ],
+)
+def test_a_wrong_parameter_is_named_with_what_is_right(
+    api: httpx.Client, parameters: dict[str, str], parameter: str, said: str
+) -> None:
+    answer = api.get("/v1/close-approaches", params=parameters)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (400, "application/problem+json")
+    [wrong] = answer.json()["errors"]
+    assert wrong["parameter"] == parameter
+    assert said in wrong["detail"]
+
+
+def test_days_from_now() -> None:
+    today = datetime.now(UTC).date()
+    assert to_day("+60") - today == timedelta(days=60)
+    assert to_day("-1") - today == timedelta(days=-1)

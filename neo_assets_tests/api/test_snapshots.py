@@ -1,0 +1,130 @@
+"""A snapshot is taken up whole, and only once it can be read."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import httpx
+import pytest
+
+from neo_assets.api import snapshots
+from neo_assets.api.problems import Problem
+from neo_assets.api.snapshots import Snapshots
+from neo_assets.lake.storage import Storage
+from neo_assets.products.database import DATABASE
+from neo_assets_tests.api.conftest import client_of
+from neo_assets_tests.integration.harness import PATIENCE_S
+from neo_assets_tests.pipeline.by_hand import gather, total
+from neo_assets_tests.products.by_hand import FIRST, KEYS, fill, make
+from neo_assets_tests.sources.neows.examples import neo, page
+
+
+@pytest.fixture
+def client(lake: Storage, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
+    """The API over an empty lake, which it looks at before each answer."""
+    monkeypatch.setattr(snapshots, "_LOOK_EVERY_S", 0.0)
+    with client_of(lake) as client:
+        yield client
+
+
+def change(lake: Storage, neos: int) -> None:
+    """Store the snapshot of a catalogue with so many NEOs."""
+    gather(lake, FIRST, [page(*(neo(str(number)) for number in range(100, 100 + neos)), hours=neos)])
+    total(lake, list(KEYS))
+    make(lake)
+
+
+def test_without_a_database_the_way_out_is_told(client: httpx.Client) -> None:
+    for path in ("/v1/neos", "/health/ready"):
+        answer = client.get(path)
+        assert answer.status_code == 503
+        assert "neo tables" in answer.json()["detail"]
+    assert client.get("/health/live").status_code == 200
+
+
+def test_a_new_snapshot_is_taken_up(client: httpx.Client, lake: Storage) -> None:
+    make(fill(lake))
+    before = client.get("/v1/neos")
+    change(lake, neos=7)
+    after = client.get("/v1/neos")
+    assert before.json()["signature"]["snapshot"] != after.json()["signature"]["snapshot"]
+    assert before.headers["ETag"] != after.headers["ETag"]
+    assert client.get("/v1/neos", headers={"If-None-Match": before.headers["ETag"]}).status_code == 200
+
+
+def test_a_damaged_database_is_not_taken_up(client: httpx.Client, lake: Storage) -> None:
+    make(fill(lake))
+    before = client.get("/v1/neos").json()
+    Path(lake.location(f"products/{DATABASE}")).write_bytes(b"no database")
+    assert client.get("/v1/neos").json() == before
+
+
+def test_a_cursor_of_a_former_snapshot_is_refused(client: httpx.Client, lake: Storage) -> None:
+    make(fill(lake))
+    following = client.get("/v1/neos?limit=1").json()["next"]
+    change(lake, neos=7)
+    answer = client.get(following)
+    assert answer.status_code == 400
+    assert "former snapshot" in answer.json()["errors"][0]["detail"]
+
+
+def test_no_answer_mixes_snapshots(client: httpx.Client, lake: Storage) -> None:
+    """The number of NEOs in the signature's snapshot is that of the rows, while snapshots are replaced."""
+    make(fill(lake))
+    first = client.get("/v1/snapshot").json()
+    known = {first["snapshot_id"]: first["neos"]}
+    wrong: list[Any] = []
+    stop = threading.Event()
+
+    def read() -> None:
+        while not stop.is_set():
+            answer = client.get("/v1/neos?fields=id")
+            if answer.status_code != 200:
+                wrong.append(answer.text)
+            else:
+                body = answer.json()
+                seen.append((body["signature"]["snapshot"], body["total"], body["count"]))
+
+    seen: list[tuple[str, int, int]] = []
+    readers = [threading.Thread(target=read) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    try:
+        for neos in range(5, 10):
+            change(lake, neos)
+            now = client.get("/v1/snapshot").json()
+            known[now["snapshot_id"]] = now["neos"]
+    finally:
+        stop.set()
+        for reader in readers:
+            reader.join()
+    assert wrong == []
+    assert len(known) == 6
+    assert {(snapshot, total, count) for snapshot, total, count in seen} <= {(one, n, n) for one, n in known.items()}
+
+
+def test_a_slow_query_is_ended(lake: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshots, "_LONGEST_QUERY_S", 0.2)
+    make(fill(lake))
+    every = Snapshots(lake)
+    started = time.monotonic()
+    with every.current() as snapshot, pytest.raises(Problem, match=r"longer than 0\.2 s"):
+        snapshot.rows("SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE a.range % 7 = b.range % 5")
+    assert time.monotonic() - started < PATIENCE_S
+    every.close()
+
+
+def test_the_database_cannot_be_changed_or_read_files(lake: Storage, tmp_path: Path) -> None:
+    make(fill(lake))
+    every = Snapshots(lake)
+    secret = tmp_path / "secret.csv"
+    secret.write_text("a\n1\n")
+    wrong = [f"SELECT * FROM read_csv('{secret}')", "DELETE FROM neos", f"COPY neos TO '{tmp_path}/neos.csv'"]
+    with every.current() as snapshot:
+        for sql in wrong:
+            with pytest.raises(duckdb.Error, match=r"disabled|read-only"):
+                snapshot.rows(sql)
+    every.close()
