@@ -5,6 +5,7 @@ what is computed stands in the same `.sql` files as for DuckDB.
 import contextlib
 import importlib
 import importlib.util
+import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -151,6 +152,9 @@ def _load_client() -> None:
     finally:
         if bare:
             del main.__file__
+    # Its logger is off unless asked for, but Dagster switches every logger on. On Sail, it warns as sessions end.
+    if (logger := logging.getLogger("pyspark.sql.connect.logging")).disabled:
+        logger.setLevel(logging.CRITICAL)
 
 
 def _frame(session: Any, relation: Relation) -> Any:

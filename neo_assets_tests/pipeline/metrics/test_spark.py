@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import grpc
 import pyarrow as pa
 import pytest
 
 from neo_assets.lake import tables
+from neo_assets.lake.layout import table_file
 from neo_assets.lake.storage import Storage
 from neo_assets.pipeline.catalogue import Catalogue
 from neo_assets.pipeline.count import compute, over_catalogue, total
@@ -18,13 +20,16 @@ from neo_assets.pipeline.metrics.contract import EngineError, EngineUnreachable,
 from neo_assets.pipeline.metrics.engine import Metrics
 from neo_assets.pipeline.metrics.registry import NEAR_MISS_COUNT, NEWEST_PAGE_AT, Metric
 from neo_assets.pipeline.metrics.spark import Spark
+from neo_assets.schema.orbits import ORBITS
 from neo_assets.schema.page_sets import page_set_keys
-from neo_assets.schema.tables import CLOSE_APPROACHES
+from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS
 from neo_assets.settings import SettingsError
 from neo_assets.sources.simulator.catalogue import Catalogue as Simulated
 from neo_assets_tests.integration.harness import free_port
 from neo_assets_tests.pipeline.by_hand import METRICS, gather, pages_from
 from neo_assets_tests.pipeline.metrics.test_metrics import NOW, each, stored
+from neo_assets_tests.s3_server import S3Server, counting
+from neo_assets_tests.sail import serving_sail
 from neo_assets_tests.settings import settings_of
 
 PAGE_SETS = page_set_keys(6, 2)
@@ -41,18 +46,26 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="module")
+def on_duckdb(made: Path) -> list[bytes]:
+    """The Parquet of every total of that lake."""
+    return files_of(Storage(str(made)), METRICS)
+
+
 @each
 def test_each_metric_is_the_same_as_on_duckdb(sail: Metrics, metric: Metric) -> None:
     more = {NEWEST_PAGE_AT: NOW} if metric.of_a_snapshot else {}
     assert compute(sail, metric, stored(), **more).equals(compute(METRICS, metric, stored(), **more))
 
 
-def test_files_that_the_cluster_reads_by_itself_give_the_same_parquet(sail: Metrics, made: Path) -> None:
+def test_files_that_the_cluster_reads_by_itself_give_the_same_parquet(
+    sail: Metrics, made: Path, on_duckdb: list[bytes]
+) -> None:
     lake = Storage(str(made))
     catalogue = Catalogue(lake, sail, PAGE_SETS)
     assert catalogue.with_superseded == PAGE_SETS[:1]
     assert isinstance(catalogue.relation(CLOSE_APPROACHES, COLUMNS), Files)
-    assert files_of(lake, sail) == files_of(lake, METRICS)
+    assert files_of(lake, sail) == on_duckdb
     without_copies = PAGE_SETS[1:]
     assert files_of(lake, sail, without_copies) == files_of(lake, METRICS, without_copies)
 
@@ -65,13 +78,34 @@ def files_of(lake: Storage, metrics: Metrics, page_sets: Sequence[str] = PAGE_SE
     return [tables.parquet(lake, table, rows).to_pybytes() for table, rows in totals]
 
 
-def test_what_the_cluster_cannot_read_is_sent(sail: Metrics, made: Path, tmp_path: Path) -> None:
+def test_what_the_cluster_cannot_read_is_sent(
+    sail: Metrics, made: Path, tmp_path: Path, on_duckdb: list[bytes]
+) -> None:
     """It takes brackets in a path for a pattern, so it finds no such file."""
     root = tmp_path / "lake [1]"
     shutil.copytree(made, root)
     lake = Storage(str(root))
     assert isinstance(Catalogue(lake, sail, PAGE_SETS).relation(CLOSE_APPROACHES, COLUMNS), pa.Table)
-    assert files_of(lake, sail) == files_of(lake, METRICS)
+    assert files_of(lake, sail) == on_duckdb
+
+
+def test_a_lake_on_s3_is_read_by_the_cluster_itself(
+    made: Path, s3: S3Server, on_duckdb: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = Storage(s3.new_lake())
+    for file in made.rglob("*.parquet"):
+        lake.write(str(file.relative_to(made)), file.read_bytes())
+    with counting(s3) as wire, monkeypatch.context() as for_sail:
+        # The lake's clients are open by now, so only Sail's requests take the wire.
+        for_sail.setenv("AWS_ENDPOINT_URL", wire.url)
+        for_sail.setenv("AWS_ALLOW_HTTP", "true")  # for a server without TLS
+        with serving_sail() as address:
+            sail = Metrics(Spark(address))
+            assert isinstance(Catalogue(lake, sail, PAGE_SETS).relation(CLOSE_APPROACHES, COLUMNS), Files)
+            assert files_of(lake, sail) == on_duckdb
+        read = {unquote(request.removeprefix("GET ")) for request in wire.requests if request.startswith("GET ")}
+    large = {table_file(table, key) for table in (CLOSE_APPROACHES, NEO_RECORDS, ORBITS) for key in PAGE_SETS}
+    assert read == large
 
 
 def test_other_files_at_the_same_path_are_not_taken_for_the_lakes(sail: Metrics, made: Path) -> None:
