@@ -9,47 +9,16 @@ must see the system's directory for temporary files. Not a test.
 import argparse
 import tempfile
 import time
-from datetime import UTC, datetime
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from neo_assets.lake import owner, tables
+from benchmarks.copies import PAGES_PER_SET, PageSet
+from neo_assets.lake import owner
 from neo_assets.lake.storage import Storage
 from neo_assets.pipeline.count import over_catalogue
 from neo_assets.pipeline.metrics.duckdb import DuckDB
 from neo_assets.pipeline.metrics.engine import Metrics
 from neo_assets.pipeline.metrics.spark import Spark
 from neo_assets.schema.page_sets import page_set_keys
-from neo_assets.schema.pages import SIMULATOR, Page
-from neo_assets.schema.tables import TABLES
-from neo_assets.sources.neows.parse import Parsed, parse
-from neo_assets.sources.simulator.catalogue import PAGE_SIZE, Catalogue, to_json
-
-PAGES_PER_SET = 50
-NAMES = {"id", "neo_id", "neo_reference_id", "principal_designation"}
-"""Columns that tell NEOs apart."""
-
-
-def simulated() -> Parsed:
-    """The tables of one page set."""
-    catalogue, now = Catalogue(), datetime.now(UTC)
-    bodies = (to_json(catalogue.page(number)) for number in range(PAGES_PER_SET))
-    return parse(Page(number, body, now, SIMULATOR, PAGE_SIZE, catalogue.neos) for number, body in enumerate(bodies))
-
-
-def fill(lake: Storage, page_sets: list[str], parsed: Parsed) -> int:
-    """Write the tables of each page set; returns the number of close approaches."""
-    owner.claim(lake, SIMULATOR)
-    for page_set in page_sets:
-        for name in ("neo_records", "orbits", "close_approaches", "neo_sightings"):
-            rows: pa.Table = getattr(parsed, name)
-            for column in NAMES & set(rows.schema.names):
-                index = rows.schema.get_field_index(column)
-                ids = pc.binary_join_element_wise(rows[column], page_set, "-")
-                rows = rows.set_column(index, rows.schema.field(index), ids)
-            tables.write_table(lake, TABLES[name], tables.with_origin(rows, page_set), page_set)
-    return int(parsed.close_approaches.num_rows) * len(page_sets)
+from neo_assets.schema.pages import SIMULATOR
 
 
 def main() -> None:
@@ -58,12 +27,15 @@ def main() -> None:
     options.add_argument("--remote", required=True)
     options.add_argument("--times", type=int, nargs="+", default=[1, 10])
     asked = options.parse_args()
-    parsed = simulated()
     for times in asked.times:
-        page_sets = page_set_keys(42 * PAGES_PER_SET * times, PAGES_PER_SET)
+        pages = 42 * PAGES_PER_SET * times
+        page_sets, one = page_set_keys(pages, PAGES_PER_SET), PageSet.simulated(pages)
         with tempfile.TemporaryDirectory() as directory:
             lake = Storage(directory)
-            approaches = fill(lake, page_sets, parsed)
+            owner.claim(lake, SIMULATOR)
+            for page_set in page_sets:
+                one.write_tables(lake, page_set)
+            approaches = one.approaches * len(page_sets)
             found = {}
             for name, engine in (
                 ("DuckDB", DuckDB()),
