@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/scale.py                                  all parts
     .venv/bin/python benchmarks/scale.py runs                             what a page and a page set add to each store
-    .venv/bin/python benchmarks/scale.py graph                            Dagster's graph of many page sets
-    .venv/bin/python benchmarks/scale.py lakes --times 0.5 1 2 4     time and memory over whole lakes
+    .venv/bin/python benchmarks/scale.py graph                            Dagster with many page sets
+    .venv/bin/python benchmarks/scale.py lakes --times 1 3 10     time and memory over whole lakes
 
 `runs` are `neo run`s of few pages on a real S3 server on loopback; its figures are counts, so they do not depend on the
 machine. `lakes` hold 42 page sets of 50 pages, times the number given: copies of simulated NEOs under other ids. Each
@@ -11,10 +11,13 @@ of its figures is of a process of its own. Files go to a temporary directory, wh
 """
 
 import argparse
+import re
 import shutil
 import sqlite3
+import statistics
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
@@ -27,18 +30,27 @@ from neo_assets.lake.storage import Storage
 from neo_assets.lake.tables import write_table
 from neo_assets.pipeline.consistency import Snapshot
 from neo_assets.pipeline.count import bring_up_to_date, total
+from neo_assets.pipeline.incidents import standing
 from neo_assets.pipeline.metrics.duckdb import DuckDB
 from neo_assets.pipeline.metrics.engine import Metrics
+from neo_assets.pipeline.refresh import due, start_of_day
 from neo_assets.schema.page_sets import page_set_keys
 from neo_assets.schema.pages import SIMULATOR
 from neo_assets.schema.tables import CATALOGUE_STATS, SNAPSHOT
+from neo_assets.settings import Settings
 
 METRICS = Metrics(DuckDB())
 PAGES = 2_100
 PAGES_PER_SET = 50
 SHAPES = ((4, 2), (8, 2), (4, 4))
 """Page sets, and pages in each: they differ in one number at a time."""
-GRAPHS = (42, 420, 4_200, 42_000)
+GRAPHS = (42, 420, 4_200)
+PARTITIONS = """{assetNodes(assetKeys: [{path: ["raw_pages"]}]) {
+    partitionKeys
+    partitionStats {numMaterialized}
+    assetPartitionStatuses {... on DefaultPartitionStatuses {materializedPartitions}}
+}}"""
+"""What the UI asks to draw the partitions of an asset."""
 
 Row = Mapping[str, float]
 
@@ -107,15 +119,44 @@ def slopes(found: Mapping[tuple[int, int], Counter[str]]) -> dict[str, Row]:
 
 
 def graph(directory: Path) -> None:
-    """Time and memory to import the definitions."""
+    """CPU time and memory to import the definitions; time until the UI knows an asset's partitions."""
     rows = dict[str, Row]()
     load = "from neo_assets.definitions import defs; defs.get_repository_def()"
     for page_sets in GRAPHS:
         home = directory / str(page_sets)
         home.mkdir()
-        cost, _ = metered([sys.executable, "-c", load], home, NEO_PAGES=2 * page_sets, NEO_PAGES_PER_SET=2)
-        rows[f"{page_sets:,}"] = {"CPU s": round(cost.cpu_s, 2), "peak MB": round(cost.peak_mb)}
+        settings = {"NEO_PAGES": 2 * page_sets, "NEO_PAGES_PER_SET": 2}
+        cost, _ = metered([sys.executable, "-c", load], home, **settings)
+        asked, printed = metered([sys.executable, __file__, "--step", "ask"], home, **settings)
+        rows[f"{page_sets:,}"] = {
+            "import: CPU s": round(cost.cpu_s, 1),
+            "import: peak MB": round(cost.peak_mb),
+            "query: s": round(float(re.findall(r"^answered in (.*) s$", printed, re.MULTILINE)[0]), 2),
+            "webserver: peak MB": round(asked.peak_mb),
+        }
     table("page sets in the graph", rows)
+
+
+def ask() -> None:
+    """Print the median time of a query of Dagster's UI, once every page set is recorded as made."""
+    import dagster as dg
+    from dagster._core.workspace.context import WorkspaceProcessContext
+    from dagster._core.workspace.load_target import ModuleTarget
+    from dagster_webserver.app import create_app_from_workspace_process_context
+    from starlette.testclient import TestClient
+
+    target = ModuleTarget("neo_assets.definitions", None, "neo_assets.definitions", None)
+    with dg.DagsterInstance.local_temp() as instance:
+        for page_set in Settings.load().page_sets:
+            instance.report_runless_asset_event(dg.AssetMaterialization("raw_pages", partition=page_set))
+        with WorkspaceProcessContext(instance, target) as workspace:
+            client, seconds = TestClient(create_app_from_workspace_process_context(workspace)), list[float]()
+            for _ in range(5):
+                start = time.perf_counter()
+                answer = client.post("/graphql", json={"query": PARTITIONS}).json()["data"]["assetNodes"][0]
+                seconds.append(time.perf_counter() - start)
+                assert answer["partitionStats"]["numMaterialized"] == len(answer["partitionKeys"])
+    print(f"answered in {statistics.median(seconds)} s")  # among lines of the code server
 
 
 # --- lakes
@@ -169,12 +210,25 @@ def page(lake: Storage, _: Sequence[str]) -> None:
     report.make(lake, datetime.now(UTC).date())
 
 
+def alerts(lake: Storage, page_sets: Sequence[str]) -> None:
+    """What the sensor `alerts` reads of the lake, every 30 seconds."""
+    pages = {"pages": len(page_sets) * PAGES_PER_SET, "pages_per_set": PAGES_PER_SET}
+    standing(lake, Settings.load().model_copy(update=pages))
+
+
+def refresh(lake: Storage, page_sets: Sequence[str]) -> None:
+    """What the schedule `daily_refresh` reads of the lake, every hour."""
+    due(lake, page_sets, METRICS.of_a_page_set, start_of_day(datetime.now(UTC)))
+
+
 STEPS: Mapping[str, Callable[[Storage, Sequence[str]], None]] = {
     "totals": totals,
     "metrics of the catalogue": catalogue,
     "checks of totals": checks,
     "neo.duckdb": files,
     "report": page,
+    "`alerts`": alerts,
+    "`daily_refresh`": refresh,
 }
 
 
@@ -216,10 +270,13 @@ def main() -> None:
     }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", choices=(*parts, []), default=[], metavar="PART")
-    parser.add_argument("--times", type=float, nargs="+", default=[0.5, 1, 2, 4], help="(default: %(default)s)")
-    parser.add_argument("--step", choices=("fill", *STEPS), help=argparse.SUPPRESS)
+    parser.add_argument("--times", type=float, nargs="+", default=[1, 3, 10], help="(default: %(default)s)")
+    parser.add_argument("--step", choices=("ask", "fill", *STEPS), help=argparse.SUPPRESS)
     parser.add_argument("--pages", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.step == "ask":
+        ask()
+        return
     if given.step:
         {"fill": fill, **STEPS}[given.step](Storage("lake"), page_set_keys(given.pages, PAGES_PER_SET))
         return

@@ -2,6 +2,7 @@
 
 import gzip
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -9,9 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import compare, measure, products, server
+from benchmarks import compare, copies, measure, products, scale, server
 from benchmarks.harness import metered
+from neo_assets.lake import owner
+from neo_assets.lake.storage import Storage
+from neo_assets.pipeline.refresh import due
+from neo_assets.pipeline.totals import read_totals
+from neo_assets.schema.page_sets import page_set_keys
+from neo_assets.schema.pages import SIMULATOR
 from neo_assets.sources.simulator.catalogue import Catalogue, to_json
+from neo_assets_tests.pipeline.by_hand import METRICS, total
 
 PARTS = ("imports", "first", "compute", "pace", "s3", "gather")
 
@@ -68,6 +76,41 @@ def test_each_run_computes_what_the_products_are_made_of_and_keeps_what_page_set
         (tmp_path / "lake" / file).touch()
     products.forget(tmp_path)
     assert [file for file in files if (tmp_path / "lake" / file).exists()] == files[-1:]
+
+
+def test_copies_of_a_page_set_are_a_consistent_lake_of_other_neos(
+    disk_lake: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copies, "PAGES_PER_SET", 1)
+    keys = page_set_keys(3, 1)
+    one = copies.PageSet.simulated(len(keys))
+    owner.claim(disk_lake, SIMULATOR)
+    for key in keys:
+        one.write(disk_lake, key)
+    total(disk_lake, keys)
+    totals = read_totals(disk_lake, METRICS, keys)
+    assert (totals.verdict, totals.neos, totals.pages, totals.catalogue_pages) == ("consistent", 60, 3, 3)
+    assert totals.approaches == 3 * one.approaches > 0
+    assert due(disk_lake, keys, METRICS.of_a_page_set, one.pages[0].fetched_at) == []
+
+
+def test_what_a_page_adds_is_told_from_what_a_page_set_adds() -> None:
+    def found(page_sets: int, pages: int) -> Counter[str]:
+        return Counter({"PUT": 7 + page_sets * (10 + pages), "LIST": 3, "events": 5 + 95 * page_sets})
+
+    slopes = scale.slopes({shape: found(*shape) for shape in scale.SHAPES})
+    assert slopes["PUT"] == {"a page": 1, "a page set": 10, "a run": 7}
+    assert slopes["LIST"] == {"a page": 0, "a page set": 0, "a run": 3}
+    assert slopes["events"] == {"a page": 0, "a page set": 95, "a run": 5}
+
+
+@pytest.mark.slow
+def test_lakes_are_measured(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["scale.py", "lakes", "--times", "0.02"])
+    scale.main()
+    lake, seconds, peaks = capsys.readouterr().out.strip().split("\n\n")
+    assert lake.splitlines()[-1].startswith("| 0.02x | 50 | 1 | 59 |")
+    assert len(seconds.splitlines()[-1].split(" | ")) == len(peaks.splitlines()[-1].split(" | ")) == 9
 
 
 CONTENDER = """
