@@ -99,7 +99,7 @@ def compute_only(directory: Path, pages: int, pages_per_set: int) -> None:
         stored |= {table.name: count(metrics, table, stored) for table in metrics.counts}
         for name, rows in stored.items():
             write_table(storage, metrics.tables[name], rows, key)
-    for metric in metrics.each:
+    for metric in metrics.adding_up:
         write_table(storage, metric.total, total(metrics, storage, metric, keys))
     seconds = time.perf_counter() - start
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -58,6 +58,12 @@ def test_an_unknown_part_is_refused(measured: Callable[..., list[str]], capsys: 
     assert "invalid choice: 'second'" in capsys.readouterr().err
 
 
+def test_computing_stored_pages_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    measure.store_pages(tmp_path, 1)
+    measure.compute_only(tmp_path, 1, 1)
+    assert capsys.readouterr().out.startswith("compute, 1 pages in 1 sets: ")
+
+
 @pytest.mark.slow
 def test_the_products_are_measured(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--pages", "2", "--pages-per-set", "1", "--runs", "1"]
