@@ -34,7 +34,7 @@ def main() -> None:
             lake = Storage(directory)
             owner.claim(lake, SIMULATOR)
             for page_set in page_sets:
-                one.write_tables(lake, page_set)
+                one.write_without_pages(lake, page_set)
             approaches = one.approaches * len(page_sets)
             found = {}
             for name, engine in (
