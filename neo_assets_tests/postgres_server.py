@@ -26,11 +26,50 @@ _START_ATTEMPTS = 3
 
 @dataclass
 class PostgresServer:
-    """A running server; each test has a database of its own."""
+    """A server; each test has a database of its own."""
 
-    port: int
-    process: subprocess.Popen[bytes]
+    programs: Path
+    place: Path
+    port: int = 0
+    process: subprocess.Popen[bytes] | None = None
     databases: int = 0
+
+    def start(self) -> bool:
+        """Start it on its port and its data, in a process group of its own. Returns whether it comes up."""
+        data = str(self.place / "data")
+        command = [str(self.programs / "postgres"), "-D", data, "-h", "127.0.0.1", "-p", str(self.port)]
+        with (self.place / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*command, "-k", str(self.place), "-c", "fsync=off"],
+                user=_user(),
+                cwd=self.place,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        return self._comes_up(self.process)
+
+    def kill(self) -> None:
+        """Kill all its processes, as a power cut does. `start` brings it back with what was committed."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End its connections, then itself."""
+        self._end(signal.SIGINT)
+
+    def _end(self, how: signal.Signals) -> None:
+        if self.process and self.process.poll() is None:
+            (os.killpg if how == signal.SIGKILL else os.kill)(self.process.pid, how)
+            self.process.wait(60)
+
+    def _comes_up(self, process: subprocess.Popen[bytes]) -> bool:
+        until = time.monotonic() + _START_S
+        while time.monotonic() < until and process.poll() is None:
+            with contextlib.suppress(Error):
+                run(self.url(), "SELECT 1")
+                return True
+            time.sleep(0.1)
+        return False
 
     def url(self, database: str = "postgres", user: str = ADMIN, password: str = PASSWORD) -> str:
         """The URL of a database."""
@@ -84,21 +123,17 @@ def serving_postgres(programs: Path) -> Iterator[PostgresServer]:
             cwd=place,
             stdout=subprocess.DEVNULL,
         )
-        for _ in range(_START_ATTEMPTS):  # another process may take the port first
-            port = free_port()
-            with Path(place, "log").open("ab") as log:
-                command = [str(programs / "postgres"), "-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", place]
-                process = subprocess.Popen([*command, "-c", "fsync=off"], user=who, cwd=place, stdout=log, stderr=log)
-            server = PostgresServer(port, process)
-            if _comes_up(server):
-                break
-        else:
-            raise RuntimeError(f"PostgreSQL does not start: {Path(place, 'log').read_text()[-2000:]}")
+        server = PostgresServer(programs, Path(place))
         try:
+            for _ in range(_START_ATTEMPTS):  # another process may take the port first
+                server.port = free_port()
+                if server.start():
+                    break
+            else:
+                raise RuntimeError(f"PostgreSQL does not start: {Path(place, 'log').read_text()[-2000:]}")
             yield server
         finally:
-            process.send_signal(signal.SIGINT)  # it ends its connections, then itself
-            process.wait(60)
+            server.stop()
 
 
 def _user() -> str | None:
@@ -108,13 +143,3 @@ def _user() -> str | None:
     with contextlib.suppress(KeyError):
         return pwd.getpwnam("postgres").pw_name
     return None
-
-
-def _comes_up(server: PostgresServer) -> bool:
-    until = time.monotonic() + _START_S
-    while time.monotonic() < until and server.process.poll() is None:
-        with contextlib.suppress(Error):
-            run(server.url(), "SELECT 1")
-            return True
-        time.sleep(0.1)
-    return False

@@ -17,7 +17,7 @@ from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.audit import COMMAND, figures_of
 from neo_assets.orchestration.automation import recompute_of
 from neo_assets.orchestration.instance import open_instance, tags_of_this_process
-from neo_assets.orchestration.state import directory_of, unusable
+from neo_assets.orchestration.state import place_of, unusable
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.source import NeoWs
 
@@ -71,7 +71,7 @@ class Jobs:
         except dg.DagsterExecutionInterruptedError:
             raise KeyboardInterrupt from None
         except DBAPIError as error:
-            raise unusable(directory_of(self._instance, self._lake), error.orig) from error
+            raise unusable(place_of(self._instance, self._lake), error.orig) from error
         if stopping.was_pressed():  # Dagster forgets a Ctrl-C between a run's last step and its end
             raise KeyboardInterrupt
         return [

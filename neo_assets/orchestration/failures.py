@@ -49,5 +49,5 @@ def failing_in_one_line() -> Iterator[None]:
 def _forbid_run_retry(context: dg.OpExecutionContext) -> None:
     # If the instance never retries runs, write nothing: the failure may be a full disk.
     if context.instance.run_retries_enabled:
-        with contextlib.suppress(DBAPIError):  # the first error is the one to report
+        with contextlib.suppress(DBAPIError, StateUnusable):  # the first error is the one to report
             context.instance.add_run_tags(context.run_id, {_RUN_RETRY: "false"})

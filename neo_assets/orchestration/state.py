@@ -17,6 +17,7 @@ from alembic.util import CommandError
 from dagster._config.config_schema import UserConfigSchema
 from dagster._serdes import ConfigurableClassData
 from filelock import FileLock, Timeout
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from neo_assets.lake.storage import Storage
@@ -91,9 +92,10 @@ def check_lake(instance: dg.DagsterInstance, lake: Storage) -> None:
     if noted is None:
         instance.daemon_cursor_storage.set_cursor_values({_LAKE: lake.root})
     elif noted != lake.root:
+        setting, kind = ("NEO_POSTGRES_URL", "database") if _server_of(instance) else ("DAGSTER_HOME", "directory")
         raise StateUnusable(
-            f"Dagster's state in {instance.root_directory} is that of the lake {noted}, but NEO_LAKE is {lake.root}: "
-            "set DAGSTER_HOME to a directory of its own for this lake"
+            f"Dagster's state in {place_of(instance, lake)} is that of the lake {noted}, but NEO_LAKE is {lake.root}: "
+            f"set {setting} to a {kind} of its own for this lake"
         )
 
 
@@ -121,12 +123,24 @@ def in_one_line(error: BaseException | None) -> str:
     return one_line(str(error))
 
 
-def directory_of(instance: dg.DagsterInstance, lake: Storage) -> Path:
-    """Directory of an instance's databases."""
+def place_of(instance: dg.DagsterInstance, lake: Storage) -> str:
+    """The directory of an instance's databases, or its database on a server."""
     storage = None if instance.is_ephemeral else instance.get_ref().storage_data
     if is_of_lake(storage):
-        return Path(state_directory(storage.config_dict["base_dir"], lake))
-    return Path(instance.root_directory)
+        return state_directory(storage.config_dict["base_dir"], lake)
+    url = _server_of(instance)
+    return address_of(url) if url else instance.root_directory
+
+
+def address_of(url: str) -> str:
+    """Host, port and name of a database on a server, for people."""
+    parts = make_url(url)
+    return f"{parts.host or 'localhost'}{f':{parts.port}' if parts.port else ''}/{parts.database or ''}"
+
+
+def _server_of(instance: dg.DagsterInstance) -> str | None:
+    """The URL of an instance's database, if that is on a PostgreSQL server."""
+    return getattr(instance.event_log_storage, "postgres_url", None)
 
 
 def is_of_lake(storage: ConfigurableClassData | None) -> TypeGuard[ConfigurableClassData]:
@@ -134,21 +148,23 @@ def is_of_lake(storage: ConfigurableClassData | None) -> TypeGuard[ConfigurableC
     return storage is not None and storage.class_name == StateOfLake.__name__
 
 
-def unusable(directory: Path, error: BaseException | None) -> StateUnusable:
-    """The error to raise when the state in a directory fails; what SQLite or the system reports decides the way out."""
+def unusable(place: Path | str, error: BaseException | None) -> StateUnusable:
+    """The error to raise when the state in a place fails; what the database or the system says decides the way out."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest of it is a detail
     if code in _CORRUPT:
-        return _corrupt(directory, error)
+        return _corrupt(place, error)
     if code == sqlite3.SQLITE_BUSY or isinstance(error, Timeout):
         remedy = "another process keeps it locked; run the command again"
     elif code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         remedy = "free some disk space"
+    elif hasattr(error, "pgcode"):
+        remedy = "check that PostgreSQL runs there, and the URL in NEO_POSTGRES_URL or dagster.yaml"
     else:
         remedy = "check its permissions and the disk, or set DAGSTER_HOME to another directory"
-    return StateUnusable(f"Dagster's state in {directory} cannot be read or written ({in_one_line(error)}): {remedy}")
+    return StateUnusable(f"Dagster's state in {place} cannot be read or written ({in_one_line(error)}): {remedy}")
 
 
-def _corrupt(directory: Path, error: BaseException | None) -> StateUnusable:
+def _corrupt(directory: Path | str, error: BaseException | None) -> StateUnusable:
     return StateUnusable(
         f"Dagster's state in {directory} is corrupt ({in_one_line(error)}): move that directory away. Only the history "
         "of runs is lost, as the lake alone decides what is done"

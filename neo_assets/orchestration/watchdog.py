@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 import dagster as dg
 from sqlalchemy.exc import DBAPIError
 
+from neo_assets.orchestration.failures import StateUnusable
 from neo_assets.sources.neows.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -102,7 +103,7 @@ def watched(
                 break
             if looks % _LOOKS_BETWEEN_TAGS == 0 and seen != tagged:
                 waits_s = max(0.0, seen - time.monotonic())
-                with contextlib.suppress(DBAPIError):  # the next look tries again
+                with contextlib.suppress(DBAPIError, StateUnusable):  # the next look tries again
                     instance.add_run_tags(run.run_id, limits(longest_idle_s, time.time() - started_at, waits_s))
                     tagged = seen
 

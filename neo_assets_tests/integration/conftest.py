@@ -98,23 +98,24 @@ class DagsterDev:
         assert "errors" not in answer, answer
         return answer["data"]
 
+    def launch(self, page_sets: list[str]) -> str:
+        """Launch a backfill of all assets of these page sets as soon as it answers. Returns its id."""
+        self.wait()
+        assets = [{"path": [name]} for name in ASSETS]
+        launched = self.ask(
+            _LAUNCH_BACKFILL, p={"assetSelection": assets, "partitionNames": page_sets, "fromFailure": False}
+        )["launchPartitionBackfill"]
+        assert launched["__typename"] == "LaunchBackfillSuccess", launched
+        return str(launched["backfillId"])
+
 
 @pytest.fixture(scope="session")
 def dagster_dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterDev]:
     """`dagster dev` over three page sets of the embedded simulator, all of them launched as a backfill."""
     dev = DagsterDev(place(tmp_path_factory.mktemp("dev") / "here", "dagster.yaml", "workspace.yaml", NEO_PAGES=6))
 
-    def launch() -> str:
-        dev.wait()
-        assets = [{"path": [name]} for name in ASSETS]
-        launched = dev.ask(
-            _LAUNCH_BACKFILL, p={"assetSelection": assets, "partitionNames": PAGE_SETS, "fromFailure": False}
-        )["launchPartitionBackfill"]
-        assert launched["__typename"] == "LaunchBackfillSuccess", launched
-        return str(launched["backfillId"])
-
     with ThreadPoolExecutor(1) as pool:
-        dev.backfill_id = pool.submit(launch)
+        dev.backfill_id = pool.submit(dev.launch, PAGE_SETS)
         yield dev
         dev.server.kill()
 

@@ -5,6 +5,7 @@ loopback. No assertions about the project here.
 import contextlib
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -174,6 +175,15 @@ def place(path: Path, *checkout_files: str, **settings: object) -> Place:
     for name in checkout_files:
         shutil.copy(CHECKOUT / name, path / name)
     return Place(path, settings)
+
+
+def dagster_yaml_for_postgres() -> str:
+    """The checkout's `dagster.yaml`, with the lines that keep Dagster's state in PostgreSQL instead of SQLite."""
+    before, _, rest = (CHECKOUT / "dagster.yaml").read_text().partition("storage:\n")
+    _, _, rest = rest.partition("# To keep it in PostgreSQL instead")
+    _, _, rest = rest.partition("\n")
+    lines, gap, after = rest.partition("\n\n")
+    return before + re.sub("^# ", "", lines, flags=re.MULTILINE) + gap + after
 
 
 def fingerprints(lake: Path | Storage) -> dict[str, tuple[str, object]]:
