@@ -30,6 +30,8 @@ class PostgresServer:
 
     programs: Path
     place: Path
+    is_durable: bool = False
+    """Whether a commit waits for the disk, as it does by default; tests need not survive a power cut."""
     port: int = 0
     process: subprocess.Popen[bytes] | None = None
     databases: int = 0
@@ -40,7 +42,7 @@ class PostgresServer:
         command = [str(self.programs / "postgres"), "-D", data, "-h", "127.0.0.1", "-p", str(self.port)]
         with (self.place / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*command, "-k", str(self.place), "-c", "fsync=off"],
+                [*command, "-k", str(self.place), "-c", f"fsync={'on' if self.is_durable else 'off'}"],
                 user=_user(),
                 cwd=self.place,
                 stdout=log,
@@ -50,7 +52,7 @@ class PostgresServer:
         return self._comes_up(self.process)
 
     def kill(self) -> None:
-        """Kill all its processes, as a power cut does. `start` brings it back with what was committed."""
+        """Kill all its processes. `start` brings it back with what was committed."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
@@ -105,7 +107,7 @@ def postgres_programs() -> Path | None:
 
 
 @contextlib.contextmanager
-def serving_postgres(programs: Path) -> Iterator[PostgresServer]:
+def serving_postgres(programs: Path, is_durable: bool = False) -> Iterator[PostgresServer]:
     """Run a server with a database cluster of its own, in a directory that is deleted afterwards."""
     who = _user()
     with tempfile.TemporaryDirectory(prefix="neo-postgres-") as place:
@@ -123,7 +125,7 @@ def serving_postgres(programs: Path) -> Iterator[PostgresServer]:
             cwd=place,
             stdout=subprocess.DEVNULL,
         )
-        server = PostgresServer(programs, Path(place))
+        server = PostgresServer(programs, Path(place), is_durable)
         try:
             for _ in range(_START_ATTEMPTS):  # another process may take the port first
                 server.port = free_port()

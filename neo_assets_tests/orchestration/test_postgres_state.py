@@ -13,7 +13,7 @@ import pytest
 
 from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.failures import StateUnusable
-from neo_assets.orchestration.instance import open_instance
+from neo_assets.orchestration.instance import open_instance, tags_of_this_process
 from neo_assets_tests.integration.harness import CHECKOUT, Ended, dagster_yaml_for_postgres, nobody_at
 from neo_assets_tests.postgres_server import PASSWORD, PostgresServer, postgres_programs, run, serving_postgres
 
@@ -101,6 +101,16 @@ def test_a_missing_package_is_named_with_what_installs_it(url: str, monkeypatch:
     monkeypatch.delitem(sys.modules, STATE, raising=False)
     with pytest.raises(StateUnusable, match=r"run `\.venv/bin/pip install -e '\.\[postgres\]'`"):
         open_instance(None, Storage(LAKE))
+
+
+def test_a_run_whose_process_is_gone_is_ended(url: str) -> None:
+    with open_instance(None, Storage(LAKE)) as instance:
+        tags = tags_of_this_process(RUN.run_id, 900.0) | {".dagster/neo_assets/process": "1 5"}
+        instance.add_run(RUN.with_status(dg.DagsterRunStatus.STARTED).with_tags(tags))
+    open_instance(None, Storage(LAKE)).dispose()
+    assert run(url, "SELECT status FROM runs") == [("FAILURE",)]
+    [[message]] = run(url, "SELECT event FROM event_logs WHERE dagster_event_type = 'PIPELINE_FAILURE'")
+    assert "no longer exists" in message
 
 
 @pytest.mark.slow
