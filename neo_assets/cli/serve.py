@@ -15,9 +15,9 @@ _MOST_CONNECTIONS = 2_000
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65_535), help="The port.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that answer.")
 def serve(host: str, port: int, workers: int) -> None:
-    """Serve the lake's products over HTTP, for programs and front ends.
+    """Serve the products over HTTP, for programs.
 
-    It reads the products only, and changes nothing. A new snapshot is taken up whole within seconds. Ctrl-C ends it.
+    It reads the lake's products only, and changes nothing. A new snapshot is taken up whole within seconds. Ctrl-C ends it.
 
     \b
     Examples:
