@@ -17,7 +17,8 @@ _MOST_CONNECTIONS = 2_000
 def serve(host: str, port: int, workers: int) -> None:
     """Serve the products over HTTP, for programs.
 
-    It reads the lake's products only, and changes nothing. A new snapshot is taken up whole within seconds. Ctrl-C ends it.
+    It reads the lake's products only, and changes nothing. A new snapshot is taken up whole within seconds. Ctrl-C
+    ends it.
 
     \b
     Examples:
