@@ -7,7 +7,7 @@
 
 `runs` are `neo run`s of few pages on a real S3 server on loopback; its figures are counts, so they do not depend on the
 machine. `lakes` hold 42 page sets of 50 pages, times the number given: copies of simulated NEOs under other ids. Each
-of its figures is of a process of its own. Files go to a temporary directory, which is removed.
+of its figures is of a process of its own, not of a cluster that `--remote` names. Files go to a temporary directory, which is removed.
 """
 
 import argparse
@@ -31,7 +31,6 @@ from neo_assets.lake.tables import write_table
 from neo_assets.pipeline.consistency import Snapshot
 from neo_assets.pipeline.count import bring_up_to_date, total
 from neo_assets.pipeline.incidents import standing
-from neo_assets.pipeline.metrics.duckdb import DuckDB
 from neo_assets.pipeline.metrics.engine import Metrics
 from neo_assets.pipeline.refresh import due, start_of_day
 from neo_assets.schema.page_sets import page_set_keys
@@ -39,7 +38,6 @@ from neo_assets.schema.pages import SIMULATOR
 from neo_assets.schema.tables import CATALOGUE_STATS, SNAPSHOT
 from neo_assets.settings import Settings
 
-METRICS = Metrics(DuckDB())
 PAGES = 2_100
 PAGES_PER_SET = 50
 SHAPES = ((4, 2), (8, 2), (4, 4))
@@ -162,7 +160,7 @@ def ask() -> None:
 # --- lakes
 
 
-def fill(lake: Storage, page_sets: Sequence[str]) -> None:
+def fill(lake: Storage, _: Metrics, page_sets: Sequence[str]) -> None:
     """Write pages and tables."""
     from benchmarks.copies import PageSet
 
@@ -172,56 +170,56 @@ def fill(lake: Storage, page_sets: Sequence[str]) -> None:
         one.write(lake, page_set)
 
 
-def totals(lake: Storage, page_sets: Sequence[str]) -> None:
+def totals(lake: Storage, metrics: Metrics, page_sets: Sequence[str]) -> None:
     """The totals that page sets add up to, and the verdict on the snapshot."""
-    for metric in METRICS.adding_up:
-        write_table(lake, metric.total, total(METRICS, lake, metric, page_sets))
-    write_table(lake, SNAPSHOT, Snapshot(lake, METRICS, page_sets).table())
+    for metric in metrics.adding_up:
+        write_table(lake, metric.total, total(metrics, lake, metric, page_sets))
+    write_table(lake, SNAPSHOT, Snapshot(lake, metrics, page_sets).table())
 
 
-def catalogue(lake: Storage, page_sets: Sequence[str]) -> None:
+def catalogue(lake: Storage, metrics: Metrics, page_sets: Sequence[str]) -> None:
     """The metrics of the whole catalogue."""
-    bring_up_to_date(METRICS, lake, page_sets)
+    bring_up_to_date(metrics, lake, page_sets)
 
 
-def checks(lake: Storage, page_sets: Sequence[str]) -> None:
+def checks(lake: Storage, metrics: Metrics, page_sets: Sequence[str]) -> None:
     """The asset checks of all totals and of the snapshot."""
     from neo_assets.orchestration.checks.totals import Stored, of_catalogue, of_totals
 
-    stored = Stored(lake, METRICS, page_sets, max_age_hours=24)
-    for check in (*of_totals(METRICS), *of_catalogue(METRICS)):
+    stored = Stored(lake, metrics, page_sets, max_age_hours=24)
+    for check in (*of_totals(metrics), *of_catalogue(metrics)):
         if check.asset != CATALOGUE_STATS.name:
             passed, figures = stored.verdict(check)
             assert passed, (check, figures)
 
 
-def files(lake: Storage, page_sets: Sequence[str]) -> None:
+def files(lake: Storage, metrics: Metrics, page_sets: Sequence[str]) -> None:
     """The database, and Parquet beside it."""
     from neo_assets.products import database
     from neo_assets.products.contents import Contents
 
-    database.make(lake, Contents(lake, METRICS, page_sets))
+    database.make(lake, Contents(lake, metrics, page_sets))
 
 
-def page(lake: Storage, _: Sequence[str]) -> None:
+def page(lake: Storage, *_: object) -> None:
     """The report."""
     from neo_assets.products import report
 
     report.make(lake, datetime.now(UTC).date())
 
 
-def alerts(lake: Storage, page_sets: Sequence[str]) -> None:
+def alerts(lake: Storage, _: Metrics, page_sets: Sequence[str]) -> None:
     """What the sensor `alerts` reads of the lake, every 30 seconds."""
     pages = {"pages": len(page_sets) * PAGES_PER_SET, "pages_per_set": PAGES_PER_SET}
     standing(lake, Settings.load().model_copy(update=pages))
 
 
-def refresh(lake: Storage, page_sets: Sequence[str]) -> None:
+def refresh(lake: Storage, metrics: Metrics, page_sets: Sequence[str]) -> None:
     """What the schedule `daily_refresh` reads of the lake, every hour."""
-    due(lake, page_sets, METRICS.of_a_page_set, start_of_day(datetime.now(UTC)))
+    due(lake, page_sets, metrics.of_a_page_set, start_of_day(datetime.now(UTC)))
 
 
-STEPS: Mapping[str, Callable[[Storage, Sequence[str]], None]] = {
+STEPS: Mapping[str, Callable[[Storage, Metrics, Sequence[str]], None]] = {
     "totals": totals,
     "metrics of the catalogue": catalogue,
     "checks of totals": checks,
@@ -232,8 +230,9 @@ STEPS: Mapping[str, Callable[[Storage, Sequence[str]], None]] = {
 }
 
 
-def lakes(directory: Path, each: Iterable[float]) -> None:
-    """CPU time and peak memory of what reads the whole lake, for lakes of several sizes."""
+def lakes(directory: Path, each: Iterable[float], remote: str | None) -> None:
+    """CPU time and peak memory of what reads the whole lake, for lakes of several sizes, here or beside a cluster."""
+    engine = {"NEO_ENGINE": "spark", "SPARK_REMOTE": remote} if remote else {}
     sizes, seconds, peaks = dict[str, Row](), dict[str, Row](), dict[str, Row]()
     for times in each:
         pages, size = round(PAGES * times / PAGES_PER_SET) * PAGES_PER_SET, f"{times:g}x"
@@ -248,8 +247,8 @@ def lakes(directory: Path, each: Iterable[float]) -> None:
             "files": len(found),
             "MB": sum(found) // 10**6,
         }
-        costs = {step: metered([*mine, step], home)[0] for step in STEPS}
-        settings = {"NEO_PAGES": pages, "NEO_PAGES_PER_SET": PAGES_PER_SET, "NEO_LAKE": home / "lake"}
+        costs = {step: metered([*mine, step], home, **engine)[0] for step in STEPS}
+        settings = {"NEO_PAGES": pages, "NEO_PAGES_PER_SET": PAGES_PER_SET, "NEO_LAKE": home / "lake"} | engine
         for _ in range(2):  # the first run fetches NeoWs's own counts
             costs["`neo run`, nothing to do"], _ = metered([str(BIN / "neo"), "run"], home, **settings)
         seconds[size] = {name: round(cost.cpu_s, 1) for name, cost in costs.items()}
@@ -266,11 +265,12 @@ def main() -> None:
     parts: dict[str, Callable[[Path], None]] = {
         "runs": runs,
         "graph": graph,
-        "lakes": lambda directory: lakes(directory, given.times),
+        "lakes": lambda directory: lakes(directory, given.times, given.remote),
     }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", choices=(*parts, []), default=[], metavar="PART")
     parser.add_argument("--times", type=float, nargs="+", default=[1, 3, 10], help="(default: %(default)s)")
+    parser.add_argument("--remote", help="a cluster that computes the metrics, such as sc://127.0.0.1:15002")
     parser.add_argument("--step", choices=("ask", "fill", *STEPS), help=argparse.SUPPRESS)
     parser.add_argument("--pages", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -278,7 +278,8 @@ def main() -> None:
         ask()
         return
     if given.step:
-        {"fill": fill, **STEPS}[given.step](Storage("lake"), page_set_keys(given.pages, PAGES_PER_SET))
+        metrics, page_sets = Metrics.of(Settings.load()), page_set_keys(given.pages, PAGES_PER_SET)
+        {"fill": fill, **STEPS}[given.step](Storage(str(Path("lake").absolute())), metrics, page_sets)
         return
     for part in given.parts or parts:
         with tempfile.TemporaryDirectory() as name:
