@@ -3,11 +3,12 @@
     .venv/bin/python benchmarks/scale.py                                  all parts
     .venv/bin/python benchmarks/scale.py runs                             what a page and a page set add to each store
     .venv/bin/python benchmarks/scale.py graph                            Dagster with many page sets
-    .venv/bin/python benchmarks/scale.py lakes --times 1 3 10     time and memory over whole lakes
+    .venv/bin/python benchmarks/scale.py lakes --times 1 3 10             time and memory over whole lakes
 
 `runs` are `neo run`s of few pages on a real S3 server on loopback; its figures are counts, so they do not depend on the
 machine. `lakes` hold 42 page sets of 50 pages, times the number given: copies of simulated NEOs under other ids. Each
-of its figures is of a process of its own, not of a cluster that `--remote` names. Files go to a temporary directory, which is removed.
+of its figures is of a process of its own, without the cluster that `--remote` may name. Files go to a temporary
+directory, which is removed.
 """
 
 import argparse
