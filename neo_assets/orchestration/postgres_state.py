@@ -2,6 +2,7 @@
 `dagster.yaml` names the class. SQLite, the default, is in `databases`; whose state it is, is checked in `state`.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -27,6 +28,8 @@ except ModuleNotFoundError:
         "dagster.yaml keeps Dagster's state in PostgreSQL, which needs packages that are not installed: run "
         "`.venv/bin/pip install -e '.[postgres]'`"
     ) from None
+
+logger = logging.getLogger(__name__)
 
 _Result = TypeVar("_Result")
 
@@ -63,8 +66,15 @@ class _Patience:
             except DBAPIError as error:
                 if not (error.connection_invalidated or isinstance(error, OperationalError)):
                     raise
-                self.lost_at = self.lost_at or time.monotonic()
-                if time.monotonic() >= self.lost_at + self.longest_s:
+                if (lost_at := self.lost_at) is None:
+                    lost_at = self.lost_at = time.monotonic()
+                    # In a run, this is an event too, which waits as well: `lost_at` may be None again afterwards.
+                    logger.warning(
+                        "Dagster's state in %s cannot be reached: waiting up to %.0f s for it",
+                        self.place,
+                        self.longest_s,
+                    )
+                if time.monotonic() >= lost_at + self.longest_s:
                     raise unusable(self.place, error.orig) from error
                 after_failure()
                 time.sleep(_PAUSE_S)
