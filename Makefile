@@ -111,6 +111,7 @@ mutants: setup-dev $(MUTANTS)/.installed  ## test the tests: change the code in 
 
 lock: setup-dev  ## update the lock files
 	@$(BIN)/$(LOCK) pyproject.toml --group build -o requirements.lock
+	@$(BIN)/$(LOCK) --strip-extras pyproject.toml --all-extras -c requirements.lock -o requirements-extras.lock
 	@$(BIN)/$(LOCK) pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
 	@$(BIN)/$(LOCK) --group pyproject.toml:bench -c requirements.lock -o requirements-bench.lock
 	@$(BIN)/$(LOCK) --group pyproject.toml:mutants -c requirements.lock -c requirements-dev.lock -o requirements-mutants.lock
