@@ -284,7 +284,10 @@ def pins(lock: str) -> dict[str, str]:
     return {line.split("==")[0]: line for line in lines}
 
 
-LOCKS = ["requirements.lock", "requirements-dev.lock", "requirements-bench.lock", "requirements-mutants.lock"]
+LOCKS = [
+    *("requirements.lock", "requirements-extras.lock"),
+    *("requirements-dev.lock", "requirements-bench.lock", "requirements-mutants.lock"),
+]
 
 
 @pytest.mark.parametrize("lock", LOCKS)
