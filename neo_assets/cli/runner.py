@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from neo_assets.cli.progress import Watched, say, shown
@@ -135,12 +135,9 @@ class Runner:
             owner.claim(self._lake, self._neows.source)
         self._lake.sweep()
         reusable = reusable_pages(self._lake, self._keys, settings.raw_max_age_hours)
-        missing = {
-            key: sorted(set(pages_of(key)) - {facts.page for facts in reusable.get(key, ())}) for key in self._keys
-        }
-        self._announce(sum(map(len, missing.values())))
+        self._announce(settings.pages - sum(map(len, reusable.values())))
         failed = self._gather(
-            self._keys, done=current(self._lake, reusable, self._metrics.of_a_page_set), missing=missing
+            self._keys, done=current(self._lake, reusable, self._metrics.of_a_page_set), at_hand=complete(reusable)
         )
         if len(failed) == len(self._keys):
             raise next(iter(failed.values()))
@@ -256,7 +253,7 @@ class Runner:
         keys: Sequence[str],
         take_again: Collection[int] = (),
         done: Collection[str] = (),
-        missing: Mapping[str, Sequence[int]] = MappingProxyType({}),
+        at_hand: Collection[str] = (),
     ) -> dict[str, PageSetError]:
         """Fetch and compute page sets, except those that are done; then, once more, those that may succeed now.
 
@@ -264,7 +261,7 @@ class Runner:
             The page sets that failed, with their errors.
         """
         started, fetched_before = datetime.now(UTC), self._neows.fetched
-        failed = self._gather_once(keys, take_again, done, missing)
+        failed = self._gather_once(keys, take_again, done, at_hand)
         if again := _to_ask_again(failed, self._neows.fetched - fetched_before, self._policy):
             say(f"Asking again for {quantity(len(again), 'page set')} that could not be fetched")
             failed = {key: error for key, error in failed.items() if key not in again}
@@ -279,26 +276,18 @@ class Runner:
         keys: Sequence[str],
         take_again: Collection[int],
         done: Collection[str] = (),
-        missing: Mapping[str, Sequence[int]] = MappingProxyType({}),
+        at_hand: Collection[str] = (),
         not_before: str = "",
     ) -> dict[str, PageSetError]:
         """Fetch and compute page sets, except those that are done.
 
-        Once NeoWs refuses all further requests, only page sets of which no page is missing are computed. Pages fetched
-        at `not_before` (ISO 8601) or later are not fetched again.
-
-        Args:
-            keys: the page sets.
-            take_again: pages to fetch regardless of age.
-            done: page sets to leave as they are.
-            missing: the pages to fetch of each page set, where that is known.
-            not_before: see above.
+        Once NeoWs refuses all further requests, only page sets in `at_hand`, whose pages are all stored, are computed.
+        Pages fetched at `not_before` (ISO 8601) or later are not fetched again.
 
         Returns:
             The page sets that failed, with their errors.
         """
         self._neows.bar.reset(sum(len(pages_of(key)) for key in keys))
-        at_hand = {key for key, pages in missing.items() if not pages}
         failed: dict[str, PageSetError] = {}
         stopped: NeoWsError | None = None
         for number, key in enumerate(keys, 1):
@@ -312,7 +301,6 @@ class Runner:
                 failed[key] = PagesMissing(dict.fromkeys(pages, stopped), len(pages))
             else:
                 config = {"take_again": again, "not_before": not_before}
-                self._neows.read_ahead(next((missing[one] for one in keys[number:] if missing.get(one)), ()))
                 try:
                     _report(self._jobs.execute("page_set", key, {"ops": {"raw_pages": {"config": config}}}))
                     fetched = self._neows.fetched - before

@@ -12,7 +12,6 @@ import pytest
 from dagster._core.instance import InstanceRef
 from dagster._core.utils import make_new_run_id
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp
 
 from neo_assets.cli import jobs
 from neo_assets.cli.runner import Runner
@@ -111,25 +110,6 @@ def gone() -> Response:
 
 def totals(lake: Storage, pages: int = 4) -> dict[str, Any]:
     return vars(read_totals(lake, METRICS, page_set_keys(pages, 2)))
-
-
-def test_the_next_page_set_is_fetched_while_one_is_computed(lake: Storage) -> None:
-    """Most of a first run would else be spent in waiting for pages."""
-    server, computed = Faulty(), layout.table_file(YEARLY_APPROACHES, SETS[0])
-    computed_before: list[bool] = []
-
-    def is_there() -> bool:
-        return bool(lake.info(computed).is_file)
-
-    def note() -> ASGIApp:
-        computed_before.append(is_there())
-        return server.app
-
-    server.answers = {2: note, 3: note}
-    with serving(server) as url:
-        everything(settings_at(url, lake))
-    assert computed_before == [False, False]
-    assert is_there()
 
 
 def test_every_page_is_requested_once_and_the_totals_agree(lake: Storage, neows: Faulty, run: Run) -> None:

@@ -23,7 +23,6 @@ import httpx
 from neo_assets.schema.facts import NEOS_PER_PAGE
 from neo_assets.schema.heartbeat import OUT_OF_ORDER, OVER_LIMIT, REFUSED, Heartbeat
 from neo_assets.schema.pages import NASA, SIMULATOR, CatalogueStats, Page
-from neo_assets.sources.neows.ahead import Ahead
 from neo_assets.sources.neows.budget import Budget
 from neo_assets.sources.neows.errors import (
     BadRequest,
@@ -123,8 +122,8 @@ class NeoWsClient:
         Raises:
             Misconfigured: the environment names a proxy or a file of certificates that cannot be used.
         """
-        self._sent = 0
-        self._ahead = Ahead(concurrency)
+        self.requests = 0
+        """Requests sent so far, repeated ones included."""
         self._keys = tuple(dict.fromkeys(keys))
         self._progress = progress or Progress()
         self._gate = Gate(self._keys, budget, policy, self._progress)
@@ -154,11 +153,6 @@ class NeoWsClient:
     ) -> None:
         await self._http.__aexit__(kind, error, trace)
 
-    @property
-    def requests(self) -> int:
-        """Requests sent so far, repeated ones included. Those for a page fetched ahead count once it is asked for."""
-        return self._sent - self._ahead.requests
-
     async def pages(self, numbers: Iterable[int]) -> AsyncGenerator[Page, None]:
         """Fetch Browse pages concurrently, and yield each one as soon as it arrives.
 
@@ -167,7 +161,6 @@ class NeoWsClient:
 
         Args:
             numbers: page numbers. `links.next` is not followed, as it sometimes names another host, and plain http.
-                Pages fetched ahead are not requested again; those fetched ahead that are not among these are given up.
 
         Raises:
             PagesMissing: after the last page, if some could not be fetched. An error that concerns all pages ends the
@@ -176,7 +169,6 @@ class NeoWsClient:
         """
         waiting = deque(numbers)
         asked = len(waiting)
-        at_hand = self._ahead.hand_over(waiting)
         failed: dict[int, NeoWsError] = {}
         rounds = 1
         running: dict[asyncio.Task[Page], int] = {}
@@ -185,7 +177,7 @@ class NeoWsClient:
         def start_more() -> None:
             while waiting and len(running) < self._concurrency:
                 number = waiting.popleft()
-                task = at_hand.pop(number, None) or asyncio.create_task(self.fetch_page(number))
+                task = asyncio.create_task(self.fetch_page(number))
                 task.add_done_callback(arrived.put_nowait)
                 running[task] = number
 
@@ -221,15 +213,11 @@ class NeoWsClient:
                     self._gate.start_again()
                     start_more()
         finally:
-            for task in (*running, *at_hand.values()):
+            for task in running:
                 task.cancel()
-            await asyncio.gather(*running, *at_hand.values(), return_exceptions=True)
+            await asyncio.gather(*running, return_exceptions=True)
         if failed:
             raise PagesMissing(dict(sorted(failed.items())), asked)
-
-    async def read_ahead(self, numbers: Iterable[int]) -> None:
-        """Start to fetch pages for the next call of `pages`; their errors show there."""
-        self._ahead.start(numbers, self.fetch_page)
 
     async def fetch_page(self, number: int) -> Page:
         """Fetch one Browse page (`/neo/browse?page=number`), with retries.
@@ -280,7 +268,6 @@ class NeoWsClient:
         return Heartbeat(at, **found)
 
     async def _page(self, number: int, key: str) -> Page:
-        self._ahead.count(number)
         response, body = await self._get("/neo/browse", {"page": number, "size": NEOS_PER_PAGE}, key)
         body = redact(unpack(body), self._keys)
         neos, total_elements = read_envelope(body, number)
@@ -298,7 +285,7 @@ class NeoWsClient:
         """
         try:
             url = self._base_url + path
-            self._sent += 1
+            self.requests += 1
             async with (
                 asyncio.timeout(self._policy.longest_answer_s),
                 self._http.stream("GET", url, params=params, headers={"X-Api-Key": key}) as response,

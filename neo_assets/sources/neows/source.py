@@ -8,7 +8,7 @@ import math
 import threading
 import time
 import weakref
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -33,11 +33,6 @@ HEARTBEAT_REQUESTS = 2
 
 _AT_ONCE_S = 60.0
 
-_MOST_AHEAD = 50
-"""Pages fetched ahead, of up to 0.4 MB each: they wait in memory."""
-_AHEAD_WITHIN_S = 1.0
-"""The budget must allow all of them within this time."""
-
 
 class NeoWs:
     """The source of Browse pages: NASA's API if a key is set, otherwise the embedded simulator.
@@ -60,7 +55,6 @@ class NeoWs:
         self._lock = threading.Lock()
         self._started: tuple[LoopThread, NeoWsClient] | None = None
         self._requests_before = 0  # by clients that were closed
-        self._ahead: Sequence[int] = ()
 
     @property
     def source(self) -> str | None:
@@ -97,7 +91,7 @@ class NeoWs:
             loop, client = self._running()
         except Misconfigured as error:
             raise PagesMissing(dict.fromkeys(numbers, error), len(numbers)) from None
-        pages, ahead = client.pages(numbers), self._ahead
+        pages = client.pages(numbers)
         while page := loop.call(anext, pages, None):
             try:
                 yield page
@@ -105,16 +99,6 @@ class NeoWs:
                 if not loop.ended:
                     loop.call(pages.aclose)
                 raise
-        if at_once := self.affordable(min(len(ahead), _MOST_AHEAD), _AHEAD_WITHIN_S, _AHEAD_WITHIN_S):
-            loop.call(client.read_ahead, ahead[:at_once])
-
-    def read_ahead(self, numbers: Sequence[int]) -> None:
-        """Name the pages that will be asked for next.
-
-        Once `pages` has yielded its last page, it starts to fetch as many of these as the budget allows at once, while
-        the caller computes those that it has. If this process is killed then, they are lost.
-        """
-        self._ahead = numbers
 
     def stats(self) -> CatalogueStats:
         """Fetch NeoWs's own counts for its whole catalogue.
