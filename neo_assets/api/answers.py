@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
+from importlib.metadata import version
 from typing import Any
 
 import msgspec
@@ -54,7 +55,7 @@ class Answer(BaseModel):
     signature: Signature
     count: int = Field(description="Number of rows in this answer.")
     total: int = Field(description="Number of rows that fulfil the conditions.")
-    next: str | None = Field(description="Path of the answer that goes on; null if nothing is left.")
+    next: str | None = Field(description="Path of the next rows; null after the last.")
     fields: list[str]
     units: dict[str, str] = Field(description="Units of the fields that have one.")
     data: list[list[Any]]
@@ -83,10 +84,11 @@ class Cached:
     @classmethod
     def of(cls, request: Request, *parts: object) -> "Cached":
         """For an answer that is the same as long as these are."""
-        etag = f'"{hashlib.sha256(" ".join(map(str, parts)).encode()).hexdigest()[:24]}"'
+        digest = hashlib.sha256(" ".join(map(str, (version("neo_assets"), *parts))).encode()).hexdigest()[:24]
         known = [one.strip().removeprefix("W/") for one in request.headers.get("If-None-Match", "").split(",")]
-        headers = {"ETag": etag, "Cache-Control": f"public, max-age={_FRESH_S}", "Vary": "Accept, Accept-Encoding"}
-        return cls(headers, etag in known or known == ["*"])
+        # Weak, as an answer has the same one whether it is compressed or not.
+        headers = {"ETag": f'W/"{digest}"', "Cache-Control": f"public, max-age={_FRESH_S}", "Vary": "Accept"}
+        return cls(headers, f'"{digest}"' in known or known == ["*"])
 
 
 def answer(request: Request, snapshot: Snapshot, resource: Resource, asked: Parameters) -> Response:

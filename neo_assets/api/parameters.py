@@ -16,7 +16,7 @@ Condition = tuple[str, Any]
 """SQL with one `?`, and the value for it."""
 
 _DISTANCE = re.compile(r"(\d{1,12}(?:\.\d{0,18})?|\.\d{1,18})(LD)?")
-_DAYS = re.compile(r"[+-]\d{1,5}")
+_DAYS = re.compile(r"[+ -]\d{1,5}")  # in a URL, `+` is a space
 
 
 def _distance_of(text: str) -> str:

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import duckdb
 import msgspec
 import pyarrow as pa
 
@@ -60,13 +61,16 @@ def find(snapshot: Snapshot, resource: Resource, asked: Parameters) -> Found:
         after, beyond = _after(places, types, descending, _read(asked.cursor, request, len(places)))
     shown = [_quoted(name) for name in fields]
     shown += [f"CAST({_quoted(name)} AS VARCHAR) AS {_quoted(_place(number))}" for number, name in enumerate(places)]
-    rows = snapshot.rows(
+    sql = (
         f"SELECT {', '.join(shown)} FROM {resource.relation} WHERE ({where}) AND ({after}) "
         f"ORDER BY {_quoted(order)} {'DESC' if descending else 'ASC'} NULLS LAST"
         + "".join(f", {_quoted(name)}" for name in places[1:])
-        + f" LIMIT {asked.limit + 1}",
-        [*values, *(value for value in beyond if value is not None)],
+        + f" LIMIT {asked.limit + 1}"
     )
+    try:
+        rows = snapshot.rows(sql, [*values, *(value for value in beyond if value is not None)])
+    except duckdb.ConversionException:
+        raise refuse("cursor", "it is not one that an answer gave") from None
     cursor = None
     if rows.num_rows > asked.limit:
         rows = rows.slice(0, asked.limit)
@@ -131,6 +135,8 @@ def _read(cursor: str, request: str, places: int) -> list[str | None]:
         )
     except (ValueError, UnicodeEncodeError):
         raise refuse("cursor", "it is not one that an answer gave") from None
+    if None in at[1:]:
+        raise refuse("cursor", "it is not one that an answer gave")
     if of != request or len(at) != places:
         raise refuse("cursor", "it belongs to another request or to a former snapshot: begin again without it")
     return at

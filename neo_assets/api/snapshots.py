@@ -9,7 +9,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path
@@ -33,6 +32,10 @@ _LOOK_EVERY_S = 2.0
 
 _PIECE = 8 << 20
 
+_LIMITS: dict[str, str | bool | int | float | list[str]] = {"memory_limit": "512MB", "max_temp_directory_size": "1GB"}
+_TURNS = threading.BoundedSemaphore(8)
+"""Queries that run at the same time in this process."""
+
 
 class Snapshot:
     """A database that does not change. Any thread may use it."""
@@ -44,11 +47,16 @@ class Snapshot:
             version: what tells it from other databases.
         """
         self._file = file
-        self._connection = duckdb.connect(str(file), read_only=True, config={"temp_directory": f"{file}.tmp"})
-        self._connection.execute("SET TimeZone = 'UTC'")
-        self._connection.execute("SET enable_external_access = false")
-        [self.about] = with_times_as_text(self.rows(f"SELECT * FROM {ONE_SNAPSHOT.name}")).to_pylist()
-        """The row that says what the database covers."""
+        self._connection = duckdb.connect(str(file), read_only=True, config=_LIMITS | {"temp_directory": f"{file}.tmp"})
+        self._texts: dict[tuple[str, str], list[str]] = {}
+        try:
+            self._connection.execute("SET GLOBAL TimeZone = 'UTC'")  # for cursors, too
+            self._connection.execute("SET enable_external_access = false")
+            [self.about] = with_times_as_text(self.rows(f"SELECT * FROM {ONE_SNAPSHOT.name}")).to_pylist()
+            """The row that says what the database covers."""
+        except BaseException:
+            self._connection.close()
+            raise
         self.tag = hashlib.sha256(f"{self.about['snapshot_id']} {version}".encode()).hexdigest()[:16]
         """Tells this database from any other, even of the same snapshot."""
 
@@ -62,7 +70,13 @@ class Snapshot:
         Raises:
             Problem: the query takes more than two seconds, or the database lacks what it reads.
         """
-        with self._connection.cursor() as cursor:
+        if not _TURNS.acquire(timeout=_LONGEST_QUERY_S):
+            raise Problem(
+                HTTPStatus.SERVICE_UNAVAILABLE, "Too many queries are waiting: try again.", headers={"Retry-After": "5"}
+            )
+        with contextlib.ExitStack() as stack:
+            stack.callback(_TURNS.release)
+            cursor = stack.enter_context(self._connection.cursor())
             timer = threading.Timer(_LONGEST_QUERY_S, cursor.interrupt)
             timer.start()
             try:
@@ -96,8 +110,10 @@ class Snapshot:
 
     def distinct(self, relation: str, column: str) -> list[str]:
         """The different texts in a column, sorted."""
-        sql = f'SELECT DISTINCT "{column}" AS one FROM {relation} WHERE one IS NOT NULL ORDER BY one'
-        return [str(one) for one in self.rows(sql)["one"].to_pylist()]
+        if (relation, column) not in self._texts:
+            sql = f'SELECT DISTINCT "{column}" AS one FROM {relation} WHERE one IS NOT NULL ORDER BY one'
+            self._texts[relation, column] = [str(one) for one in self.rows(sql)["one"].to_pylist()]
+        return self._texts[relation, column]
 
     def close(self) -> None:
         """Close the database, and delete its file."""
@@ -112,6 +128,7 @@ class Snapshots:
         self.lake = lake
         self._folder = tempfile.TemporaryDirectory(prefix="neo-serve-")
         self._lock = threading.Lock()
+        self._looking = threading.Lock()
         self._version = ""
         self._looked_at = -_LOOK_EVERY_S
         self._current: Snapshot | None = None
@@ -124,8 +141,8 @@ class Snapshots:
         Raises:
             Problem: there is none yet.
         """
+        self._look()
         with self._lock:
-            self._look()
             snapshot = self._current
             if snapshot is None:
                 raise Problem(
@@ -139,37 +156,54 @@ class Snapshots:
         finally:
             with self._lock:
                 self._users[snapshot] -= 1
-                if snapshot is not self._current and not self._users[snapshot]:
-                    self._users.pop(snapshot)
-                    snapshot.close()
+                self._close_unless_used(snapshot)
 
     def _look(self) -> None:
-        """Open the stored database if it is another one. The former one is kept if that fails."""
+        """Take up the stored database if it is another one. The former one is kept if that fails.
+
+        One thread does so. The others go on with the former snapshot, except that they wait for the first one.
+        """
         if time.monotonic() - self._looked_at < _LOOK_EVERY_S:
             return
-        self._looked_at = time.monotonic()
+        if not self._looking.acquire(blocking=self._current is None):
+            return
+        try:
+            if time.monotonic() - self._looked_at >= _LOOK_EVERY_S:
+                self._take_up()
+                self._looked_at = time.monotonic()
+        finally:
+            self._looking.release()
+
+    def _take_up(self) -> None:
         path = layout.product(DATABASE)
+        file = Path(self._folder.name) / f"{time.time_ns()}.duckdb"
         try:
             version = self.lake.versions([path]).get(path, "")
             if not version or version == self._version:
                 return
-            opened = Snapshot(self._copied(path), version)
+            self._copy(path, file)
+            self._version = version  # one that cannot be opened is not tried again
+            opened = Snapshot(file, version)
         except (LakeError, OSError, duckdb.Error, Problem) as error:
+            file.unlink(missing_ok=True)
             logger.warning("the stored database cannot be opened: %s", error)
             return
-        before, self._current, self._version = self._current, opened, version
-        if before and not self._users.get(before):
-            self._users.pop(before, None)
-            before.close()
+        with self._lock:
+            before, self._current = self._current, opened
+            if before:
+                self._close_unless_used(before)
         logger.info("serving snapshot %s of %s", opened.about["snapshot_id"], opened.about["newest_page_at"])
 
-    def _copied(self, path: str) -> Path:
-        """The stored database under a name of its own: DuckDB would share what it has open under the same name."""
-        file = Path(self._folder.name) / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}.duckdb"
+    def _close_unless_used(self, snapshot: Snapshot) -> None:
+        if snapshot is not self._current and not self._users.get(snapshot):
+            self._users.pop(snapshot, None)
+            snapshot.close()
+
+    def _copy(self, path: str, file: Path) -> None:
+        """Copy the stored database to a file of its own: DuckDB would share what it has open under the same name."""
         with self.lake.open(path) as stored, file.open("wb") as copy:
             while piece := stored.read(_PIECE):
                 copy.write(piece)
-        return file
 
     def close(self) -> None:
         """Close everything."""

@@ -17,7 +17,7 @@ _MOST_CONNECTIONS = 2_000
 def serve(host: str, port: int, workers: int) -> None:
     """Serve the products over HTTP, for programs.
 
-    It reads the lake's products only, and changes nothing. A new snapshot is taken up whole within seconds. Ctrl-C
+    It reads the products only, and never writes to the lake. A new snapshot is taken up whole within seconds. Ctrl-C
     ends it.
 
     \b
@@ -49,15 +49,16 @@ def serve(host: str, port: int, workers: int) -> None:
         limit_concurrency=_MOST_CONNECTIONS,
     )
     try:
-        listener = socket.create_server((host, port), backlog=2_048)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family, backlog=2_048)
     except OSError as error:
-        why = os.strerror(error.errno) if error.errno else error
+        why = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror or error
         raise click.ClickException(
             f"cannot listen on {host} port {port}: {why}; give another --port or --host"
         ) from None
     with listener:
         listener.set_inheritable(True)
-        where = f"http://{host}:{listener.getsockname()[1]}"
+        where = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
         click.echo(f"Serving the products in {settings.lake} at {where}; {where}/docs describes them. Ctrl-C stops it.")
         with contextlib.suppress(KeyboardInterrupt):
             if workers > 1:

@@ -105,6 +105,7 @@ def test_the_api_describes_itself(get: Get) -> None:
     ]
     assert "10LD" in form["description"]
     assert "/v1/metrics/{name}" in described["paths"]
+    assert "422" not in described["paths"]["/v1/neos"]["get"]["responses"]
 
 
 def test_any_page_may_read_it(api: httpx.Client) -> None:

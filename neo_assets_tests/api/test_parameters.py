@@ -93,6 +93,12 @@ def test_a_wrong_parameter_is_named_with_what_is_right(
     assert said in wrong["detail"]
 
 
+def test_a_plus_in_a_url_is_meant_as_one(api: httpx.Client) -> None:
+    """In a query, it stands for a space."""
+    [one, other] = [api.get(f"/v1/close-approaches?date-max={text}") for text in ("+60", "%2B60")]
+    assert one.json()["total"] == other.json()["total"] > 0
+
+
 def test_days_from_now() -> None:
     today = datetime.now(UTC).date()
     assert to_day("+60") - today == timedelta(days=60)

@@ -1,5 +1,7 @@
 """Order, pages and fields of the tables."""
 
+import base64
+import json
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -79,6 +81,16 @@ def test_a_cursor_belongs_to_its_request(api: httpx.Client, change: str) -> None
     answer = api.get(f"/v1/close-approaches?limit=1&cursor={cursor}{change}")
     assert answer.status_code == 400
     assert "belongs to another request" in answer.json()["errors"][0]["detail"]
+
+
+@pytest.mark.parametrize("place", [["abc", "1", "Earth"], ["2029-04-13", None, "Earth"], [None, None, "Earth"], []])
+def test_a_forged_cursor_is_refused(api: httpx.Client, place: list[str | None]) -> None:
+    following = api.get("/v1/close-approaches?limit=1").json()["next"]
+    [cursor] = parse_qs(urlsplit(following).query)["cursor"]
+    request, *_ = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    forged = base64.urlsafe_b64encode(json.dumps([request, *place]).encode()).decode()
+    answer = api.get("/v1/close-approaches", params={"limit": 1, "cursor": forged})
+    assert (answer.status_code, answer.json()["errors"][0]["parameter"]) == (400, "cursor")
 
 
 def test_a_cursor_serves_another_limit(api: httpx.Client) -> None:

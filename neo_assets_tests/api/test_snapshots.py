@@ -59,7 +59,55 @@ def test_a_damaged_database_is_not_taken_up(client: httpx.Client, lake: Storage)
     make(fill(lake))
     before = client.get("/v1/neos").json()
     Path(lake.location(f"products/{DATABASE}")).write_bytes(b"no database")
+    assert [client.get("/v1/neos").json() for _ in range(5)] == [before] * 5
+
+
+def test_a_database_that_cannot_be_opened_leaves_no_copy(lake: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshots, "_LOOK_EVERY_S", 0.0)
+    make(fill(lake))
+    every = Snapshots(lake)
+    folder = Path(every._folder.name)
+    with every.current():
+        kept = set(folder.iterdir())
+    Path(lake.location(f"products/{DATABASE}")).write_bytes(b"no database")
+    with every.current(), every.current():
+        assert set(folder.iterdir()) == kept
+    every.close()
+    assert not folder.exists()
+
+
+def test_times_are_utc_wherever_the_machine_is(lake: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    make(fill(lake))
+    every = Snapshots(lake)
+    with every.current() as snapshot:
+        assert snapshot.rows("SELECT current_setting('TimeZone') AS zone")["zone"].to_pylist() == ["UTC"]
+    every.close()
+
+
+def test_others_are_answered_while_a_database_is_copied(
+    client: httpx.Client, lake: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(fill(lake))
+    before = client.get("/v1/neos").json()
+    copying, go_on = threading.Event(), threading.Event()
+    copy = Snapshots._copy
+
+    def slowly(self: Snapshots, path: str, file: Path) -> None:
+        copying.set()
+        go_on.wait(PATIENCE_S)
+        copy(self, path, file)
+
+    monkeypatch.setattr(Snapshots, "_copy", slowly)
+    change(lake, neos=7)
+    first: list[Any] = []
+    waiting = threading.Thread(target=lambda: first.append(client.get("/v1/neos").json()))
+    waiting.start()
+    assert copying.wait(PATIENCE_S)
     assert client.get("/v1/neos").json() == before
+    go_on.set()
+    waiting.join(PATIENCE_S)
+    assert first[0]["signature"] != before["signature"]
 
 
 def test_a_cursor_of_a_former_snapshot_is_refused(client: httpx.Client, lake: Storage) -> None:
