@@ -329,13 +329,14 @@ def test_the_image_starts_a_server_whose_health_can_be_asked(tmp_path: Path) -> 
         while time.monotonic() < deadline:
             if healthy(words):
                 return True
+            time.sleep(0.2)
         return False
 
     assert not healthy(IMAGE_HEALTH)
     with contextlib.ExitStack() as started, (tmp_path / "out").open("w") as out:
         for command, health in ((IMAGE_COMMAND, IMAGE_HEALTH), (web["command"], web["healthcheck"]["test"][1:])):
             process = subprocess.Popen(run(command), env=home, cwd=tmp_path, stdout=out, stderr=subprocess.DEVNULL)
-            started.callback(process.wait)
+            started.callback(process.wait, PATIENCE_S)
             started.callback(process.terminate)
             assert becomes(health)
         query = {"query": "{ assetNodes { assetKey { path } } }"}

@@ -52,7 +52,8 @@ def serve(host: str, port: int, workers: int) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family, backlog=2_048)
     except OSError as error:
-        why = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror or error
+        number = error.errno or 0
+        why = os.strerror(number) if number > 0 else error.strerror  # a host that is not found has another number
         raise click.ClickException(
             f"cannot listen on {host} port {port}: {why}; give another --port or --host"
         ) from None

@@ -60,21 +60,23 @@ class _Patience:
         Raises:
             StateUnusable: it has not come back in time.
         """
+        failed_at: float | None = None
         while True:
             try:
                 result = act()
             except DBAPIError as error:
                 if not (error.connection_invalidated or isinstance(error, OperationalError)):
                     raise
+                failed_at = failed_at or time.monotonic()
                 if (lost_at := self.lost_at) is None:
-                    lost_at = self.lost_at = time.monotonic()
+                    lost_at = self.lost_at = failed_at
                     # In a run, this is an event too, which waits as well: `lost_at` may be None again afterwards.
                     logger.warning(
                         "Dagster's state in %s cannot be reached: waiting up to %.0f s for it",
                         self.place,
                         self.longest_s,
                     )
-                if time.monotonic() >= lost_at + self.longest_s:
+                if time.monotonic() >= min(lost_at, failed_at) + self.longest_s:
                     raise unusable(self.place, error.orig) from error
                 after_failure()
                 time.sleep(_PAUSE_S)
@@ -86,7 +88,8 @@ class _Patience:
 class _PatientConnection(Connection):
     """A connection that waits for a server that is gone.
 
-    Outside a transaction, each statement is committed by itself, so it can be sent again by itself.
+    Outside a transaction, each statement is committed by itself, so it is sent again by itself. If the server goes away
+    between its commit and its answer, a row may be stored twice, such as a schedule's tick.
     """
 
     def __init__(self, patience: _Patience, engine: Engine) -> None:
