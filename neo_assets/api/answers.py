@@ -1,6 +1,7 @@
 """The forms of an answer: JSON with its envelope, CSV, NDJSON, Arrow; what caches may do with it."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from neo_assets.api.parameters import Parameters
-from neo_assets.api.problems import Problem
+from neo_assets.api.problems import Problem, refuse
 from neo_assets.api.query import Resource, find
 from neo_assets.api.snapshots import Snapshot, with_times_as_text
 from neo_assets.products.spreadsheet import as_csv
@@ -97,6 +98,9 @@ def answer(request: Request, snapshot: Snapshot, resource: Resource, asked: Para
     Raises:
         Problem: a parameter is wrong, no form fits, or the query takes too long.
     """
+    names = Counter(name for name, _ in request.query_params.multi_items())
+    if twice := [name for name, number in names.items() if number > 1]:
+        raise refuse(twice[0], "it is given twice")
     form = asked.format or form_of(request.headers.get("Accept", ""))
     wanted = asked.model_dump(exclude={"format"})
     today = datetime.now(UTC).date()  # what comes next is another day's tomorrow

@@ -17,6 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from neo_assets.api import problems
 from neo_assets.api.answers import MEDIA_TYPES, Answer, Cached, answer, signature
@@ -92,7 +93,14 @@ def create_app(lake: Storage) -> FastAPI:
         },
     )
     app.add_middleware(GZipMiddleware, minimum_size=1_000)
-    app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["GET"], expose_headers=["*"])
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=["*"],
+        allow_methods=["GET", "HEAD"],
+        allow_headers=["If-None-Match"],
+        expose_headers=["*"],
+    )
+    app.add_middleware(_HeadAsGet)
 
     def table(request: Request, resource: Resource, asked: Parameters) -> Response:
         with snapshots.current() as snapshot:
@@ -167,7 +175,7 @@ def create_app(lake: Storage) -> FastAPI:
             body = msgspec.json.encode({"signature": signature(current)} | current.about)
             return Response(body, headers=cached.headers, media_type="application/json")
 
-    def product(request: Request, name: str, media_type: str) -> Response:
+    def product(request: Request, name: str, media_type: str, made_by: str) -> Response:
         path = layout.product(name)
         try:
             stored = lake.versions([path])
@@ -176,18 +184,18 @@ def create_app(lake: Storage) -> FastAPI:
                 return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=cached.headers)
             body = lake.read(path).to_pybytes()
         except (KeyError, FileNotFoundError, LakeError):
-            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"{name} has not been made yet.") from None
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"{name} has not been made yet: {made_by}.") from None
         return Response(body, headers=cached.headers, media_type=media_type)
 
     @app.get("/feeds/upcoming.ics", tags=["files"], response_class=Response, responses={503: _RESPONSES[503]})
     def calendar_feed(request: Request) -> Response:
         """A calendar of the approaches to Earth within 0.05 au in the next 365 days."""
-        return product(request, calendar.CALENDAR, "text/calendar; charset=utf-8")
+        return product(request, calendar.CALENDAR, "text/calendar; charset=utf-8", "materialize `upcoming`")
 
     @app.get("/report", tags=["files"], response_class=Response, responses={503: _RESPONSES[503]})
     def report_page(request: Request) -> Response:
         """The catalogue on one page, with charts."""
-        return product(request, report.PAGE, "text/html; charset=utf-8")
+        return product(request, report.PAGE, "text/html; charset=utf-8", "run `neo report`")
 
     @app.get("/health/live", tags=["health"])
     async def live() -> dict[str, str]:
@@ -216,3 +224,14 @@ def create_app(lake: Storage) -> FastAPI:
 def from_settings() -> FastAPI:
     """The API over the lake of the settings, for servers that start it by its name."""
     return create_app(Storage(Settings.load().lake))
+
+
+class _HeadAsGet:
+    """Has HEAD answered as GET; the server leaves out the body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method = {"method": "GET"} if scope.get("method") == "HEAD" else {}
+        await self.app({**scope, **method}, receive, send)

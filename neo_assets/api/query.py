@@ -81,7 +81,7 @@ def find(snapshot: Snapshot, resource: Resource, asked: Parameters) -> Found:
 
 
 def _fields(columns: Mapping[str, object], asked: str | None) -> list[str]:
-    wanted = list(dict.fromkeys(asked.split(","))) if asked else list(columns)
+    wanted = list(dict.fromkeys(name.strip() for name in asked.split(","))) if asked else list(columns)
     if unknown := [name for name in wanted if name not in columns]:
         raise refuse("fields", f"there is no field {unknown[0]}; there are: {', '.join(columns)}")
     return wanted

@@ -20,7 +20,9 @@ import pyarrow.compute as pc
 
 from neo_assets.api.problems import Problem
 from neo_assets.lake import layout
-from neo_assets.lake.storage import LakeError, Storage
+from neo_assets.lake.storage import LakeDamaged, LakeError, Storage
+from neo_assets.pipeline.text import one_line
+from neo_assets.products import index
 from neo_assets.products.database import DATABASE
 from neo_assets.schema.products import DICTIONARY, ONE_SNAPSHOT
 
@@ -87,8 +89,8 @@ class Snapshot:
                     f"The query took longer than {_LONGEST_QUERY_S:g} s: ask for less, such as a shorter time.",
                     headers={"Retry-After": "5"},
                 ) from None
-            except duckdb.CatalogException:
-                logger.exception("the database was made by another version: run `neo tables`")
+            except duckdb.CatalogException as error:
+                logger.error("the database was made by another version (%s): run `neo tables`", one_line(str(error)))
                 raise Problem(
                     HTTPStatus.SERVICE_UNAVAILABLE, "The database was made by another version of neo_assets."
                 ) from None
@@ -178,11 +180,15 @@ class Snapshots:
         path = layout.product(DATABASE)
         file = Path(self._folder.name) / f"{time.time_ns()}.duckdb"
         try:
-            version = self.lake.versions([path]).get(path, "")
-            if not version or version == self._version:
+            versions = self.lake.versions([path, layout.PRODUCTS_INDEX])
+            version = " ".join(versions.values())
+            if path not in versions or version == self._version:
                 return
-            self._copy(path, file)
+            digest = self._copy(path, file)
             self._version = version  # one that cannot be opened is not tried again
+            made = index.read(self.lake).get(DATABASE)
+            if not made or made.sha256 != digest:
+                raise LakeDamaged("it is not the one that products/index.json lists; `neo tables` makes it again")
             opened = Snapshot(file, version)
         except (LakeError, OSError, duckdb.Error, Problem) as error:
             file.unlink(missing_ok=True)
@@ -199,11 +205,18 @@ class Snapshots:
             self._users.pop(snapshot, None)
             snapshot.close()
 
-    def _copy(self, path: str, file: Path) -> None:
-        """Copy the stored database to a file of its own: DuckDB would share what it has open under the same name."""
+    def _copy(self, path: str, file: Path) -> str:
+        """Copy the stored database to a file of its own: DuckDB would share what it has open under the same name.
+
+        Returns:
+            The SHA-256 of its content.
+        """
+        digest = hashlib.sha256()
         with self.lake.open(path) as stored, file.open("wb") as copy:
             while piece := stored.read(_PIECE):
                 copy.write(piece)
+                digest.update(piece)
+        return digest.hexdigest()
 
     def close(self) -> None:
         """Close everything."""

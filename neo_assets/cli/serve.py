@@ -27,6 +27,9 @@ def serve(host: str, port: int, workers: int) -> None:
       curl "http://127.0.0.1:8080/v1/close-approaches?body=Earth&dist-max=1LD&sort=-dist&format=csv"
       xdg-open http://127.0.0.1:8080/docs
     """
+    from neo_assets.lake import layout
+    from neo_assets.lake.storage import Storage
+    from neo_assets.products.database import DATABASE
     from neo_assets.settings import Settings
 
     settings = Settings.load()
@@ -57,6 +60,8 @@ def serve(host: str, port: int, workers: int) -> None:
         raise click.ClickException(
             f"cannot listen on {host} port {port}: {why}; give another --port or --host"
         ) from None
+    if not Storage(settings.lake).versions([layout.product(DATABASE)]):
+        click.echo(f"{settings.lake} has no database yet: run `neo tables`. Until then, the answer is 503.", err=True)
     with listener:
         listener.set_inheritable(True)
         where = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"

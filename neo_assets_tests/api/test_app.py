@@ -112,5 +112,16 @@ def test_any_page_may_read_it(api: httpx.Client) -> None:
     assert api.get("/v1/neos", headers={"Origin": "https://example.org"}).headers["Access-Control-Allow-Origin"] == "*"
 
 
+@pytest.mark.parametrize("path", ["/v1/neos", "/health/live", "/docs"])
+def test_head_is_answered_like_get_without_a_body(api: httpx.Client, path: str) -> None:
+    answer = api.head(path)
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
+def test_pages_of_other_hosts_may_ask_with_an_etag(api: httpx.Client) -> None:
+    asked = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "if-none-match"}
+    assert api.options("/v1/neos", headers={"Origin": "https://example.org", **asked}).status_code == 200
+
+
 def test_large_answers_are_compressed(api: httpx.Client) -> None:
     assert api.get("/v1/neos", headers={"Accept-Encoding": "gzip"}).headers["Content-Encoding"] == "gzip"

@@ -93,6 +93,14 @@ def test_a_wrong_parameter_is_named_with_what_is_right(
     assert said in wrong["detail"]
 
 
+def test_a_parameter_given_twice_is_refused(api: httpx.Client) -> None:
+    answer = api.get("/v1/close-approaches?body=Earth&body=Venus")
+    assert (answer.status_code, answer.json()["errors"]) == (
+        400,
+        [{"parameter": "body", "detail": "it is given twice"}],
+    )
+
+
 def test_a_plus_in_a_url_is_meant_as_one(api: httpx.Client) -> None:
     """In a query, it stands for a space."""
     [one, other] = [api.get(f"/v1/close-approaches?date-max={text}") for text in ("+60", "%2B60")]

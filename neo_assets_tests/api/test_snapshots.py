@@ -62,6 +62,15 @@ def test_a_damaged_database_is_not_taken_up(client: httpx.Client, lake: Storage)
     assert [client.get("/v1/neos").json() for _ in range(5)] == [before] * 5
 
 
+def test_a_database_cut_in_half_is_not_taken_up(client: httpx.Client, lake: Storage) -> None:
+    """DuckDB opens one."""
+    make(fill(lake))
+    before = client.get("/v1/neos").json()
+    file = Path(lake.location(f"products/{DATABASE}"))
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    assert client.get("/v1/neos").json() == before
+
+
 def test_a_database_that_cannot_be_opened_leaves_no_copy(lake: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshots, "_LOOK_EVERY_S", 0.0)
     make(fill(lake))
@@ -93,10 +102,10 @@ def test_others_are_answered_while_a_database_is_copied(
     copying, go_on = threading.Event(), threading.Event()
     copy = Snapshots._copy
 
-    def slowly(self: Snapshots, path: str, file: Path) -> None:
+    def slowly(self: Snapshots, path: str, file: Path) -> str:
         copying.set()
         go_on.wait(PATIENCE_S)
-        copy(self, path, file)
+        return copy(self, path, file)
 
     monkeypatch.setattr(Snapshots, "_copy", slowly)
     change(lake, neos=7)
