@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import compare, copies, measure, products, scale, server
+from benchmarks import compare, copies, measure, products, published, scale, server
 from benchmarks.harness import metered
 from neo_assets.lake import owner
 from neo_assets.lake.storage import Storage
@@ -20,6 +20,7 @@ from neo_assets.schema.page_sets import page_set_keys
 from neo_assets.schema.pages import SIMULATOR
 from neo_assets.sources.simulator.catalogue import Catalogue, to_json
 from neo_assets_tests.pipeline.by_hand import METRICS, total
+from neo_assets_tests.postgres_server import postgres_programs
 
 PARTS = ("imports", "first", "compute", "pace", "s3", "gather")
 
@@ -73,6 +74,15 @@ def test_the_products_are_measured(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert out.startswith("products, 2 pages in 2 sets: ")
     assert "; the report in " in out
     assert " approaches in " in out
+
+
+@pytest.mark.slow
+def test_a_publication_is_measured(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    if not postgres_programs():
+        pytest.skip("PostgreSQL is not installed")
+    monkeypatch.setattr(sys, "argv", ["published.py", "--pages", "2", "--runs", "1"])
+    published.main()
+    assert capsys.readouterr().out.startswith("published 40 NEOs and ")
 
 
 def test_each_run_computes_what_the_products_are_made_of_and_keeps_what_page_sets_add_up_to(tmp_path: Path) -> None:
