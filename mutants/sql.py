@@ -4,6 +4,7 @@ together by sqlglot. Statements that are put together at run time are left out, 
 
 import ast
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,7 @@ def _become(other: type[Any], copy: Any) -> None:
 
 
 def _move(step: int, number: Any) -> None:
-    number.set("this", str(int(number.this) + step))
+    number.set("this", str(Decimal(number.this) + step))
 
 
 def _drop(clause: str, copy: Any) -> None:

@@ -56,6 +56,7 @@ def test_a_value_outside_of_functions_is_changed_too(tmp_path: Path) -> None:
     ("statement", "expected"),
     [
         ("SELECT a FROM t WHERE a < 2", {"a <= 2", "a >= 2", "a < 3", "a < 1", "SELECT a FROM t"}),
+        ("SELECT a FROM t WHERE a < 17.75", {"a <= 17.75", "a >= 17.75", "a < 18.75", "a < 16.75", "SELECT a FROM t"}),
         ("SELECT a FROM t JOIN u USING (a, b)", {"USING (b)", "USING (a)", "SELECT a FROM t"}),
         ("SELECT SUM(a) FROM t WHERE b AND c", {"MAX(a)", "COUNT(a)", "b OR c", "WHERE b", "WHERE c", "FROM t"}),
         ("SELECT * FROM (SELECT 'a' UNION ALL SELECT 'b')", {"(SELECT 'a')", "(SELECT 'b')", "UNION SELECT"}),
