@@ -52,10 +52,10 @@ around AS (
         wanted.orbiting_body,
         percentile,
         share,
-        min(CASE WHEN place_au > place - 100 AND place_au < place + 100 THEN au END) AS au,
-        max(CASE WHEN place_au > place - 100 AND place_au < place + 100 THEN au END) AS next_au,
-        min(CASE WHEN place_km_s > place - 100 AND place_km_s < place + 100 THEN km_s END) AS km_s,
-        max(CASE WHEN place_km_s > place - 100 AND place_km_s < place + 100 THEN km_s END) AS next_km_s
+        min(CASE WHEN place_au > place - 100 THEN au END) AS au,
+        max(CASE WHEN place_au < place + 100 THEN au END) AS next_au,
+        min(CASE WHEN place_km_s > place - 100 THEN km_s END) AS km_s,
+        max(CASE WHEN place_km_s < place + 100 THEN km_s END) AS next_km_s
     FROM wanted
     JOIN ranked ON ranked.orbiting_body = wanted.orbiting_body
     GROUP BY wanted.orbiting_body, percentile, share
