@@ -152,6 +152,12 @@ def test_percentiles_lie_between_the_values_around_them() -> None:
 
 
 @each
+def test_rows_are_in_the_order_of_their_keys(metric: Metric) -> None:
+    found = result(metric)
+    assert found.equals(found.sort_by([(name, "ascending") for name in metric.grain]))
+
+
+@each
 def test_the_sql_is_common_sql_that_another_engine_runs_with_the_same_result(metric: Metric) -> None:
     other = datafusion.SessionContext()
     for name, columns in metric.reads.items():
