@@ -30,7 +30,7 @@ from neo_assets.lake.storage import Storage
 from neo_assets.sources.simulator.app import PREFIX, bind, create_app, make_server
 from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.integration.harness import PATIENCE_S, Ended, is_a_setting
-from neo_assets_tests.postgres_server import PostgresServer, postgres_programs, serving_postgres
+from neo_assets_tests.postgres_server import PostgresServer, programs_or_skip, serving_postgres
 from neo_assets_tests.s3_server import VERSIONED, S3Server, serving_s3
 
 configuration.set_hypothesis_home_dir(str(Path(sys.prefix) / "cache" / "hypothesis"))
@@ -162,9 +162,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """A real PostgreSQL server, started when the first test needs it."""
-    if not (programs := postgres_programs()):
-        pytest.skip("no PostgreSQL server is installed (on Debian: apt-get install postgresql)")
-    with serving_postgres(programs) as server:
+    with serving_postgres(programs_or_skip()) as server:
         yield server
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from adbc_driver_manager import Error
 from adbc_driver_postgresql import dbapi
 
@@ -104,6 +105,13 @@ def postgres_programs() -> Path | None:
     if os.getuid() == 0 and not _user():
         return None
     return found[0] if found else None
+
+
+def programs_or_skip() -> Path:
+    """The directory of the server's programs; skips the test if none is installed."""
+    if not (programs := postgres_programs()):
+        pytest.skip("no PostgreSQL server is installed (on Debian: apt-get install postgresql)")
+    return programs
 
 
 @contextlib.contextmanager

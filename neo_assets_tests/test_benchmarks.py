@@ -20,7 +20,7 @@ from neo_assets.schema.page_sets import page_set_keys
 from neo_assets.schema.pages import SIMULATOR
 from neo_assets.sources.simulator.catalogue import Catalogue, to_json
 from neo_assets_tests.pipeline.by_hand import METRICS, total
-from neo_assets_tests.postgres_server import postgres_programs
+from neo_assets_tests.postgres_server import programs_or_skip
 
 PARTS = ("imports", "first", "compute", "pace", "s3", "gather")
 
@@ -78,8 +78,7 @@ def test_the_products_are_measured(monkeypatch: pytest.MonkeyPatch, capsys: pyte
 
 @pytest.mark.slow
 def test_a_publication_is_measured(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    if not postgres_programs():
-        pytest.skip("PostgreSQL is not installed")
+    programs_or_skip()
     monkeypatch.setattr(sys, "argv", ["published.py", "--pages", "2", "--runs", "1"])
     published.main()
     assert capsys.readouterr().out.startswith("published 40 NEOs and ")

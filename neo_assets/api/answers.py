@@ -2,8 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from importlib.metadata import version
@@ -22,6 +21,7 @@ from neo_assets.api.snapshots import Snapshot, with_times_as_text
 from neo_assets.products.spreadsheet import as_csv
 
 API_VERSION = "1"
+_VERSION = version("neo_assets")
 
 MEDIA_TYPES = {
     "json": "application/json",
@@ -75,21 +75,21 @@ def signature(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class Cached:
-    """An answer's ETag and what caches may do; the answer itself is left out if the client has it."""
+def unless_known(request: Request, parts: Sequence[object], make: Callable[[dict[str, str]], Response]) -> Response:
+    """An answer with an ETag, or 304 if the client has it already; then it is not made.
 
-    headers: dict[str, str]
-    is_known: bool
-
-    @classmethod
-    def of(cls, request: Request, *parts: object) -> "Cached":
-        """For an answer that is the same as long as these are."""
-        digest = hashlib.sha256(" ".join(map(str, (version("neo_assets"), *parts))).encode()).hexdigest()[:24]
-        known = [one.strip().removeprefix("W/") for one in request.headers.get("If-None-Match", "").split(",")]
-        # Weak, as an answer has the same one whether it is compressed or not.
-        headers = {"ETag": f'W/"{digest}"', "Cache-Control": f"public, max-age={_FRESH_S}", "Vary": "Accept"}
-        return cls(headers, f'"{digest}"' in known or known == ["*"])
+    Args:
+        request: the request.
+        parts: the answer is the same as long as these are.
+        make: makes the answer, with these headers.
+    """
+    digest = hashlib.sha256(" ".join(map(str, (_VERSION, *parts))).encode()).hexdigest()[:24]
+    known = [one.strip().removeprefix("W/") for one in request.headers.get("If-None-Match", "").split(",")]
+    # Weak, as an answer has the same one whether it is compressed or not.
+    headers = {"ETag": f'W/"{digest}"', "Cache-Control": f"public, max-age={_FRESH_S}", "Vary": "Accept"}
+    if f'"{digest}"' in known or known == ["*"]:
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return make(headers)
 
 
 def answer(request: Request, snapshot: Snapshot, resource: Resource, asked: Parameters) -> Response:
@@ -104,13 +104,18 @@ def answer(request: Request, snapshot: Snapshot, resource: Resource, asked: Para
     form = asked.format or form_of(request.headers.get("Accept", ""))
     wanted = asked.model_dump(exclude={"format"})
     today = datetime.now(UTC).date()  # what comes next is another day's tomorrow
-    cached = Cached.of(request, snapshot.tag, today, resource, wanted, asked.conditions(), form)
-    if cached.is_known:
-        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=cached.headers)
+    parts = (snapshot.tag, today, resource, wanted, asked.conditions(), form)
+    return unless_known(request, parts, lambda headers: _written(request, snapshot, resource, asked, form, headers))
+
+
+def _written(
+    request: Request, snapshot: Snapshot, resource: Resource, asked: Parameters, form: str, cached: Mapping[str, str]
+) -> Response:
+    """The rows in a form."""
     found = find(snapshot, resource, asked)
     following = str(request.url.include_query_params(cursor=found.cursor)) if found.cursor else None
     path = following and following[following.index(request.url.path) :]
-    headers = cached.headers | {"X-Total-Count": str(found.total)}
+    headers = {**cached, "X-Total-Count": str(found.total)}
     if path:
         headers["Link"] = f'<{path}>; rel="next"'
     if form == "arrow":

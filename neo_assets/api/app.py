@@ -20,8 +20,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from neo_assets.api import problems
-from neo_assets.api.answers import MEDIA_TYPES, Answer, Cached, answer, signature
+from neo_assets.api.answers import MEDIA_TYPES, Answer, answer, signature, unless_known
 from neo_assets.api.parameters import (
+    IS_NAMED,
     ApproachParameters,
     BodyParameters,
     CountParameters,
@@ -128,9 +129,9 @@ def create_app(lake: Storage) -> FastAPI:
         asked: Annotated[Parameters, Query()],
     ) -> Response:
         """One near-Earth object with its orbit."""
-        one = Resource(_NEOS.relation, _NEOS.key, always=(("? IN (id, designation, name, name_limited)", neo),))
+        one = Resource(_NEOS.relation, _NEOS.key, always=((IS_NAMED, neo),))
         with snapshots.current() as snapshot:
-            if not snapshot.rows(f"SELECT id FROM neos WHERE {one.always[0][0]} LIMIT 1", [neo]).num_rows:
+            if not snapshot.rows(f"SELECT id FROM neos WHERE {IS_NAMED} LIMIT 1", [neo]).num_rows:
                 raise Problem(HTTPStatus.NOT_FOUND, "No NEO has this id, designation or name.")
             return answer(request, snapshot, one, asked)
 
@@ -169,23 +170,23 @@ def create_app(lake: Storage) -> FastAPI:
     def snapshot(request: Request) -> Response:
         """What the data cover, where they come from, how old they are, and whether they are of one state."""
         with snapshots.current() as current:
-            cached = Cached.of(request, current.tag)
-            if cached.is_known:
-                return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=cached.headers)
-            body = msgspec.json.encode({"signature": signature(current)} | current.about)
-            return Response(body, headers=cached.headers, media_type="application/json")
+            body = {"signature": signature(current)} | current.about
+
+            def encoded(headers: dict[str, str]) -> Response:
+                return Response(msgspec.json.encode(body), headers=headers, media_type="application/json")
+
+            return unless_known(request, [current.tag], encoded)
 
     def product(request: Request, name: str, media_type: str, made_by: str) -> Response:
         path = layout.product(name)
+
+        def read(headers: dict[str, str]) -> Response:
+            return Response(lake.read(path).to_pybytes(), headers=headers, media_type=media_type)
+
         try:
-            stored = lake.versions([path])
-            cached = Cached.of(request, stored[path])
-            if cached.is_known:
-                return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=cached.headers)
-            body = lake.read(path).to_pybytes()
+            return unless_known(request, [lake.versions([path])[path]], read)
         except (KeyError, FileNotFoundError, LakeError):
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"{name} has not been made yet: {made_by}.") from None
-        return Response(body, headers=cached.headers, media_type=media_type)
 
     @app.get("/feeds/upcoming.ics", tags=["files"], response_class=Response, responses={503: _RESPONSES[503]})
     def calendar_feed(request: Request) -> Response:
@@ -217,7 +218,7 @@ def create_app(lake: Storage) -> FastAPI:
             path["get"]["responses"].pop("422", None)
         return whole
 
-    app.openapi = described  # type: ignore[method-assign]
+    app.openapi = described  # type: ignore[method-assign]  # FastAPI's way to change it
     return app
 
 

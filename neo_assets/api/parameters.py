@@ -99,6 +99,14 @@ def _condition(name: str, sql: str, value: Any) -> Condition:
 class ObjectParameters(Parameters):
     """What tables of NEOs, and of their approaches, take."""
 
+    conditions_of = {
+        "h_min": "absolute_magnitude_h >= ?",
+        "h_max": "absolute_magnitude_h <= ?",
+        "pha": "is_potentially_hazardous_asteroid = ?",
+        "orbit_class": "orbit_class = ?",
+    }
+    texts = {"orbit_class": "orbit_class"}
+
     h_min: Magnitude | None = Field(
         None, alias="h-min", description="Least absolute magnitude H; large objects have a small one."
     )
@@ -108,13 +116,16 @@ class ObjectParameters(Parameters):
     des: Text | None = Field(None, description="One object: its id, designation or name.")
 
 
-_ONE_OBJECT = "(SELECT id FROM neos WHERE ? IN (id, designation, name, name_limited))"
+IS_NAMED = "? IN (id, designation, name, name_limited)"
+"""The condition that a NEO has a name, designation or id."""
+
+_ONE_OBJECT = f"(SELECT id FROM neos WHERE {IS_NAMED})"
 
 
 class ApproachParameters(ObjectParameters):
     """What close approaches take."""
 
-    conditions_of = {
+    conditions_of = ObjectParameters.conditions_of | {
         "date_min": "close_approach_date >= ?",
         "date_max": "close_approach_date <= ?",
         "dist_min": "miss_distance_au >= ?",
@@ -122,13 +133,9 @@ class ApproachParameters(ObjectParameters):
         "v_rel_min": "relative_velocity_km_s >= ?",
         "v_rel_max": "relative_velocity_km_s <= ?",
         "body": "orbiting_body = ?",
-        "h_min": "absolute_magnitude_h >= ?",
-        "h_max": "absolute_magnitude_h <= ?",
-        "pha": "is_potentially_hazardous_asteroid = ?",
-        "orbit_class": "orbit_class = ?",
         "des": f"neo_id IN {_ONE_OBJECT}",
     }
-    texts = {"body": "orbiting_body", "orbit_class": "orbit_class"}
+    texts = ObjectParameters.texts | {"body": "orbiting_body"}
 
     date_min: Day | None = Field(None, alias="date-min", description="First day (UTC): 2029-04-13, now, +60 or -30.")
     date_max: Day | None = Field(None, alias="date-max", description="Last day (UTC), as `date-min`.")
@@ -144,16 +151,11 @@ class ApproachParameters(ObjectParameters):
 class NeoParameters(ObjectParameters):
     """What NEOs take."""
 
-    conditions_of = {
-        "h_min": "absolute_magnitude_h >= ?",
-        "h_max": "absolute_magnitude_h <= ?",
-        "pha": "is_potentially_hazardous_asteroid = ?",
-        "orbit_class": "orbit_class = ?",
+    conditions_of = ObjectParameters.conditions_of | {
         "des": f"id IN {_ONE_OBJECT}",
         "sentry": "is_sentry_object = ?",
         "moid_max": "earth_moid_au <= ?",
     }
-    texts = {"orbit_class": "orbit_class"}
 
     sentry: bool | None = Field(None, description="Only objects that JPL's Sentry watches, or none of them.")
     moid_max: Distance | None = Field(
@@ -163,16 +165,6 @@ class NeoParameters(ObjectParameters):
     )
 
 
-class CountParameters(Parameters):
-    """What counts per year and orbiting body take."""
-
-    conditions_of = {"year": "year = ?", "body": "orbiting_body = ?"}
-    texts = {"body": "orbiting_body"}
-
-    year: int | None = Field(None, ge=1800, le=2300, description="One calendar year (UTC).")
-    body: Text | None = Field(None, description="One orbiting body, such as Earth.")
-
-
 class BodyParameters(Parameters):
     """What counts per orbiting body take."""
 
@@ -180,3 +172,11 @@ class BodyParameters(Parameters):
     texts = {"body": "orbiting_body"}
 
     body: Text | None = Field(None, description="One orbiting body, such as Earth.")
+
+
+class CountParameters(BodyParameters):
+    """What counts per year and orbiting body take."""
+
+    conditions_of = BodyParameters.conditions_of | {"year": "year = ?"}
+
+    year: int | None = Field(None, ge=1800, le=2300, description="One calendar year (UTC).")

@@ -14,6 +14,7 @@ import pyarrow as pa
 from neo_assets.api.parameters import Condition, Parameters
 from neo_assets.api.problems import refuse
 from neo_assets.api.snapshots import Snapshot
+from neo_assets.products.database import quoted
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,12 @@ def find(snapshot: Snapshot, resource: Resource, asked: Parameters) -> Found:
     if asked.cursor:
         types = [columns[name]["type"] if name in columns else "BIGINT" for name in places]  # rowid has no description
         after, beyond = _after(places, types, descending, _read(asked.cursor, request, len(places)))
-    shown = [_quoted(name) for name in fields]
-    shown += [f"CAST({_quoted(name)} AS VARCHAR) AS {_quoted(_place(number))}" for number, name in enumerate(places)]
+    shown = [quoted(name) for name in fields]
+    shown += [f"CAST({quoted(name)} AS VARCHAR) AS {quoted(_place(number))}" for number, name in enumerate(places)]
     sql = (
-        f"SELECT {', '.join(shown)} FROM {resource.relation} WHERE ({where}) AND ({after}) "
-        f"ORDER BY {_quoted(order)} {'DESC' if descending else 'ASC'} NULLS LAST"
-        + "".join(f", {_quoted(name)}" for name in places[1:])
+        f"SELECT {', '.join(shown)} FROM {quoted(resource.relation)} WHERE ({where}) AND ({after}) "
+        f"ORDER BY {quoted(order)} {'DESC' if descending else 'ASC'} NULLS LAST"
+        + "".join(f", {quoted(name)}" for name in places[1:])
         + f" LIMIT {asked.limit + 1}"
     )
     try:
@@ -76,7 +77,9 @@ def find(snapshot: Snapshot, resource: Resource, asked: Parameters) -> Found:
         rows = rows.slice(0, asked.limit)
         last = rows.slice(asked.limit - 1).to_pylist()[0]
         cursor = _written(request, [last[_place(number)] for number in range(len(places))])
-    [total] = snapshot.rows(f"SELECT count(*) AS n FROM {resource.relation} WHERE {where}", values)["n"].to_pylist()
+    [total] = snapshot.rows(f"SELECT count(*) AS n FROM {quoted(resource.relation)} WHERE {where}", values)[
+        "n"
+    ].to_pylist()
     return Found(rows.select(fields), total, cursor)
 
 
@@ -110,7 +113,7 @@ def _after(
     places: Sequence[str], types: Sequence[str], descending: bool, at: Sequence[str | None]
 ) -> tuple[str, list[str | None]]:
     """The condition of rows that come later than a place, and its values. Rows without a value to sort by come last."""
-    order, *keys = map(_quoted, places)
+    order, *keys = map(quoted, places)
     first, *others = (f"CAST(? AS {kind})" for kind in types)
     later = f"({', '.join(keys)}) > ({', '.join(others)})" if keys else "false"
     if at[0] is None:
@@ -144,7 +147,3 @@ def _read(cursor: str, request: str, places: int) -> list[str | None]:
 
 def _place(number: int) -> str:
     return f"place {number}"
-
-
-def _quoted(name: str) -> str:
-    return f'"{name}"'

@@ -23,7 +23,7 @@ from neo_assets.lake import layout
 from neo_assets.lake.storage import LakeDamaged, LakeError, Storage
 from neo_assets.pipeline.text import one_line
 from neo_assets.products import index
-from neo_assets.products.database import DATABASE
+from neo_assets.products.database import DATABASE, quoted
 from neo_assets.schema.products import DICTIONARY, ONE_SNAPSHOT
 
 logger = logging.getLogger(__name__)
@@ -113,7 +113,8 @@ class Snapshot:
     def distinct(self, relation: str, column: str) -> list[str]:
         """The different texts in a column, sorted."""
         if (relation, column) not in self._texts:
-            sql = f'SELECT DISTINCT "{column}" AS one FROM {relation} WHERE one IS NOT NULL ORDER BY one'
+            of = f"{quoted(column)} AS one FROM {quoted(relation)}"
+            sql = f"SELECT DISTINCT {of} WHERE one IS NOT NULL ORDER BY one"
             self._texts[relation, column] = [str(one) for one in self.rows(sql)["one"].to_pylist()]
         return self._texts[relation, column]
 
@@ -127,7 +128,7 @@ class Snapshots:
     """The snapshot of a lake, as it was stored last."""
 
     def __init__(self, lake: Storage) -> None:
-        self.lake = lake
+        self._lake = lake
         self._folder = tempfile.TemporaryDirectory(prefix="neo-serve-")
         self._lock = threading.Lock()
         self._looking = threading.Lock()
@@ -180,13 +181,13 @@ class Snapshots:
         path = layout.product(DATABASE)
         file = Path(self._folder.name) / f"{time.time_ns()}.duckdb"
         try:
-            versions = self.lake.versions([path, layout.PRODUCTS_INDEX])
+            versions = self._lake.versions([path, layout.PRODUCTS_INDEX])
             version = " ".join(versions.values())
             if path not in versions or version == self._version:
                 return
             digest = self._copy(path, file)
             self._version = version  # one that cannot be opened is not tried again
-            made = index.read(self.lake).get(DATABASE)
+            made = index.read(self._lake).get(DATABASE)
             if not made or made.sha256 != digest:
                 raise LakeDamaged("it is not the one that products/index.json lists; `neo tables` makes it again")
             opened = Snapshot(file, version)
@@ -212,7 +213,7 @@ class Snapshots:
             The SHA-256 of its content.
         """
         digest = hashlib.sha256()
-        with self.lake.open(path) as stored, file.open("wb") as copy:
+        with self._lake.open(path) as stored, file.open("wb") as copy:
             while piece := stored.read(_PIECE):
                 copy.write(piece)
                 digest.update(piece)

@@ -1,8 +1,7 @@
 """`neo serve`: the read API on a port. What it answers is decided in `api`."""
 
 import contextlib
-import os
-import socket
+from importlib.util import find_spec
 
 import click
 
@@ -33,14 +32,14 @@ def serve(host: str, port: int, workers: int) -> None:
     from neo_assets.settings import Settings
 
     settings = Settings.load()
-    try:
-        import fastapi_offline  # noqa: F401
-        import uvicorn
-        from uvicorn.supervisors import Multiprocess
-    except ModuleNotFoundError as error:
-        raise click.ClickException(
-            f"{error.name} is not installed: run `.venv/bin/pip install -e '.[serve]'`"
-        ) from None
+    if missing := [name for name in ("fastapi_offline", "uvicorn") if not find_spec(name)]:
+        raise click.ClickException(f"{missing[0]} is not installed: run `.venv/bin/pip install -e '.[serve]'`")
+
+    import uvicorn
+    from uvicorn.supervisors import Multiprocess
+
+    from neo_assets.sources.simulator.app import bind
+
     config = uvicorn.Config(
         "neo_assets.api.app:from_settings",
         factory=True,
@@ -52,14 +51,9 @@ def serve(host: str, port: int, workers: int) -> None:
         limit_concurrency=_MOST_CONNECTIONS,
     )
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host, port), family=family, backlog=2_048)
+        listener = bind(host, port)
     except OSError as error:
-        number = error.errno or 0
-        why = os.strerror(number) if number > 0 else error.strerror  # a host that is not found has another number
-        raise click.ClickException(
-            f"cannot listen on {host} port {port}: {why}; give another --port or --host"
-        ) from None
+        raise click.ClickException(f"{error.strerror or error}; give another --port or --host") from None
     if not Storage(settings.lake).versions([layout.product(DATABASE)]):
         click.echo(f"{settings.lake} has no database yet: run `neo tables`. Until then, the answer is 503.", err=True)
     with listener:

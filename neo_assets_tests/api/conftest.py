@@ -10,7 +10,7 @@ import pytest
 from neo_assets.api.app import create_app
 from neo_assets.lake.storage import Storage
 from neo_assets_tests.integration.harness import PATIENCE_S, serving
-from neo_assets_tests.products.by_hand import fill_from_simulator, make
+from neo_assets_tests.products.by_hand import fill_from_simulator, with_products
 
 Get = Callable[..., Any]
 
@@ -27,9 +27,7 @@ def client_of(lake: Storage) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="session")
 def served_lake(tmp_path_factory: pytest.TempPathFactory) -> Storage:
-    lake = Storage(str(tmp_path_factory.mktemp("served") / "lake"))
-    make(fill_from_simulator(lake))
-    return lake
+    return with_products(tmp_path_factory.mktemp("served"), fill_from_simulator)
 
 
 @pytest.fixture(scope="session")

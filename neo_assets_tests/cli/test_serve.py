@@ -7,9 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from neo_assets.lake.storage import Storage
 from neo_assets_tests.integration.harness import PATIENCE_S, listening, place
-from neo_assets_tests.products.by_hand import fill_from_simulator, make
+from neo_assets_tests.products.by_hand import fill_from_simulator, with_products
 
 pytestmark = pytest.mark.slow
 
@@ -17,8 +16,7 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_it_serves_the_lake_until_ctrl_c(tmp_path: Path, workers: int) -> None:
     at = place(tmp_path / "served")
-    lake = Storage(str(tmp_path / "lake"))
-    make(fill_from_simulator(lake))
+    lake = with_products(tmp_path, fill_from_simulator)
     server = at.start("neo", "serve", "--port", 0, "--workers", workers, NEO_LAKE=lake.root)
     try:
         deadline = time.monotonic() + PATIENCE_S

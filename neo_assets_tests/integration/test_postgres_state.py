@@ -15,7 +15,7 @@ from neo_assets.sources.simulator.app import create_app
 from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.integration.conftest import ASSETS, DagsterDev
 from neo_assets_tests.integration.harness import KEY, PATIENCE_S, dagster_yaml_for_postgres, place, serving
-from neo_assets_tests.postgres_server import postgres_programs, run, serving_postgres
+from neo_assets_tests.postgres_server import programs_or_skip, run, serving_postgres
 
 pytestmark = pytest.mark.slow
 
@@ -71,9 +71,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 @pytest.fixture(scope="module")
 def backfilled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backfilled]:
     """A backfill of 16 page sets, 8 at once; the server was killed while those 8 were under way."""
-    if not (programs := postgres_programs()):
-        pytest.skip("no PostgreSQL server is installed (on Debian: apt-get install postgresql)")
-    with serving_postgres(programs) as server, serving(gate := Gate()) as neows:
+    with serving_postgres(programs_or_skip()) as server, serving(gate := Gate()) as neows:
         url = server.new_database()
         at = place(
             tmp_path_factory.mktemp("postgres") / "here",

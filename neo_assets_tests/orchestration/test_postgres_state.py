@@ -15,7 +15,7 @@ from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.failures import StateUnusable
 from neo_assets.orchestration.instance import open_instance, tags_of_this_process
 from neo_assets_tests.integration.harness import CHECKOUT, Ended, dagster_yaml_for_postgres, nobody_at
-from neo_assets_tests.postgres_server import PASSWORD, PostgresServer, postgres_programs, run, serving_postgres
+from neo_assets_tests.postgres_server import PASSWORD, PostgresServer, programs_or_skip, run, serving_postgres
 
 Neo = Callable[..., Ended]
 LAKE = "data/lake"
@@ -115,9 +115,7 @@ def test_a_run_whose_process_is_gone_is_ended(url: str) -> None:
 
 @pytest.mark.slow
 def test_events_wait_for_a_server_that_restarts_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    if not (programs := postgres_programs()):
-        pytest.skip("no PostgreSQL server is installed (on Debian: apt-get install postgresql)")
-    with serving_postgres(programs) as server:
+    with serving_postgres(programs_or_skip()) as server:
         monkeypatch.setenv("NEO_POSTGRES_URL", server.url())
         with open_instance(None, Storage(LAKE)) as instance:
             instance.add_run(RUN)
@@ -132,7 +130,7 @@ def test_events_wait_for_a_server_that_restarts_but_not_for_ever(monkeypatch: py
             assert run_now
             assert run_now.tags["tagged"] == "after it"
     monkeypatch.setattr(f"{STATE}._OUTAGE_S", 1)
-    with serving_postgres(programs) as server:
+    with serving_postgres(programs_or_skip()) as server:
         monkeypatch.setenv("NEO_POSTGRES_URL", server.url())
         with open_instance(None, Storage(LAKE)) as instance:
             instance.add_run(RUN)

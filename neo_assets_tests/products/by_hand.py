@@ -1,7 +1,8 @@
 """A small lake whose products are easy to check, and the steps to make and open them. No assertions here."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from neo_assets.lake import owner
@@ -56,6 +57,13 @@ def contents(lake: Storage) -> Contents:
 def make(lake: Storage) -> dict[str, Made]:
     """Make the database and the files beside it."""
     return database.make(lake, contents(lake))
+
+
+def with_products(place: Path, fill: Callable[[Storage], Storage]) -> Storage:
+    """A lake of its own, filled and with its database made."""
+    lake = Storage(str(place / "lake"))
+    make(fill(lake))
+    return lake
 
 
 def rows(lake: Storage, sql: str) -> list[tuple[Any, ...]]:

@@ -3,18 +3,14 @@
 import pytest
 
 from neo_assets.lake.storage import Storage
-from neo_assets_tests.products.by_hand import fill, fill_from_simulator, make
+from neo_assets_tests.products.by_hand import fill, fill_from_simulator, with_products
 
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Storage:
-    lake = Storage(str(tmp_path_factory.mktemp("products") / "lake"))
-    make(fill(lake))
-    return lake
+    return with_products(tmp_path_factory.mktemp("products"), fill)
 
 
 @pytest.fixture(scope="session")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Storage:
-    lake = Storage(str(tmp_path_factory.mktemp("products") / "lake"))
-    make(fill_from_simulator(lake))
-    return lake
+    return with_products(tmp_path_factory.mktemp("products"), fill_from_simulator)
