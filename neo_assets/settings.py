@@ -1,24 +1,22 @@
 """The settings: environment variables and the `.env` file in the working directory, read once, validated, immutable.
 
-This is the only module that reads the environment. It defines each setting's name, default and bounds; the effect of a
-setting belongs to the code that uses it.
+This is the only module that reads the environment; `env_file` reads the file. It defines each setting's name, default
+and bounds; the effect of a setting belongs to the code that uses it.
 """
 
 import difflib
-import io
 import os
 import re
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
 import platformdirs
-from dotenv import dotenv_values
-from dotenv.parser import parse_stream
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from neo_assets.env_file import EnvFileError, read_env_file
 from neo_assets.schema.page_sets import MAX_PAGES, page_set_keys
 
 NASA_BASE_URL = "https://api.nasa.gov/neo/rest/v1"
@@ -89,20 +87,27 @@ class Settings(BaseSettings):
         Raises:
             SettingsError: a value is not allowed, a name may be misspelt, or `.env` cannot be read.
         """
-        file = _read_env_file()
+        try:
+            file = read_env_file(_OURS)
+        except EnvFileError as error:
+            raise SettingsError(str(error)) from None
         given = {name.upper() for name, value in os.environ.items() if value}
-        wrong = [
-            _unknown(name) for name, value in sorted(os.environ.items()) if _may_be_misspelt(name, value)
-        ] + file.wrong
-        from_file: dict[str, Any] = {name: file.values[name] for name in file.values.keys() & ALLOWED.keys() - given}
+        wrong = [_unknown(name) for name, value in sorted(os.environ.items()) if _may_be_misspelt(name, value)]
+        wrong += [
+            f"{one.place}: {_unknown(one.name, 'write', 'delete it')}"
+            for one in file
+            if _may_be_misspelt(one.name, one.value)
+        ]
+        values = {_spelt(one.name): one.value for one in file if one.value}
+        from_file: dict[str, Any] = {name: values[name] for name in values.keys() & ALLOWED.keys() - given}
         try:
             settings = cls(**from_file)
         except ValidationError as error:
-            places = {name: f"{file.places[name]}: " for name in from_file}
+            places = {_spelt(one.name): f"{one.place}: " for one in file if _spelt(one.name) in from_file}
             raise SettingsError("\n".join([*wrong, *(_line(one, places) for one in error.errors())])) from None
         if wrong:
             raise SettingsError("\n".join(wrong))
-        _export_for_others(file.values)
+        _export_for_others(values)
         return settings
 
     @field_validator("nasa_api_keys", "alert_to", mode="before")
@@ -305,9 +310,6 @@ _OF_OTHERS = re.compile(
     r"\w+_(SERVICE_HOST=|SERVICE_PORT(_\w+)?=|PORT=\w+://|PORT_\d+_(TCP|UDP|SCTP))|NEO_BIN="
 )
 
-_ASSIGNMENT = re.compile(r"\n\s*(export\s+)?[A-Za-z_]\w*\s*=[^\S\n]*[^\s=]")
-"""A line, other than the first, that looks like NAME=value: a quotation mark was left open before it."""
-
 
 def _may_be_misspelt(name: str, value: str | None) -> bool:
     """Whether a variable looks like a setting of ours but is none. An empty value means unset."""
@@ -320,53 +322,6 @@ def _unknown(name: str, verb: str = "set", get_rid: str = "unset {}") -> str:
     if near := difflib.get_close_matches(name.upper(), ALLOWED, n=1):
         return f"{name} is not a setting: {verb} {near[0]} instead, or {get_rid.format(name)}"
     return f"{name} is not a setting: {get_rid.format('it')} (`neo --help` lists the settings)"
-
-
-class _EnvFile(NamedTuple):
-    values: dict[str, str]
-    """The variables that have a value, those of ours in upper case."""
-
-    places: dict[str, str]
-    """For each variable, the file and the line."""
-
-    wrong: list[str]
-    """One line for each name that may be misspelt."""
-
-
-def _read_env_file() -> _EnvFile:
-    """Read `.env`, once, as it may be a pipe; it is empty if there is none.
-
-    Raises:
-        SettingsError: it cannot be read, or a line of it cannot be parsed.
-    """
-    try:
-        path = Path(".env").absolute()
-    except FileNotFoundError:
-        raise SettingsError("the working directory no longer exists: change to one that does") from None
-    try:
-        text = path.read_text("utf-8")
-    except FileNotFoundError:
-        text = ""
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{path} is not UTF-8 ({error}): save it as UTF-8, or delete it") from None
-    except OSError as error:
-        raise SettingsError(
-            f"{path} cannot be read ({error.strerror}): make it a readable file, or rename it"
-        ) from None
-    places, wrong = {}, []
-    for one in parse_stream(io.StringIO(text)):
-        statement = one.original.string
-        line = one.original.line + statement.removesuffix(statement.lstrip()).count("\n")
-        name = one.key or ""
-        place = f"{path}, line {line}"
-        is_open = "\n" in statement.strip() and (_OURS.match(name) or _ASSIGNMENT.search(statement.strip()))
-        if one.error or "\0" in statement or is_open or (_OURS.match(name) and one.value is None):
-            raise SettingsError(f"{place}: cannot be read: write NAME=value, close any quotation mark, or delete it")
-        if _may_be_misspelt(name, one.value):
-            wrong.append(f"{place}: {_unknown(name, 'write', 'delete it')}")
-        places[_spelt(name)] = place
-    values = {_spelt(name): value for name, value in dotenv_values(stream=io.StringIO(text)).items() if value}
-    return _EnvFile(values, places, wrong)
 
 
 def _spelt(name: str) -> str:
