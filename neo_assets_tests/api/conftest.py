@@ -9,6 +9,7 @@ import pytest
 
 from neo_assets.api.app import create_app
 from neo_assets.lake.storage import Storage
+from neo_assets.settings import Settings
 from neo_assets_tests.integration.harness import PATIENCE_S, serving
 from neo_assets_tests.products.by_hand import fill_from_simulator, with_products
 
@@ -19,7 +20,7 @@ Get = Callable[..., Any]
 def client_of(lake: Storage) -> Iterator[httpx.Client]:
     """A client of the API over a lake, which is served on loopback."""
     with (
-        serving(create_app(lake)) as url,
+        serving(create_app(Settings(lake=str(lake.root)), lake=lake)) as url,
         httpx.Client(base_url=httpx.URL(url).join("/"), timeout=PATIENCE_S) as client,
     ):
         yield client

@@ -1,0 +1,98 @@
+"""How the API answers a request that is wrong, or that it cannot answer (RFC 9457, `application/problem+json`). No
+answer holds a path on this machine, a key or SQL.
+"""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from neo_assets.api.problems import Problem
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Wrong(BaseModel):
+    """What is wrong with one parameter."""
+
+    parameter: str
+    detail: str
+
+
+class ProblemDetails(BaseModel):
+    """A problem, as RFC 9457 describes one."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    errors: list[Wrong] = []
+
+
+PROBLEM: dict[str, Any] = {"model": ProblemDetails, "content": {MEDIA_TYPE: {}}}
+"""A response of a path, as the description of the API has it."""
+
+UNAVAILABLE = PROBLEM | {"description": "There is no snapshot yet, or the query takes too long."}
+
+
+def answer_errors(app: FastAPI) -> None:
+    """Have every error of an application answered as a problem."""
+    app.add_exception_handler(Problem, _answer_problem)
+    app.add_exception_handler(RequestValidationError, _answer_invalid)
+    app.add_exception_handler(HTTPException, _answer_http)
+    app.add_exception_handler(Exception, _answer_unexpected)
+
+
+async def _answer_problem(request: Request, problem: Exception) -> Response:
+    """The answer to a request that ended with a problem."""
+    assert isinstance(problem, Problem)
+    return _response(problem.status, problem.detail, problem.errors, problem.headers)
+
+
+async def _answer_invalid(request: Request, error: Exception) -> Response:
+    """The answer to a request whose parameters are not valid."""
+    assert isinstance(error, RequestValidationError)
+    wrong = [(str(one["loc"][-1])[:100], _said(one)) for one in error.errors()]
+    return _response(HTTPStatus.BAD_REQUEST, "Parameters are wrong; `errors` says which.", wrong)
+
+
+async def _answer_http(request: Request, error: Exception) -> Response:
+    """The answer to a request for what is not here."""
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    detail = "There is no such resource; /docs lists them." if status == HTTPStatus.NOT_FOUND else str(error.detail)
+    return _response(status, detail, (), error.headers)
+
+
+async def _answer_unexpected(request: Request, error: Exception) -> Response:
+    """The answer if the API itself is wrong; the log has the reason."""
+    return _response(HTTPStatus.INTERNAL_SERVER_ERROR, "This is an error of the API; its log has the reason.")
+
+
+def _said(error: Mapping[str, Any]) -> str:
+    if error["type"] == "extra_forbidden":
+        return "there is no such parameter; /docs lists them"
+    return str(error["msg"]).removeprefix("Value error, ")
+
+
+def _response(
+    status: HTTPStatus,
+    detail: str,
+    errors: Sequence[tuple[str, str]] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    details = ProblemDetails(
+        title=status.phrase,
+        status=status,
+        detail=detail,
+        errors=[Wrong(parameter=parameter, detail=said) for parameter, said in errors],
+    )
+    body = msgspec.json.encode(details.model_dump())
+    return Response(body, status, {"Cache-Control": "no-store"} | dict(headers or {}), MEDIA_TYPE)

@@ -1,0 +1,42 @@
+"""Files of the products that are served as they are stored: the calendar and the report. Tables are in `reading`."""
+
+from http import HTTPStatus
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from neo_assets.api.answers import unless_known
+from neo_assets.api.errors import UNAVAILABLE
+from neo_assets.api.problems import Problem
+from neo_assets.lake import layout
+from neo_assets.lake.storage import LakeError, Storage
+from neo_assets.products import calendar, report
+
+
+def files(lake: Storage) -> APIRouter:
+    """The paths of files."""
+    router = APIRouter()
+
+    def product(request: Request, name: str, media_type: str, made_by: str) -> Response:
+        path = layout.product(name)
+
+        def read(headers: dict[str, str]) -> Response:
+            return Response(lake.read(path).to_pybytes(), headers=headers, media_type=media_type)
+
+        try:
+            return unless_known(request, [lake.versions([path])[path]], read)
+        except (KeyError, FileNotFoundError, LakeError):
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"{name} has not been made yet: {made_by}.") from None
+
+    @router.get("/feeds/upcoming.ics", tags=["files"], response_class=Response, responses={503: UNAVAILABLE})
+    def calendar_feed(request: Request) -> Response:
+        """A calendar of the approaches to Earth within 0.05 au in the next 365 days."""
+        return product(request, calendar.CALENDAR, "text/calendar; charset=utf-8", "materialize `upcoming`")
+
+    @router.get("/report", tags=["files"], response_class=Response, responses={503: UNAVAILABLE})
+    def report_page(request: Request) -> Response:
+        """The catalogue on one page, with charts."""
+        return product(request, report.PAGE, "text/html; charset=utf-8", "run `neo report`")
+
+    return router

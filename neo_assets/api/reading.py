@@ -1,0 +1,131 @@
+"""What can be read from tables, and the path of each: `query` finds the rows, `answers` writes them. Files of the
+products are in `files`.
+"""
+
+from http import HTTPStatus
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Path, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from neo_assets.api.answers import MEDIA_TYPES, Answer, answer, signature, unless_known
+from neo_assets.api.errors import PROBLEM
+from neo_assets.api.parameters import (
+    IS_NAMED,
+    ApproachParameters,
+    BodyParameters,
+    CountParameters,
+    NeoParameters,
+    Parameters,
+)
+from neo_assets.api.problems import Problem
+from neo_assets.api.query import Resource
+from neo_assets.api.snapshots import Snapshots
+
+_NAMES = {
+    "date": "close_approach_at",
+    "dist": "miss_distance_au",
+    "v-rel": "relative_velocity_km_s",
+    "h": "absolute_magnitude_h",
+    "object": "name",
+}
+
+_APPROACHES = Resource("approaches", ("close_approach_at", "neo_id", "orbiting_body"), _NAMES)
+_UPCOMING = Resource("upcoming_approaches", ("close_approach_at", "neo_id"), _NAMES)
+_NEOS = Resource("neos_with_size", ("id",), {"h": "absolute_magnitude_h", "object": "name"})
+_YEARLY = Resource("total_yearly_approaches", ("year", "orbiting_body"))
+_NEAR_MISSES = Resource("total_near_misses", ("orbiting_body",))
+_DICTIONARY = Resource("dictionary", ("table_name", "column_name"))
+
+_FORMS: dict[str, Any] = {media: {} for form, media in MEDIA_TYPES.items() if form != "json"}
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"model": Answer, "content": _FORMS},
+    304: {"description": "The client has this answer already."},
+    400: PROBLEM | {"description": "A parameter is wrong."},
+    406: PROBLEM | {"description": "No form of the answer is accepted."},
+    503: PROBLEM | {"description": "There is no snapshot yet, or the query takes too long."},
+}
+_NOT_FOUND: dict[int | str, dict[str, Any]] = {404: PROBLEM | {"description": "There is no such thing."}}
+
+
+def reading(snapshots: Snapshots) -> APIRouter:
+    """The paths that read tables."""
+    router = APIRouter()
+
+    def table(request: Request, resource: Resource, asked: Parameters) -> Response:
+        with snapshots.current() as snapshot:
+            return answer(request, snapshot, resource, asked)
+
+    @router.get("/v1/close-approaches", tags=["tables"], response_model=None, responses=_RESPONSES)
+    def close_approaches(request: Request, asked: Annotated[ApproachParameters, Query()]) -> Response:
+        """Close approaches, each beside its NEO: past and predicted, to all orbiting bodies."""
+        return table(request, _APPROACHES, asked)
+
+    @router.get("/v1/upcoming", tags=["tables"], response_model=None, responses=_RESPONSES)
+    def upcoming(request: Request, asked: Annotated[Parameters, Query()]) -> Response:
+        """Approaches to Earth from today (UTC) to 60 days ahead, the next one first."""
+        return table(request, _UPCOMING, asked)
+
+    @router.get("/v1/neos", tags=["tables"], response_model=None, responses=_RESPONSES)
+    def neos(request: Request, asked: Annotated[NeoParameters, Query()]) -> Response:
+        """Near-Earth objects with their orbits."""
+        return table(request, _NEOS, asked)
+
+    @router.get("/v1/neos/{neo}", tags=["tables"], response_model=None, responses=_RESPONSES | _NOT_FOUND)
+    def one_neo(
+        request: Request,
+        neo: Annotated[str, Path(description="Its id, designation or name, such as 2099942 or 99942.", max_length=100)],
+        asked: Annotated[Parameters, Query()],
+    ) -> Response:
+        """One near-Earth object with its orbit."""
+        one = Resource(_NEOS.relation, _NEOS.key, always=((IS_NAMED, neo),))
+        with snapshots.current() as snapshot:
+            if not snapshot.rows(f"SELECT id FROM neos WHERE {IS_NAMED} LIMIT 1", [neo]).num_rows:
+                raise Problem(HTTPStatus.NOT_FOUND, "No NEO has this id, designation or name.")
+            return answer(request, snapshot, one, asked)
+
+    @router.get("/v1/yearly-approaches", tags=["tables"], response_model=None, responses=_RESPONSES)
+    def yearly_approaches(request: Request, asked: Annotated[CountParameters, Query()]) -> Response:
+        """Number of close approaches, per year and orbiting body, past and predicted alike."""
+        return table(request, _YEARLY, asked)
+
+    @router.get("/v1/near-misses", tags=["tables"], response_model=None, responses=_RESPONSES)
+    def near_misses(request: Request, asked: Annotated[BodyParameters, Query()]) -> Response:
+        """Number of approaches within 0.2 au, per orbiting body, past and predicted alike."""
+        return table(request, _NEAR_MISSES, asked)
+
+    @router.get("/v1/metrics/{name}", tags=["tables"], response_model=None, responses=_RESPONSES | _NOT_FOUND)
+    def metric(
+        request: Request,
+        name: Annotated[str, Path(description="A table of totals, such as total_first_observations.", max_length=100)],
+        asked: Annotated[Parameters, Query()],
+    ) -> Response:
+        """The rows of a metric, built in or your own."""
+        with snapshots.current() as snapshot:
+            if name not in snapshot.totals:
+                raise Problem(
+                    HTTPStatus.NOT_FOUND, f"There is no such metric; there are: {', '.join(snapshot.totals)}."
+                )
+            return answer(request, snapshot, Resource(name, ("rowid",)), asked)
+
+    @router.get("/v1/dictionary", tags=["about"], response_model=None, responses=_RESPONSES)
+    def dictionary(request: Request, asked: Annotated[Parameters, Query()]) -> Response:
+        """What each column of each table means, with its unit and source."""
+        return table(request, _DICTIONARY, asked)
+
+    @router.get(
+        "/v1/snapshot", tags=["about"], response_model=None, responses={304: _RESPONSES[304], 503: _RESPONSES[503]}
+    )
+    def snapshot(request: Request) -> Response:
+        """What the data cover, where they come from, how old they are, and whether they are of one state."""
+        with snapshots.current() as current:
+            body = {"signature": signature(current)} | current.about
+
+            def encoded(headers: dict[str, str]) -> Response:
+                return Response(msgspec.json.encode(body), headers=headers, media_type="application/json")
+
+            return unless_known(request, [current.tag], encoded)
+
+    return router
