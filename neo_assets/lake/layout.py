@@ -84,9 +84,14 @@ def discarded(at: datetime, digest: str) -> str:
     return f"{DISCARDED}/{at:%Y-%m-%dT%H-%M-%S.%f}-{digest[:8]}.ndjson"
 
 
+def audit_of(day: date) -> str:
+    """Directory of what was done in runs created on this day (UTC)."""
+    return f"{AUDIT}/date={day}"
+
+
 def audit(day: date, run_id: str) -> str:
     """Path of what was done in a run created on this day (UTC)."""
-    return f"{AUDIT}/date={day}/{run_id}.parquet"
+    return f"{audit_of(day)}/{run_id}.parquet"
 
 
 def lease(directory: str, number: int) -> str:

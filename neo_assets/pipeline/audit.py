@@ -75,6 +75,16 @@ def read(lake: Storage, runs: int, only_failed: bool = False, job: str | None = 
     return rows
 
 
+def read_run(lake: Storage, path: str) -> Row | None:
+    """The row of the run that a file of the audit is about; None if the file was deleted meanwhile.
+
+    Raises:
+        LakeError: the file cannot be read.
+    """
+    rows = _read(lake, path)
+    return next((row for row in rows.to_pylist() if row["kind"] == RUN), None) if rows else None
+
+
 def _worth_reading(files: Sequence[fs.FileInfo], found: Sequence[pa.Table], runs: int) -> Iterator[str]:
     """The paths of a day's files, those written last first, until so many runs are found that no file left can hold a
     later one: it was written after the run was created.

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 _LATE = timedelta(days=1)
 """A page that was due for a refresh this long ago is too old: a daily refresh has left it out."""
 
-_LONGEST_H = 24 * 36_525
+LONGEST_H = 24 * 36_525
 """A century; higher values of NEO_RAW_MAX_AGE_HOURS mean the same, and Python's `timedelta` cannot hold them all."""
 
 
@@ -75,7 +75,7 @@ def age(page: PageFacts) -> timedelta:
 
 def too_old_after(max_age_hours: float) -> timedelta:
     """The age from which a page is too old, if pages younger than `max_age_hours` are reused."""
-    return timedelta(hours=min(max_age_hours, _LONGEST_H)) + _LATE
+    return timedelta(hours=min(max_age_hours, LONGEST_H)) + _LATE
 
 
 def is_too_old(page: PageFacts, max_age_hours: float) -> bool:

@@ -52,6 +52,22 @@ class Slot:
     at: float
 
 
+@dataclass(frozen=True)
+class Left:
+    """What is left of a key's budget now. The key itself is not in it."""
+
+    left: int
+    """Requests that may be sent at once, as far as the window with the least room goes."""
+    allowed: int
+    """Requests allowed in that window."""
+    window_s: float
+    """Length of that window in seconds."""
+    parked_until: float | None
+    """When a key that is not used for now may be used again (seconds since 1970)."""
+    refused: bool
+    """Whether the host refused the key in the last day."""
+
+
 class Budget:
     """The budget of some keys at one host. Safe to use from several threads and processes at once."""
 
@@ -134,6 +150,36 @@ class Budget:
                 min(allowed * 24 * self._hour_s / length_s for length_s, allowed in self._windows(db, key).items())
                 for key in self._hashes
             )
+
+    def left(self) -> list[Left]:
+        """What is left of the budget of each key, in the order of the keys. Nothing is written, not even a new ledger.
+
+        Raises:
+            BudgetError: the ledger cannot be read.
+        """
+        with contextlib.closing(sqlite3.connect(":memory:")) as copy:
+            with self._explained():
+                if self._ledger.exists():
+                    read_only = f"{self._ledger.absolute().as_uri()}?mode=ro"
+                    with contextlib.closing(sqlite3.connect(read_only, timeout=1, uri=True)) as ledger:
+                        ledger.backup(copy)
+                copy.executescript(_TABLES)
+                self._heal(copy)
+            return [self._left_of(copy, key) for key in self._hashes]
+
+    def _left_of(self, db: sqlite3.Connection, key: str) -> Left:
+        now = self._clock()
+
+        def used(window_s: float) -> int:
+            of_key = "SELECT count(*) FROM requests WHERE key = ? AND at > ?"
+            (number,) = db.execute(of_key, (self._hashes[key], now - window_s)).fetchone()
+            return int(number)
+
+        left, window_s, allowed = min(
+            (max(0, most - used(length_s)), length_s, most) for length_s, most in self._windows(db, key).items()
+        )
+        parked_until = self._parked_until(db, key)
+        return Left(left, allowed, window_s, parked_until if parked_until > now else None, self._is_refused(db, key))
 
     def _further_slots(self) -> Generator[float, None, None]:
         """The times of the next slots, if no one else takes any; none of them is reserved."""

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from neo_assets.schema.heartbeat import NOT_ASKED, REFUSED, Heartbeat
 from neo_assets.schema.pages import NASA, SIMULATOR, CatalogueStats, Page
 from neo_assets.settings import NASA_BASE_URL, Settings
-from neo_assets.sources.neows.budget import Budget
+from neo_assets.sources.neows.budget import Budget, Left
 from neo_assets.sources.neows.errors import Misconfigured, PagesMissing
 from neo_assets.sources.neows.loop_thread import LoopThread
 from neo_assets.sources.neows.progress import Progress
@@ -151,6 +151,14 @@ class NeoWs:
             BudgetError: the budget's ledger cannot be used.
         """
         return self._budget.per_day() if self._budget else math.inf
+
+    def left(self) -> list[Left]:
+        """What is left of the budget of each key, in the order of the keys; empty without a budget. Nothing is written.
+
+        Raises:
+            BudgetError: the budget's ledger cannot be read.
+        """
+        return self._budget.left() if self._budget else []
 
     def close(self) -> None:
         """Close the connections and the budget's ledger; the next use reopens them."""
