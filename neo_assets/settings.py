@@ -77,6 +77,9 @@ class Settings(BaseSettings):
     alert_to: Annotated[tuple[str, ...], NoDecode] = _setting(
         "NEO_ALERT_TO", (), "one or more e-mail addresses, separated by commas"
     )
+    api_token: SecretStr | None = _setting(
+        "NEO_API_TOKEN", None, "at least 16 printable ASCII characters, without spaces"
+    )
     dagster_url: str | None = _setting("NEO_DAGSTER_URL", None, "a URL such as http://127.0.0.1:3000")
     dagster_home: Path | None = _setting("DAGSTER_HOME", None, "an absolute path")
 
@@ -156,6 +159,13 @@ class Settings(BaseSettings):
             parts = _address(value, "postgresql", "postgres")
             if not re.fullmatch("/[^/]+/?", parts.path) or parts.fragment:
                 raise ValueError("not a database")
+        return value
+
+    @field_validator("api_token")
+    @classmethod
+    def _is_token(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and (len(value.get_secret_value()) < 16 or not _plain(value)):
+            raise ValueError("not a token")
         return value
 
     @field_validator("alert_webhook")
@@ -286,6 +296,7 @@ ALLOWED = {
 
 SECRET_SETTINGS = {
     *("NASA_API_KEYS", "NASA_API_KEY", "NEO_ALERT_WEBHOOK", "NEO_ALERT_SMTP", "SPARK_REMOTE", "NEO_POSTGRES_URL"),
+    "NEO_API_TOKEN",
 }
 """Variables whose values no message shows."""
 

@@ -14,6 +14,7 @@ import yaml
 from dagster._check import CheckError
 from dagster._core.instance import InstanceRef  # the public DagsterInstance.from_config takes no overrides
 
+from neo_assets.lake.state_directory import DEFAULT_HOME
 from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.audit import audited, record
 from neo_assets.orchestration.failures import StateUnusable
@@ -21,7 +22,6 @@ from neo_assets.orchestration.state import StateOfLake, check_lake, explained, i
 from neo_assets.orchestration.watchdog import hangs, limits, watched
 from neo_assets.sources.neows.source import NeoWs
 
-_DEFAULT_HOME = Path("data/dagster")
 _OVERRIDES: Any = {
     "telemetry": {"enabled": False},
     # Steps print nothing, so there is no output to capture.
@@ -62,7 +62,7 @@ def open_instance(dagster_home: Path | None, lake: Storage) -> dg.DagsterInstanc
     if dagster_home or Path("dagster.yaml").exists():
         home, overrides = dagster_home or Path.cwd(), _OVERRIDES
     else:
-        home, overrides = _DEFAULT_HOME.absolute(), _OVERRIDES | _state_of_lake(_DEFAULT_HOME.absolute())
+        home, overrides = DEFAULT_HOME.absolute(), _OVERRIDES | _state_of_lake(DEFAULT_HOME.absolute())
     with explained(home):
         home.mkdir(parents=True, exist_ok=True)
         try:

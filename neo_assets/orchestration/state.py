@@ -4,9 +4,6 @@ shown with the history of another. Opening an instance and ending lost runs live
 
 import contextlib
 import errno
-import hashlib
-import os
-import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,11 +17,12 @@ from filelock import FileLock, Timeout
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
+from neo_assets.lake.state_directory import state_directory
 from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.databases import OpenStorage
 from neo_assets.orchestration.failures import StateUnusable
 from neo_assets.pipeline.text import one_line
-from neo_assets.settings import DEFAULT_LAKE, Settings
+from neo_assets.settings import Settings
 
 _LAKE = "neo_assets/lake"
 """Key under which an instance names the lake whose history it keeps."""
@@ -60,14 +58,6 @@ class StateOfLake(OpenStorage):
         base_dir = state_directory(config_value["base_dir"], lake)
         with explained(Path(base_dir)), one_at_a_time(Path(base_dir)):
             return cls.from_local(base_dir, inst_data=inst_data)
-
-
-def state_directory(base_dir: str, lake: Storage) -> str:
-    """Directory of Dagster's state for a lake."""
-    if lake.root == Storage(DEFAULT_LAKE).root:
-        return base_dir
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", lake.root.rpartition("/")[2])
-    return f"{base_dir}-{name}-{hashlib.sha256(os.fsencode(lake.root)).hexdigest()[:8]}"
 
 
 def one_at_a_time(directory: Path) -> FileLock:
