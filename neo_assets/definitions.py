@@ -4,6 +4,7 @@ from typing import Any
 
 import dagster as dg
 
+from neo_assets import logs
 from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.assets.bronze import bronze_assets
 from neo_assets.orchestration.assets.gold import gold_assets
@@ -71,4 +72,8 @@ def build_defs(settings: Settings, *, lake: Storage | None = None, neows: NeoWs 
     )
 
 
-defs = build_defs(Settings.load())
+_settings = Settings.load()
+if _settings.log == "json":
+    logs.as_json()
+
+defs = build_defs(_settings)

@@ -81,6 +81,7 @@ class Settings(BaseSettings):
         "NEO_API_TOKEN", None, "at least 16 printable ASCII characters, without spaces"
     )
     dagster_url: str | None = _setting("NEO_DAGSTER_URL", None, "a URL such as http://127.0.0.1:3000")
+    log: Literal["text", "json"] = _setting("NEO_LOG", "text", "text or json")
     dagster_home: Path | None = _setting("DAGSTER_HOME", None, "an absolute path")
 
     @classmethod

@@ -16,7 +16,7 @@ PACKAGE = CHECKOUT / "neo_assets"
 TESTS = CHECKOUT / "neo_assets_tests"
 
 LAYERS = (
-    {"schema", "env_file"},
+    {"schema", "env_file", "logs"},
     {"settings"},
     {"sources", "lake"},
     {"pipeline"},
@@ -58,6 +58,7 @@ TRIED_THROUGH = {
     "cli/prune.py": "pipeline/test_retire.py",
     "cli/progress.py": "cli/test_runner.py",
     "cli/quarantine.py": "pipeline/test_quarantine.py",
+    "cli/json_log.py": "test_logs.py",
     "cli/jobs.py": "cli/test_runner.py",
     "cli/run.py": "cli/test_runner.py",
     "cli/simulate.py": "cli/test_main.py",

@@ -20,6 +20,7 @@ try:
     from neo_assets.cli.alert import alert
     from neo_assets.cli.audit import audit
     from neo_assets.cli.ddl import ddl
+    from neo_assets.cli.json_log import begin_if_set, log_error
     from neo_assets.cli.land import land
     from neo_assets.cli.plan import plan
     from neo_assets.cli.prune import prune
@@ -55,6 +56,7 @@ class _Commands(click.Group):
 
     def invoke(self, context: click.Context) -> Any:
         """Run a command. Ctrl-C ends it in the way that Click prints nothing about."""
+        begin_if_set()
         try:
             return super().invoke(context)
         except KeyboardInterrupt:
@@ -112,25 +114,34 @@ def run_plainly() -> int:
             stopping.say()
             return stopping.EXIT_CODE
         if isinstance(error, click.ClickException):
-            error.show()
+            if not log_error(error.format_message()):
+                error.show()
             return error.exit_code
         if isinstance(error, SettingsError):
-            click.echo(f"Error: {error}", err=True)
+            _say(str(error))
             return 2
         if isinstance(error, OSError) and _is_of_output(error):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes what is left at exit
-            click.echo(f"Error: standard output cannot be written ({error.strerror})", err=True)
+            _say(f"standard output cannot be written ({error.strerror})")
             return 1
         if not isinstance(error, Exception):
             raise
         from neo_assets.orchestration.failures import EXPECTED
 
         if not isinstance(error, EXPECTED):
+            if log_error(f"unexpected {type(error).__name__}: {error}", unexpected=True):
+                return 1
             raise
-        click.echo(f"Error: {error}", err=True)
+        _say(str(error))
         return 1
     finally:
         sys.unraisablehook = before
+
+
+def _say(error: str) -> None:
+    """Report the error that ends a command."""
+    if not log_error(error):
+        click.echo(f"Error: {error}", err=True)
 
 
 def _is_of_output(error: OSError) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from neo_assets.logs import are_json
 from neo_assets.schema.pages import Page
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.retry_policy import RetryPolicy
@@ -40,7 +41,8 @@ def shown(neows: Watched) -> Iterator[None]:
     """Show the pages that arrive, and the package's warnings of waits and retries; Dagster's UI shows these too."""
     # The bar appears only on a terminal, the lines above it everywhere.
     with tqdm(total=0, unit="page", disable=None, leave=False) as neows.bar:
-        _LOGGER.addHandler(_WARNINGS)
+        if not are_json():
+            _LOGGER.addHandler(_WARNINGS)
         try:
             yield
         finally:
