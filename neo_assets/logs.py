@@ -2,11 +2,10 @@
 belongs to. Without `as_json`, messages go where Python's own logging sends them. Who logs what is decided elsewhere.
 """
 
-import contextlib
 import json
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
@@ -25,14 +24,9 @@ def current_request_id() -> str | None:
     return _request_id.get()
 
 
-@contextlib.contextmanager
-def for_request(request_id: str) -> Iterator[None]:
-    """In the block, each line that is logged has the id of this request."""
-    token = _request_id.set(request_id)
-    try:
-        yield
-    finally:
-        _request_id.reset(token)
+def begin_request(request_id: str) -> None:
+    """From now on, each line that is logged in this context, such as an asyncio task, has the id of this request."""
+    _request_id.set(request_id)
 
 
 def having(**fields: Any) -> Mapping[str, Any]:

@@ -353,6 +353,19 @@ def _export_for_others(variables: dict[str, str]) -> None:
         os.environ["AWS_DEFAULT_REGION"] = region
 
 
+_METRICS_OF_WORKERS = "PROMETHEUS_MULTIPROC_DIR"
+
+
+def share_metrics(directory: str) -> None:
+    """Have the processes that this one starts add up their metrics in a directory; prometheus_client asks for it so."""
+    os.environ[_METRICS_OF_WORKERS] = directory
+
+
+def shared_metrics() -> str | None:
+    """The directory in which this process shares its metrics; None if it has its own."""
+    return os.environ.get(_METRICS_OF_WORKERS)
+
+
 def _line(error: Any, places: dict[str, str]) -> str:
     """One line for a pydantic error: the variable, its value unless it may hold a key, and what is allowed.
 

@@ -1,6 +1,7 @@
 """Lines of JSON: of a run that fails, logged with the settings of `deploy/dagster.yaml`, and of `neo`."""
 
 import contextlib
+import contextvars
 import json
 import logging
 import re
@@ -115,10 +116,14 @@ def test_without_json_nothing_but_text_is_written(capfd: pytest.CaptureFixture[s
 
 def test_a_line_has_the_id_of_the_request_and_its_fields(capfd: pytest.CaptureFixture[str]) -> None:
     ours = logging.getLogger("neo_assets.of_a_test")
+
+    def of_the_request() -> None:
+        logs.begin_request("abc-1")
+        assert logs.current_request_id() == "abc-1"
+        ours.info("within", extra=logs.having(status=200))
+
     with json_log():
-        with logs.for_request("abc-1"):
-            assert logs.current_request_id() == "abc-1"
-            ours.info("within", extra=logs.having(status=200))
+        contextvars.copy_context().run(of_the_request)
         assert logs.current_request_id() is None
         ours.debug("not of interest")
         ours.info("after")

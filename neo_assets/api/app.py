@@ -1,5 +1,5 @@
-"""The API as an ASGI application, the only place that assembles it: its paths come from `reading`, `files` and
-`health`, what all requests pass through from `middleware`.
+"""The API as an ASGI application, the only place that assembles it: its paths come from `reading`, `files`,
+`health` and `telemetry`, what all requests pass through from `middleware`.
 """
 
 import contextlib
@@ -15,8 +15,12 @@ from neo_assets.api.files import files
 from neo_assets.api.health import health
 from neo_assets.api.middleware import add_middleware
 from neo_assets.api.reading import reading
+from neo_assets.api.seen import Meters
 from neo_assets.api.snapshots import Snapshots
+from neo_assets.api.state import StateReader
+from neo_assets.api.telemetry import telemetry
 from neo_assets.lake.storage import Storage
+from neo_assets.logs import as_json
 from neo_assets.settings import Settings
 
 _ABOUT = """Near-Earth objects of NASA's NeoWs: their close approaches, orbits and counts, as the lake's products hold
@@ -35,6 +39,8 @@ def create_app(settings: Settings, *, lake: Storage | None = None) -> FastAPI:
     """
     lake = lake or Storage(settings.lake)
     snapshots = Snapshots(lake)
+    state = StateReader(settings, lake, snapshots)
+    meters = Meters()
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -50,18 +56,22 @@ def create_app(settings: Settings, *, lake: Storage | None = None) -> FastAPI:
         redoc_url=None,
     )
     answer_errors(app)
-    add_middleware(app)
+    add_middleware(app, meters)
     app.include_router(reading(snapshots))
     app.include_router(files(lake))
     app.include_router(health(snapshots))
+    app.include_router(telemetry(state, snapshots, meters))
 
     _describe_without_422(app)
     return app
 
 
 def from_settings() -> FastAPI:
-    """The API of the settings, for servers that start it by its name."""
-    return create_app(Settings.load())
+    """The API of the settings, for servers that start it by its name, each worker in a process of its own."""
+    settings = Settings.load()
+    if settings.log == "json":
+        as_json()
+    return create_app(settings)
 
 
 def _describe_without_422(app: FastAPI) -> None:

@@ -15,6 +15,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from neo_assets.api.problems import Problem
+from neo_assets.api.seen import HEADER
+from neo_assets.logs import current_request_id
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -72,8 +74,10 @@ async def _answer_http(request: Request, error: Exception) -> Response:
 
 
 async def _answer_unexpected(request: Request, error: Exception) -> Response:
-    """The answer if the API itself is wrong; the log has the reason."""
-    return _response(HTTPStatus.INTERNAL_SERVER_ERROR, "This is an error of the API; its log has the reason.")
+    """The answer if the API itself is wrong; the log has the reason. No middleware passes it, so it has its id here."""
+    headers = {HEADER: current_request_id() or ""}
+    detail = "This is an error of the API; its log has the reason."
+    return _response(HTTPStatus.INTERNAL_SERVER_ERROR, detail, headers=headers)
 
 
 def _said(error: Mapping[str, Any]) -> str:

@@ -5,9 +5,12 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from neo_assets.api.seen import Meters, NotesRoute, Seen
 
-def add_middleware(app: FastAPI) -> None:
+
+def add_middleware(app: FastAPI, meters: Meters) -> None:
     """Add all of it to an application; what is added last is passed first."""
+    app.add_middleware(NotesRoute)
     app.add_middleware(GZipMiddleware, minimum_size=1_000)
     app.add_middleware(
         CORSMiddleware,
@@ -17,6 +20,7 @@ def add_middleware(app: FastAPI) -> None:
         expose_headers=["*"],
     )
     app.add_middleware(_HeadAsGet)
+    app.add_middleware(Seen, meters=meters)
 
 
 class _HeadAsGet:

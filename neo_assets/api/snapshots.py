@@ -32,6 +32,11 @@ _LONGEST_QUERY_S = 2.0
 _LOOK_EVERY_S = 2.0
 """How often the lake is asked whether there is another database."""
 
+_NONE_YET = "there is no database yet: run `neo tables` where the lake is, or materialize `neo_database`"
+_GONE = "the stored database is gone: run `neo tables` where the lake is, or materialize `neo_database`"
+_DAMAGED = "the stored database is damaged, or not the one that products/index.json lists: `neo tables` makes it again"
+_UNREACHABLE = "the lake cannot be read"
+
 _PIECE = 8 << 20
 
 _LIMITS: dict[str, str | bool | int | float | list[str]] = {"memory_limit": "512MB", "max_temp_directory_size": "1GB"}
@@ -133,6 +138,11 @@ class Snapshots:
         self._lock = threading.Lock()
         self._looking = threading.Lock()
         self._version = ""
+        self._damage: str | None = None
+        self.trouble: str | None = None
+        """Why the stored database is not the one that is served, in words that any client may read; None if it is."""
+        self.taken_up_at: float | None = None
+        """When the snapshot was taken up, in seconds since 1970."""
         self._looked_at = -_LOOK_EVERY_S
         self._current: Snapshot | None = None
         self._users: dict[Snapshot, int] = {}
@@ -148,11 +158,8 @@ class Snapshots:
         with self._lock:
             snapshot = self._current
             if snapshot is None:
-                raise Problem(
-                    HTTPStatus.SERVICE_UNAVAILABLE,
-                    "There is no database yet: run `neo tables` where the lake is, or materialize `neo_database`.",
-                    headers={"Retry-After": "60"},
-                )
+                detail = f"Nothing is served yet: {self.trouble}."
+                raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": "60"})
             self._users[snapshot] = self._users.get(snapshot, 0) + 1
         try:
             yield snapshot
@@ -172,21 +179,29 @@ class Snapshots:
             return
         try:
             if time.monotonic() - self._looked_at >= _LOOK_EVERY_S:
-                self._take_up()
+                self.trouble = self._take_up()
                 self._looked_at = time.monotonic()
         finally:
             self._looking.release()
 
-    def _take_up(self) -> None:
+    def _take_up(self) -> str | None:
+        """Take up the stored database unless it is the one that was taken up, or tried, before.
+
+        Returns:
+            Why it is not served; None if it is.
+        """
         path = layout.product(DATABASE)
         file = Path(self._folder.name) / f"{time.time_ns()}.duckdb"
+        copied = False
         try:
             versions = self._lake.versions([path, layout.PRODUCTS_INDEX])
+            if path not in versions:
+                return _GONE if self._current else _NONE_YET
             version = " ".join(versions.values())
-            if path not in versions or version == self._version:
-                return
+            if version == self._version:
+                return self._damage
             digest = self._copy(path, file)
-            self._version = version  # one that cannot be opened is not tried again
+            copied, self._version = True, version  # one that cannot be opened is not tried again
             made = index.read(self._lake).get(DATABASE)
             if not made or made.sha256 != digest:
                 raise LakeDamaged("it is not the one that products/index.json lists; `neo tables` makes it again")
@@ -194,12 +209,17 @@ class Snapshots:
         except (LakeError, OSError, duckdb.Error, Problem) as error:
             file.unlink(missing_ok=True)
             logger.warning("the stored database cannot be opened: %s", error)
-            return
+            if copied:
+                self._damage = _DAMAGED
+            return _DAMAGED if copied else _UNREACHABLE
+        self._damage = None
         with self._lock:
             before, self._current = self._current, opened
+            self.taken_up_at = time.time()
             if before:
                 self._close_unless_used(before)
         logger.info("serving snapshot %s of %s", opened.about["snapshot_id"], opened.about["newest_page_at"])
+        return None
 
     def _close_unless_used(self, snapshot: Snapshot) -> None:
         if snapshot is not self._current and not self._users.get(snapshot):

@@ -109,6 +109,8 @@ class Runs(BaseModel):
     queued: int = Field(description="Number of runs that have not begun.")
     succeeded: int = Field(description="Number of runs created in the last 24 hours that succeeded.")
     failed: int = Field(description="Number of runs created in the last 24 hours that failed, or were cancelled.")
+    pages_fetched: int = Field(description="Number of pages that the runs created in the last 24 hours fetched.")
+    requests: int = Field(description="Number of requests that they sent to NeoWs.")
     last: Run | None = Field(description="The run that ended last, of those created in the last 24 hours.")
 
 
@@ -236,6 +238,8 @@ class StateReader:
             queued=len(under_way) - processing,
             succeeded=sum(run.status == SUCCESS for run in ended),
             failed=sum(run.status == FAILED for run in ended),
+            pages_fetched=sum(row["pages_fetched"] or 0 for row in recorded),
+            requests=sum(row["requests"] or 0 for row in recorded),
             last=max(ended, key=lambda run: run.ended_at or run.created_at, default=None),
         )
 

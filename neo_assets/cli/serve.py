@@ -1,7 +1,9 @@
 """`neo serve`: the read API on a port. What it answers is decided in `api`."""
 
 import contextlib
+import tempfile
 from importlib.util import find_spec
+from typing import Any
 
 import click
 
@@ -29,10 +31,10 @@ def serve(host: str, port: int, workers: int) -> None:
     from neo_assets.lake import layout
     from neo_assets.lake.storage import Storage
     from neo_assets.products.database import DATABASE
-    from neo_assets.settings import Settings
+    from neo_assets.settings import Settings, share_metrics
 
     settings = Settings.load()
-    if missing := [name for name in ("fastapi_offline", "uvicorn") if not find_spec(name)]:
+    if missing := [name for name in ("fastapi_offline", "prometheus_client", "uvicorn") if not find_spec(name)]:
         raise click.ClickException(f"{missing[0]} is not installed: run `.venv/bin/pip install -e '.[serve]'`")
 
     import uvicorn
@@ -40,15 +42,19 @@ def serve(host: str, port: int, workers: int) -> None:
 
     from neo_assets.sources.simulator.app import bind
 
+    # In text, only what goes wrong is said. As JSON, the API logs each request itself.
+    log: dict[str, Any] = {"log_level": "warning"}
+    if settings.log == "json":
+        log = {"log_level": "info", "log_config": None, "access_log": False}
     config = uvicorn.Config(
         "neo_assets.api.app:from_settings",
         factory=True,
         host=host,
         port=port,
         workers=workers,
-        log_level="warning",
         server_header=False,
         limit_concurrency=_MOST_CONNECTIONS,
+        **log,
     )
     try:
         listener = bind(host, port)
@@ -56,12 +62,13 @@ def serve(host: str, port: int, workers: int) -> None:
         raise click.ClickException(f"{error.strerror or error}; give another --port or --host") from None
     if not Storage(settings.lake).versions([layout.product(DATABASE)]):
         click.echo(f"{settings.lake} has no database yet: run `neo tables`. Until then, the answer is 503.", err=True)
-    with listener:
+    with listener, contextlib.ExitStack() as stack:
         listener.set_inheritable(True)
         where = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
         click.echo(f"Serving the products in {settings.lake} at {where}; {where}/docs describes them. Ctrl-C stops it.")
         with contextlib.suppress(KeyboardInterrupt):
             if workers > 1:
+                share_metrics(stack.enter_context(tempfile.TemporaryDirectory(prefix="neo-metrics-")))
                 Multiprocess(config, [listener]).run()
             else:
                 uvicorn.Server(config).run(sockets=[listener])
