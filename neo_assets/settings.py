@@ -68,6 +68,9 @@ class Settings(BaseSettings):
     postgres_url: SecretStr | None = _setting(
         "NEO_POSTGRES_URL", None, "postgresql://user:password@host:port/database, user and password percent-encoded"
     )
+    api_requests_per_minute: int | None = _setting(
+        "NEO_API_REQUESTS_PER_MINUTE", None, "a whole number, at least 1", ge=1
+    )
     alert_webhook: SecretStr | None = _setting(
         "NEO_ALERT_WEBHOOK", None, "a URL such as https://hooks.slack.com/services/..."
     )

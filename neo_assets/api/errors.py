@@ -55,6 +55,11 @@ def answer_errors(app: FastAPI) -> None:
 async def _answer_problem(request: Request, problem: Exception) -> Response:
     """The answer to a request that ended with a problem."""
     assert isinstance(problem, Problem)
+    return problem_response(problem)
+
+
+def problem_response(problem: Problem) -> Response:
+    """The answer that tells a problem."""
     return _response(problem.status, problem.detail, problem.errors, problem.headers)
 
 
