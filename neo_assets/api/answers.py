@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from neo_assets.api.cache import depends_on_nothing_but
 from neo_assets.api.parameters import Parameters
 from neo_assets.api.problems import Problem, refuse
 from neo_assets.api.query import Resource, find
@@ -104,6 +105,7 @@ def answer(request: Request, snapshot: Snapshot, resource: Resource, asked: Para
     form = asked.format or form_of(request.headers.get("Accept", ""))
     wanted = asked.model_dump(exclude={"format"})
     today = datetime.now(UTC).date()  # what comes next is another day's tomorrow
+    depends_on_nothing_but(snapshot, request)
     parts = (snapshot.tag, today, resource, wanted, asked.conditions(), form)
     return unless_known(request, parts, lambda headers: _written(request, snapshot, resource, asked, form, headers))
 

@@ -1,4 +1,4 @@
-"""The API as an ASGI application, the only place that assembles it: its paths come from `reading`, `files`,
+"""The API as an ASGI application, the only place that assembles it: its paths come from `reading`, `stats`, `files`,
 `health` and `telemetry`, what all requests pass through from `middleware`.
 """
 
@@ -18,6 +18,7 @@ from neo_assets.api.reading import reading
 from neo_assets.api.seen import Meters
 from neo_assets.api.snapshots import Snapshots
 from neo_assets.api.state import StateReader
+from neo_assets.api.stats import stats
 from neo_assets.api.telemetry import telemetry
 from neo_assets.lake.storage import Storage
 from neo_assets.logs import as_json
@@ -56,8 +57,9 @@ def create_app(settings: Settings, *, lake: Storage | None = None) -> FastAPI:
         redoc_url=None,
     )
     answer_errors(app)
-    add_middleware(app, meters)
+    add_middleware(app, settings, snapshots, meters)
     app.include_router(reading(snapshots))
+    app.include_router(stats(snapshots))
     app.include_router(files(lake))
     app.include_router(health(snapshots))
     app.include_router(telemetry(state, snapshots, meters))

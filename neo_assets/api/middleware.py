@@ -2,16 +2,27 @@
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette_compress import CompressMiddleware, add_compress_type
 
+from neo_assets.api.answers import MEDIA_TYPES
+from neo_assets.api.cache import AnswerCache
+from neo_assets.api.rate import RateLimit
 from neo_assets.api.seen import Meters, NotesRoute, Seen
+from neo_assets.api.snapshots import Snapshots
+from neo_assets.settings import Settings
+
+for _media_type in MEDIA_TYPES.values():
+    add_compress_type(_media_type)
 
 
-def add_middleware(app: FastAPI, meters: Meters) -> None:
+def add_middleware(app: FastAPI, settings: Settings, snapshots: Snapshots, meters: Meters) -> None:
     """Add all of it to an application; what is added last is passed first."""
     app.add_middleware(NotesRoute)
-    app.add_middleware(GZipMiddleware, minimum_size=1_000)
+    app.add_middleware(CompressMiddleware, minimum_size=1_000, brotli=False)  # brotli is slower, and gains little
+    app.add_middleware(AnswerCache, snapshots=snapshots)  # so it keeps answers compressed
+    if settings.api_requests_per_minute:
+        app.add_middleware(RateLimit, per_minute=settings.api_requests_per_minute)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=["*"],

@@ -62,6 +62,7 @@ LongText = Annotated[str, Field(min_length=1, max_length=1_000), AfterValidator(
 Distance = Annotated[str, Field(max_length=40), AfterValidator(_distance_of)]
 Day = Annotated[str, Field(max_length=20), AfterValidator(_day_of)]
 Magnitude = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
+Year = Annotated[int, Field(ge=1800, le=2300)]
 Velocity = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 
 
@@ -179,4 +180,4 @@ class CountParameters(BodyParameters):
 
     conditions_of = BodyParameters.conditions_of | {"year": "year = ?"}
 
-    year: int | None = Field(None, ge=1800, le=2300, description="One calendar year (UTC).")
+    year: Year | None = Field(None, description="One calendar year (UTC).")

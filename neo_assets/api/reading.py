@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from neo_assets.api.answers import MEDIA_TYPES, Answer, answer, signature, unless_known
+from neo_assets.api.cache import depends_on_nothing_but
 from neo_assets.api.errors import PROBLEM
 from neo_assets.api.parameters import (
     IS_NAMED,
@@ -121,6 +122,7 @@ def reading(snapshots: Snapshots) -> APIRouter:
     def snapshot(request: Request) -> Response:
         """What the data cover, where they come from, how old they are, and whether they are of one state."""
         with snapshots.current() as current:
+            depends_on_nothing_but(current, request)
             body = {"signature": signature(current)} | current.about
 
             def encoded(headers: dict[str, str]) -> Response:

@@ -67,12 +67,12 @@ class Snapshot:
         self.tag = hashlib.sha256(f"{self.about['snapshot_id']} {version}".encode()).hexdigest()[:16]
         """Tells this database from any other, even of the same snapshot."""
 
-    def rows(self, sql: str, values: list[Any] | None = None) -> pa.Table:
+    def rows(self, sql: str, values: list[Any] | dict[str, Any] | None = None) -> pa.Table:
         """The rows of a query.
 
         Args:
             sql: the query.
-            values: what is bound to each `?` in it.
+            values: what is bound to each `?` in it, or to each name such as `$year`.
 
         Raises:
             Problem: the query takes more than two seconds, or the database lacks what it reads.
@@ -143,9 +143,23 @@ class Snapshots:
         """Why the stored database is not the one that is served, in words that any client may read; None if it is."""
         self.taken_up_at: float | None = None
         """When the snapshot was taken up, in seconds since 1970."""
-        self._looked_at = -_LOOK_EVERY_S
+        self._looked_at = self._told_at = -_LOOK_EVERY_S
         self._current: Snapshot | None = None
         self._users: dict[Snapshot, int] = {}
+
+    @property
+    def tag(self) -> str | None:
+        """Tells the snapshot that is open from any other; None without one."""
+        current = self._current
+        return current.tag if current else None
+
+    def is_time_to_look(self) -> bool:
+        """Whether the caller is to ask for `current`, which looks for another snapshot: true for one in two seconds."""
+        now = time.monotonic()
+        if min(now - self._looked_at, now - self._told_at) < _LOOK_EVERY_S:
+            return False
+        self._told_at = now
+        return True
 
     @contextlib.contextmanager
     def current(self) -> Iterator[Snapshot]:

@@ -123,5 +123,18 @@ def test_pages_of_other_hosts_may_ask_with_an_etag(api: httpx.Client) -> None:
     assert api.options("/v1/neos", headers={"Origin": "https://example.org", **asked}).status_code == 200
 
 
-def test_large_answers_are_compressed(api: httpx.Client) -> None:
-    assert api.get("/v1/neos", headers={"Accept-Encoding": "gzip"}).headers["Content-Encoding"] == "gzip"
+@pytest.mark.parametrize("form", ["json", "csv", "ndjson", "arrow"])
+@pytest.mark.parametrize(
+    ("accepted", "encoding"),
+    [("gzip, deflate, br, zstd", "zstd"), ("gzip", "gzip"), ("zstd;q=0, gzip", "gzip"), ("br", None), ("", None)],
+)
+def test_large_answers_are_compressed(api: httpx.Client, form: str, accepted: str, encoding: str | None) -> None:
+    path = f"/v1/close-approaches?format={form}"
+    answer = api.get(path, headers={"Accept-Encoding": accepted})
+    assert answer.headers.get("Content-Encoding") == encoding
+    assert "Accept-Encoding" in answer.headers["Vary"]
+    assert answer.content == api.get(path, headers={"Accept-Encoding": "identity"}).content
+
+
+def test_small_answers_are_not_compressed(api: httpx.Client) -> None:
+    assert "Content-Encoding" not in api.get("/health/live", headers={"Accept-Encoding": "zstd, gzip"}).headers
