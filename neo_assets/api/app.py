@@ -1,5 +1,5 @@
-"""The API as an ASGI application, the only place that assembles it: its paths come from `reading`, `stats`, `files`,
-`health` and `telemetry`, what all requests pass through from `middleware`.
+"""The API as an ASGI application, the only place that assembles it: each group of paths is a module, and what all
+requests pass through comes from `middleware`.
 """
 
 import contextlib
@@ -14,6 +14,7 @@ from neo_assets.api.errors import answer_errors
 from neo_assets.api.files import files
 from neo_assets.api.health import health
 from neo_assets.api.middleware import add_middleware
+from neo_assets.api.page import page
 from neo_assets.api.reading import reading
 from neo_assets.api.seen import Meters
 from neo_assets.api.snapshots import Snapshots
@@ -63,6 +64,7 @@ def create_app(settings: Settings, *, lake: Storage | None = None) -> FastAPI:
     app.include_router(files(lake))
     app.include_router(health(snapshots))
     app.include_router(telemetry(state, snapshots, meters))
+    app.include_router(page(snapshots, lake))
 
     _describe_without_422(app)
     return app

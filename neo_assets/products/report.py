@@ -2,7 +2,7 @@
 closest approach. Both are made from the database, by SQL that the page shows.
 
 What the figures are is decided in `figures`, how they are drawn in `drawing`. The page around them is
-`report/page.html`.
+`report/page.html`; other pages look like it by its `style.css`.
 """
 
 from collections.abc import Mapping
@@ -27,11 +27,12 @@ from neo_assets.schema.facts import KM_PER_AU
 PAGE, TABLE = "report.html", "report.csv"
 """The files, by their names among the products."""
 
-_VERDICTS = {
+VERDICTS = {
     "consistent": "All its pages are of one state of the catalogue, and none is missing.",
     "drifted": "The catalogue changed while it was gathered, so figures may be off by a few objects:",
     "incomplete": "Data are missing, so all figures are too small:",
 }
+"""What the verdict on a snapshot means."""
 
 
 def to_make(lake: Storage, day: date) -> list[str]:
@@ -72,7 +73,7 @@ def make(lake: Storage, day: date) -> dict[str, index.Made]:
             [(today,)] = connection.execute("SELECT CURRENT_DATE").fetchall()
             from_ = _origins(of_database, today)
             if TABLE not in made:
-                rows = connection.sql(_text("neos.sql")).to_arrow_table()
+                rows = connection.sql(part("neos.sql")).to_arrow_table()
                 made[TABLE] = index.store(lake, TABLE, as_csv(rows), from_[TABLE], rows.num_rows)
             if PAGE not in made:
                 page, charts = _page(connection)
@@ -98,10 +99,10 @@ def _origin_of_database(lake: Storage) -> str:
 
 def _origins(of_database: str, day: date) -> Mapping[str, str]:
     texts = (figure.file for figure in figures())
-    parts = map(_text, ("page.html", "style.css", "snapshot.sql", "headline.sql"))
+    parts = map(part, ("page.html", "style.css", "snapshot.sql", "headline.sql"))
     return {
         PAGE: digest([of_database, f"{day}", *texts, *parts]),
-        TABLE: digest([of_database, _text("neos.sql")]),
+        TABLE: digest([of_database, part("neos.sql")]),
     }
 
 
@@ -137,33 +138,38 @@ def _page(connection: duckdb.DuckDBPyConnection) -> tuple[str, int]:
     [snapshot] = _rows(connection, "snapshot.sql")
     found = [filled(connection, figure) for figure in figures()]
     drawings = {one.figure.name: Markup(svg(one)) for one in found if one.rows}
-    template = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    ).from_string(_text("page.html"))
-    page = template.render(
+    page = template(part("page.html")).render(
         snapshot=snapshot,
-        snapshot_sql=_text("snapshot.sql"),
+        snapshot_sql=part("snapshot.sql"),
         headline=_rows(connection, "headline.sql"),
-        headline_sql=_text("headline.sql"),
-        verdicts=_VERDICTS,
+        headline_sql=part("headline.sql"),
+        verdicts=VERDICTS,
         figures=found,
         drawings=drawings,
-        style=Markup(_text("style.css")),
-        utc=_utc,
+        style=Markup(part("style.css")),
+        utc=utc,
         km_per_au=KM_PER_AU,
     )
     return page, len(drawings)
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, name: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = connection.sql(_text(name)).to_arrow_table().to_pylist()
+    rows: list[dict[str, Any]] = connection.sql(part(name)).to_arrow_table().to_pylist()
     return rows
 
 
-def _utc(time: datetime) -> str:
+def utc(time: datetime) -> str:
+    """A time as people read it."""
     return f"{time:%Y-%m-%d %H:%M} UTC"
 
 
-def _text(name: str) -> str:
+def template(text: str) -> jinja2.Template:
+    """The template of a page, which escapes what is filled in."""
+    return jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    ).from_string(text)
+
+
+def part(name: str) -> str:
     """A file beside the figures."""
     return resources.files("neo_assets.products").joinpath("report", name).read_text(encoding="utf-8").strip()

@@ -39,9 +39,7 @@ def test_one_neo_is_found_by_its_id_designation_and_name(get: Get, served_lake: 
     assert found == [[[spk_id, name]]] * 3
 
 
-@pytest.mark.parametrize(
-    "path", ["/v1/neos/no-such-object", "/v1/metrics/neos", "/v1", "/", "/../settings.py", "/docs/x"]
-)
+@pytest.mark.parametrize("path", ["/v1/neos/no-such-object", "/v1/metrics/neos", "/v1", "/../settings.py", "/docs/x"])
 def test_what_is_not_here_is_a_problem(api: httpx.Client, path: str) -> None:
     answer = api.get(path)
     assert (answer.status_code, answer.headers["Content-Type"]) == (404, "application/problem+json")

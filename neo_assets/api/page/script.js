@@ -1,0 +1,52 @@
+"use strict";
+const here = document.currentScript;
+
+// Times of this place, on request.
+const times = [...document.querySelectorAll("time")].map((element) => ({ element, utc: element.textContent }));
+const column = document.getElementById("time");
+if (column) {
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const local = new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "short" });
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = "Local times";
+  button.setAttribute("aria-pressed", "false");
+  button.addEventListener("click", () => {
+    const on = button.getAttribute("aria-pressed") === "false";
+    button.setAttribute("aria-pressed", String(on));
+    column.textContent = `Time (${on ? zone : "UTC"})`;
+    for (const { element, utc } of times) element.textContent = on ? local.format(new Date(element.dateTime)) : utc;
+  });
+  column.closest("table").caption.append(" ", button);
+}
+
+// Examples as commands; a browser gives a page the clipboard over https and on loopback only.
+if (navigator.clipboard) {
+  for (const link of document.querySelectorAll(".examples a")) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = "Copy";
+    button.setAttribute("aria-label", `Copy as a curl command: ${link.textContent}`);
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(`curl "${link.href}"`);
+      button.textContent = "Copied";
+      setTimeout(() => { button.textContent = "Copy"; }, 2000);
+    });
+    link.after(" ", button);
+  }
+}
+
+// The news of another snapshot. The page stays as it is until its reader wants another.
+if (here.dataset.events) {
+  const shown = document.querySelector("meta[name=snapshot]").content;
+  const newer = document.getElementById("newer");
+  new EventSource(here.dataset.events).addEventListener("state", (event) => {
+    const { snapshot } = JSON.parse(event.data);
+    if (!snapshot || snapshot.snapshot_id === shown || !newer.hidden) return;
+    const link = document.createElement("a");
+    link.href = "/";
+    link.textContent = "Show it";
+    newer.hidden = false;
+    newer.append("There is a newer snapshot. ", link);
+  });
+}
