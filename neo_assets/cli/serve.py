@@ -16,7 +16,7 @@ _MOST_CONNECTIONS = 2_000
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65_535), help="The port.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that answer.")
 def serve(host: str, port: int, workers: int) -> None:
-    """Serve the products over HTTP, for programs.
+    """Serve the products over HTTP: tables for programs, a page for people.
 
     It reads the products only, and never writes to the lake. A new snapshot is taken up whole within seconds. Ctrl-C
     ends it.
@@ -26,7 +26,7 @@ def serve(host: str, port: int, workers: int) -> None:
       neo serve
       curl "http://127.0.0.1:8080/v1/upcoming?fields=name,close_approach_at,miss_distance_ld"
       curl "http://127.0.0.1:8080/v1/close-approaches?body=Earth&dist-max=1LD&sort=-dist&format=csv"
-      xdg-open http://127.0.0.1:8080/docs
+      xdg-open http://127.0.0.1:8080/
     """
     from neo_assets.lake import layout
     from neo_assets.lake.storage import Storage
@@ -65,7 +65,10 @@ def serve(host: str, port: int, workers: int) -> None:
     with listener, contextlib.ExitStack() as stack:
         listener.set_inheritable(True)
         where = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
-        click.echo(f"Serving the products in {settings.lake} at {where}; {where}/docs describes them. Ctrl-C stops it.")
+        click.echo(
+            f"Serving the products in {settings.lake} at {where}; {where}/ shows what comes next, {where}/docs describes "
+            "all paths. Ctrl-C stops it."
+        )
         with contextlib.suppress(KeyboardInterrupt):
             if workers > 1:
                 share_metrics(stack.enter_context(tempfile.TemporaryDirectory(prefix="neo-metrics-")))

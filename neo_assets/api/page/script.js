@@ -17,7 +17,7 @@ if (column) {
     column.textContent = `Time (${on ? zone : "UTC"})`;
     for (const { element, utc } of times) element.textContent = on ? local.format(new Date(element.dateTime)) : utc;
   });
-  column.closest("table").caption.append(" ", button);
+  document.querySelector(".title").append(button);
 }
 
 // Examples as commands; a browser gives a page the clipboard over https and on loopback only.
@@ -36,17 +36,21 @@ if (navigator.clipboard) {
   }
 }
 
-// The news of another snapshot. The page stays as it is until its reader wants another.
+// What the pipeline does now, and the news of another snapshot. The page stays as it is until its reader wants that one.
 if (here.dataset.events) {
   const shown = document.querySelector("meta[name=snapshot]").content;
   const newer = document.getElementById("newer");
+  const pipeline = document.getElementById("pipeline");
   new EventSource(here.dataset.events).addEventListener("state", (event) => {
-    const { snapshot } = JSON.parse(event.data);
-    if (!snapshot || snapshot.snapshot_id === shown || !newer.hidden) return;
-    const link = document.createElement("a");
-    link.href = "/";
-    link.textContent = "Show it";
-    newer.hidden = false;
-    newer.append("There is a newer snapshot. ", link);
+    const { snapshot, runs, pages } = JSON.parse(event.data);
+    const done = `${pages.fresh.toLocaleString("en")} of ${pages.asked.toLocaleString("en")} pages fresh`;
+    pipeline.querySelector("dd").textContent = runs.processing ? `running: ${done}` : `idle: ${done}`;
+    pipeline.hidden = false;
+    if (!snapshot || snapshot.id === shown || newer.firstChild) return;
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = "Load it";
+    button.addEventListener("click", () => location.reload());
+    newer.append("There is a newer snapshot. ", button);
   });
 }
