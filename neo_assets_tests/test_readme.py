@@ -319,7 +319,7 @@ def test_the_version_is_the_newest_in_the_changelog(tmp_path: Path) -> None:
     assert wheel.name.startswith(f"neo_assets-{PROJECT['version']}-")
     held = {Path(name) for name in zipfile.ZipFile(wheel).namelist() if not name.split("/")[0].endswith(".dist-info")}
     package = CHECKOUT / "neo_assets"
-    kinds = {".py", ".sql", ".html", ".css", ".md", ".typed"}
+    kinds = {".py", ".sql", ".html", ".css", ".js", ".md", ".typed"}
     files = {path.relative_to(CHECKOUT) for path in package.rglob("*") if path.suffix in kinds}
     assert Path("neo_assets/py.typed") in held
     assert held == files
