@@ -310,7 +310,7 @@ def test_every_decision_is_in_the_index_with_its_title_and_status() -> None:
 
 
 def test_the_version_is_the_newest_in_the_changelog(tmp_path: Path) -> None:
-    """And its wheel has the type marker, the SQL, the texts and the page of the report, but no tests."""
+    """And its wheel has the type marker, the SQL, the texts and the pages, but no tests."""
     sections = re.findall(r"^## \[(.+?)\](?: - \d{4}-\d\d-\d\d)?$", CHANGELOG, re.MULTILINE)
     assert sections[:2] == ["Unreleased", PROJECT["version"]]
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]

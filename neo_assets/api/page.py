@@ -35,9 +35,6 @@ _YEARLY = "by_year"
 _SHOWN = 10
 """Approaches that the page shows."""
 
-_EVENTS = "/events"
-"""The path of the state of the pipeline, as server-sent events."""
-
 
 def _text(name: str) -> str:
     return resources.files("neo_assets.api").joinpath("page", name).read_text(encoding="utf-8").strip()
@@ -99,7 +96,6 @@ def page(snapshots: Snapshots, lake: Storage) -> APIRouter:
             "coming": [{**row, "wait": _wait(row["close_approach_at"] - now)} for row in coming],
             "age": _age(now - newest) if newest else "",
             "made": _made(lake),
-            "events": _EVENTS if any(getattr(route, "path", "") == _EVENTS for route in request.app.routes) else "",
         }
 
         def written(headers: dict[str, str]) -> Response:

@@ -66,8 +66,8 @@ def serve(host: str, port: int, workers: int) -> None:
         listener.set_inheritable(True)
         where = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
         click.echo(
-            f"Serving the products in {settings.lake} at {where}; {where}/ shows what comes next, {where}/docs describes "
-            "all paths. Ctrl-C stops it."
+            f"Serving the products in {settings.lake} at {where}; {where}/ shows what comes next, "
+            f"{where}/docs describes all paths. Ctrl-C stops it."
         )
         with contextlib.suppress(KeyboardInterrupt):
             if workers > 1:

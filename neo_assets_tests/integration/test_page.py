@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from starlette.responses import Response
 
 from neo_assets.api.app import create_app
 from neo_assets.lake.storage import Storage
@@ -53,16 +52,17 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 
 
 @pytest.fixture(autouse=True)
-def as_most_see_it(browser: Page) -> None:
+def as_most_see_it(browser: Page) -> Iterator[None]:
+    """The page as most people see it, while nothing happens in the pipeline."""
     browser.set_viewport_size(WIDE)
     browser.emulate_media(color_scheme="light", reduced_motion="reduce")
+    browser.route("**/events", lambda route: route.fulfill(status=204))  # else the server would wait for the page
+    yield
+    browser.unroute_all()
 
 
 def served(lake: Storage) -> Iterator[str]:
-    app = create_app(Settings(lake=str(lake.root)), lake=lake)
-    # Where a browser finds the state of the pipeline; the tests answer in its place.
-    app.add_route("/events", lambda _: Response(status_code=204))
-    with serving(app) as url:
+    with serving(create_app(Settings(lake=str(lake.root)), lake=lake)) as url:
         yield url[: url.index("/", len("http://")) + 1]
 
 
@@ -215,20 +215,17 @@ def test_another_snapshot_is_offered_and_not_forced(browser: Page, address: str,
         "runs": {"processing": int(is_other)},
         "pages": {"fresh": 20, "asked": 2100},
     }
-    stream = f"event: state\ndata: {msgspec.json.encode(state).decode()}\n\n"
+    stream = f"event: state\ndata: {msgspec.json.encode({'state': state}).decode()}\n\n"
     browser.route("**/events", lambda route: route.fulfill(content_type="text/event-stream", body=stream))
-    try:
-        browser.goto(address)
-        expect(browser.locator("#pipeline dd")).to_have_text(
-            f"{'running' if is_other else 'idle'}: 20 of 2,100 pages fresh"
-        )
-        offered = browser.get_by_role("status").get_by_role("button", name="Load it")
-        expect(offered).to_have_count(int(is_other))
-        if is_other:
-            with browser.expect_navigation():
-                offered.click()
-    finally:
-        browser.unroute("**/events")
+    browser.goto(address)
+    expect(browser.locator("#pipeline dd")).to_have_text(
+        f"{'running' if is_other else 'idle'}, 20 of 2,100 pages fresh"
+    )
+    offered = browser.get_by_role("status").get_by_role("button", name="Load it")
+    expect(offered).to_have_count(int(is_other))
+    if is_other:
+        with browser.expect_navigation():
+            offered.click()
 
 
 def test_it_is_whole_without_its_script(browser: Page, address: str) -> None:

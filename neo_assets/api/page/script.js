@@ -1,5 +1,4 @@
 "use strict";
-const here = document.currentScript;
 
 // Times of this place, on request.
 const times = [...document.querySelectorAll("time")].map((element) => ({ element, utc: element.textContent }));
@@ -37,20 +36,30 @@ if (navigator.clipboard) {
 }
 
 // What the pipeline does now, and the news of another snapshot. The page stays as it is until its reader wants that one.
-if (here.dataset.events) {
-  const shown = document.querySelector("meta[name=snapshot]").content;
+// Only a page that is seen listens, as a browser keeps six connections to a host for all its pages.
+const newest = document.querySelector("meta[name=snapshot]");
+if (newest) {
   const newer = document.getElementById("newer");
   const pipeline = document.getElementById("pipeline");
-  new EventSource(here.dataset.events).addEventListener("state", (event) => {
-    const { snapshot, runs, pages } = JSON.parse(event.data);
+  const tell = ({ data }) => {
+    const { snapshot, runs, pages } = JSON.parse(data).state;
     const done = `${pages.fresh.toLocaleString("en")} of ${pages.asked.toLocaleString("en")} pages fresh`;
-    pipeline.querySelector("dd").textContent = runs.processing ? `running: ${done}` : `idle: ${done}`;
+    pipeline.querySelector("dd").textContent = `${runs.processing ? "running" : "idle"}, ${done}`;
     pipeline.hidden = false;
-    if (!snapshot || snapshot.id === shown || newer.firstChild) return;
+    if (!snapshot || snapshot.id === newest.content || newer.firstChild) return;
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = "Load it";
     button.addEventListener("click", () => location.reload());
     newer.append("There is a newer snapshot. ", button);
-  });
+  };
+  let events;
+  const listen = () => {
+    events?.close();
+    if (document.hidden) return;
+    events = new EventSource("/events");
+    events.addEventListener("state", tell);
+  };
+  document.addEventListener("visibilitychange", listen);
+  listen();
 }
