@@ -13,9 +13,11 @@ from fastapi_offline import FastAPIOffline
 from neo_assets.api.errors import answer_errors
 from neo_assets.api.files import files
 from neo_assets.api.health import health
+from neo_assets.api.landing import landing
 from neo_assets.api.middleware import add_middleware
 from neo_assets.api.page import page
 from neo_assets.api.reading import reading
+from neo_assets.api.requests import requests_for_reports
 from neo_assets.api.seen import Meters
 from neo_assets.api.snapshots import Snapshots
 from neo_assets.api.state import StateReader
@@ -23,6 +25,7 @@ from neo_assets.api.stats import stats
 from neo_assets.api.telemetry import telemetry
 from neo_assets.lake.storage import Storage
 from neo_assets.logs import as_json
+from neo_assets.products.requests import Requests
 from neo_assets.settings import Settings
 
 _ABOUT = """Near-Earth objects of NASA's NeoWs: their close approaches, orbits and counts, as the lake's products hold
@@ -43,11 +46,13 @@ def create_app(settings: Settings, *, lake: Storage | None = None) -> FastAPI:
     snapshots = Snapshots(lake)
     state = StateReader(settings, lake, snapshots)
     meters = Meters()
+    requests = Requests.of(settings, lake)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         snapshots.close()
+        requests.close()
 
     app = FastAPIOffline(
         title="neo_assets",
@@ -62,6 +67,8 @@ def create_app(settings: Settings, *, lake: Storage | None = None) -> FastAPI:
     app.include_router(reading(snapshots))
     app.include_router(stats(snapshots))
     app.include_router(files(lake))
+    app.include_router(requests_for_reports(settings, lake, requests, snapshots))
+    app.include_router(landing(settings, lake))
     app.include_router(health(snapshots))
     app.include_router(telemetry(state, snapshots, meters))
     app.include_router(page(snapshots, lake))

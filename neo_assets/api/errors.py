@@ -2,6 +2,7 @@
 answer holds a path on this machine, a key or SQL.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -11,12 +12,16 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from neo_assets.api.problems import Problem
+from neo_assets.api.problems import Problem, wrong_parameters
 from neo_assets.api.seen import HEADER
+from neo_assets.lake.storage import LakeError
 from neo_assets.logs import current_request_id
+from neo_assets.products.requests import RequestsUnusable
+
+logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -49,6 +54,9 @@ def answer_errors(app: FastAPI) -> None:
     app.add_exception_handler(Problem, _answer_problem)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(HTTPException, _answer_http)
+    app.add_exception_handler(LakeError, _answer_unusable)
+    app.add_exception_handler(RequestsUnusable, _answer_unusable)
+    app.add_exception_handler(ClientDisconnect, _answer_nobody)
     app.add_exception_handler(Exception, _answer_unexpected)
 
 
@@ -66,7 +74,7 @@ def problem_response(problem: Problem) -> Response:
 async def _answer_invalid(request: Request, error: Exception) -> Response:
     """The answer to a request whose parameters are not valid."""
     assert isinstance(error, RequestValidationError)
-    wrong = [(str(one["loc"][-1])[:100], _said(one)) for one in error.errors()]
+    wrong = wrong_parameters(error.errors())
     return _response(HTTPStatus.BAD_REQUEST, "Parameters are wrong; `errors` says which.", wrong)
 
 
@@ -78,17 +86,26 @@ async def _answer_http(request: Request, error: Exception) -> Response:
     return _response(status, detail, (), error.headers)
 
 
+async def _answer_unusable(request: Request, error: Exception) -> Response:
+    """The answer if the lake or the database of requests cannot be used; the log has the reason."""
+    logger.error("%s", error)
+    return _response(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "What this needs cannot be read or written now; the log of the API has the reason.",
+        headers={"Retry-After": "10"},
+    )
+
+
+async def _answer_nobody(request: Request, error: Exception) -> Response:
+    """The answer to a client that has gone before its request was whole."""
+    return _response(HTTPStatus.BAD_REQUEST, "The body of the request is not whole.")
+
+
 async def _answer_unexpected(request: Request, error: Exception) -> Response:
     """The answer if the API itself is wrong; the log has the reason. No middleware passes it, so it has its id here."""
     headers = {HEADER: current_request_id() or ""}
     detail = "This is an error of the API; its log has the reason."
     return _response(HTTPStatus.INTERNAL_SERVER_ERROR, detail, headers=headers)
-
-
-def _said(error: Mapping[str, Any]) -> str:
-    if error["type"] == "extra_forbidden":
-        return "there is no such parameter; /docs lists them"
-    return str(error["msg"]).removeprefix("Value error, ")
 
 
 def _response(

@@ -2,8 +2,9 @@
 `errors`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
+from typing import Any
 
 
 class Problem(Exception):
@@ -30,3 +31,14 @@ class Problem(Exception):
 def refuse(parameter: str, detail: str) -> Problem:
     """The problem that one parameter is wrong."""
     return Problem(HTTPStatus.BAD_REQUEST, "A parameter is wrong; `errors` says which.", [(parameter, detail)])
+
+
+def wrong_parameters(errors: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """The wrong parameters that pydantic found, and what is wrong with each."""
+    return [(str(one["loc"][-1])[:100] if one["loc"] else "body", _said(one)) for one in errors]
+
+
+def _said(error: Mapping[str, Any]) -> str:
+    if error["type"] == "extra_forbidden":
+        return "there is no such parameter; /docs lists them"
+    return str(error["msg"]).removeprefix("Value error, ")

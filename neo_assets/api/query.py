@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import duckdb
 import msgspec
@@ -41,35 +42,70 @@ class Found:
     """Where the next rows begin; None if there are none."""
 
 
+@dataclass(frozen=True)
+class Whole:
+    """All rows that were asked for, not read yet."""
+
+    sql: str
+    count: str
+    """SQL that counts them."""
+    values: list[Any]
+    """What is bound in either."""
+    fields: list[str]
+
+
+class _Wanted:
+    """What a request asks for, checked. Raises Problem if a parameter is wrong."""
+
+    def __init__(self, snapshot: Snapshot, resource: Resource, asked: Parameters) -> None:
+        self.columns = snapshot.columns[resource.relation]
+        _check_texts(snapshot, resource.relation, asked)
+        self.fields = _fields(self.columns, asked.fields)
+        self.order, self.descending = _order(self.columns, resource, asked.sort)
+        self.conditions = [*resource.always, *asked.conditions()]
+        self.where = " AND ".join(sql for sql, _ in self.conditions) or "true"
+        self.values = [value for _, value in self.conditions]
+        self.places = [self.order, *(name for name in resource.key if name != self.order)]
+        self.sorted = f"ORDER BY {quoted(self.order)} {'DESC' if self.descending else 'ASC'} NULLS LAST" + "".join(
+            f", {quoted(name)}" for name in self.places[1:]
+        )
+        self.count = f"SELECT count(*) AS n FROM {quoted(resource.relation)} WHERE {self.where}"
+
+
+def whole(snapshot: Snapshot, resource: Resource, asked: Parameters) -> Whole:
+    """All rows that a request asks for, whatever its limit.
+
+    Raises:
+        Problem: a parameter is wrong.
+    """
+    wanted = _Wanted(snapshot, resource, asked)
+    fields = ", ".join(map(quoted, wanted.fields))
+    sql = f"SELECT {fields} FROM {quoted(resource.relation)} WHERE {wanted.where} {wanted.sorted}"
+    return Whole(sql, wanted.count, wanted.values, wanted.fields)
+
+
 def find(snapshot: Snapshot, resource: Resource, asked: Parameters) -> Found:
     """The rows that a request asks for.
 
     Raises:
         Problem: a parameter is wrong, or the query takes too long.
     """
-    columns = snapshot.columns[resource.relation]
-    _check_texts(snapshot, resource.relation, asked)
-    fields = _fields(columns, asked.fields)
-    order, descending = _order(columns, resource, asked.sort)
-    conditions = [*resource.always, *asked.conditions()]
-    where = " AND ".join(sql for sql, _ in conditions) or "true"
-    values = [value for _, value in conditions]
-    places = [order, *(name for name in resource.key if name != order)]
-    request = hashlib.sha256(f"{snapshot.tag} {resource} {conditions} {order} {descending}".encode()).hexdigest()[:16]
+    wanted = _Wanted(snapshot, resource, asked)
+    columns, order, descending, places = wanted.columns, wanted.order, wanted.descending, wanted.places
+    known = f"{snapshot.tag} {resource} {wanted.conditions} {order} {descending}"
+    request = hashlib.sha256(known.encode()).hexdigest()[:16]
     after, beyond = "true", list[str | None]()
     if asked.cursor:
         types = [columns[name]["type"] if name in columns else "BIGINT" for name in places]  # rowid has no description
         after, beyond = _after(places, types, descending, _read(asked.cursor, request, len(places)))
-    shown = [quoted(name) for name in fields]
+    shown = [quoted(name) for name in wanted.fields]
     shown += [f"CAST({quoted(name)} AS VARCHAR) AS {quoted(_place(number))}" for number, name in enumerate(places)]
     sql = (
-        f"SELECT {', '.join(shown)} FROM {quoted(resource.relation)} WHERE ({where}) AND ({after}) "
-        f"ORDER BY {quoted(order)} {'DESC' if descending else 'ASC'} NULLS LAST"
-        + "".join(f", {quoted(name)}" for name in places[1:])
-        + f" LIMIT {asked.limit + 1}"
+        f"SELECT {', '.join(shown)} FROM {quoted(resource.relation)} WHERE ({wanted.where}) AND ({after}) "
+        f"{wanted.sorted} LIMIT {asked.limit + 1}"
     )
     try:
-        rows = snapshot.rows(sql, [*values, *(value for value in beyond if value is not None)])
+        rows = snapshot.rows(sql, [*wanted.values, *(value for value in beyond if value is not None)])
     except duckdb.ConversionException:
         raise refuse("cursor", "it is not one that an answer gave") from None
     cursor = None
@@ -77,10 +113,8 @@ def find(snapshot: Snapshot, resource: Resource, asked: Parameters) -> Found:
         rows = rows.slice(0, asked.limit)
         last = rows.slice(asked.limit - 1).to_pylist()[0]
         cursor = _written(request, [last[_place(number)] for number in range(len(places))])
-    [total] = snapshot.rows(f"SELECT count(*) AS n FROM {quoted(resource.relation)} WHERE {where}", values)[
-        "n"
-    ].to_pylist()
-    return Found(rows.select(fields), total, cursor)
+    [total] = snapshot.rows(wanted.count, wanted.values)["n"].to_pylist()
+    return Found(rows.select(wanted.fields), total, cursor)
 
 
 def _fields(columns: Mapping[str, object], asked: str | None) -> list[str]:

@@ -23,22 +23,8 @@ from neo_assets.api.parameters import (
 )
 from neo_assets.api.problems import Problem
 from neo_assets.api.query import Resource
+from neo_assets.api.resources import APPROACHES, DICTIONARY, NEAR_MISSES, NEOS, UPCOMING, YEARLY, metric_of
 from neo_assets.api.snapshots import Snapshots
-
-_NAMES = {
-    "date": "close_approach_at",
-    "dist": "miss_distance_au",
-    "v-rel": "relative_velocity_km_s",
-    "h": "absolute_magnitude_h",
-    "object": "name",
-}
-
-_APPROACHES = Resource("approaches", ("close_approach_at", "neo_id", "orbiting_body"), _NAMES)
-_UPCOMING = Resource("upcoming_approaches", ("close_approach_at", "neo_id"), _NAMES)
-_NEOS = Resource("neos_with_size", ("id",), {"h": "absolute_magnitude_h", "object": "name"})
-_YEARLY = Resource("total_yearly_approaches", ("year", "orbiting_body"))
-_NEAR_MISSES = Resource("total_near_misses", ("orbiting_body",))
-_DICTIONARY = Resource("dictionary", ("table_name", "column_name"))
 
 _FORMS: dict[str, Any] = {media: {} for form, media in MEDIA_TYPES.items() if form != "json"}
 _RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -62,17 +48,17 @@ def reading(snapshots: Snapshots) -> APIRouter:
     @router.get("/v1/close-approaches", tags=["tables"], response_model=None, responses=_RESPONSES)
     def close_approaches(request: Request, asked: Annotated[ApproachParameters, Query()]) -> Response:
         """Close approaches, each beside its NEO: past and predicted, to all orbiting bodies."""
-        return table(request, _APPROACHES, asked)
+        return table(request, APPROACHES, asked)
 
     @router.get("/v1/upcoming", tags=["tables"], response_model=None, responses=_RESPONSES)
     def upcoming(request: Request, asked: Annotated[Parameters, Query()]) -> Response:
         """Approaches to Earth from today (UTC) to 60 days ahead, the next one first."""
-        return table(request, _UPCOMING, asked)
+        return table(request, UPCOMING, asked)
 
     @router.get("/v1/neos", tags=["tables"], response_model=None, responses=_RESPONSES)
     def neos(request: Request, asked: Annotated[NeoParameters, Query()]) -> Response:
         """Near-Earth objects with their orbits."""
-        return table(request, _NEOS, asked)
+        return table(request, NEOS, asked)
 
     @router.get("/v1/neos/{neo}", tags=["tables"], response_model=None, responses=_RESPONSES | _NOT_FOUND)
     def one_neo(
@@ -81,7 +67,7 @@ def reading(snapshots: Snapshots) -> APIRouter:
         asked: Annotated[Parameters, Query()],
     ) -> Response:
         """One near-Earth object with its orbit."""
-        one = Resource(_NEOS.relation, _NEOS.key, always=((IS_NAMED, neo),))
+        one = Resource(NEOS.relation, NEOS.key, always=((IS_NAMED, neo),))
         with snapshots.current() as snapshot:
             if not snapshot.rows(f"SELECT id FROM neos WHERE {IS_NAMED} LIMIT 1", [neo]).num_rows:
                 raise Problem(HTTPStatus.NOT_FOUND, "No NEO has this id, designation or name.")
@@ -90,12 +76,12 @@ def reading(snapshots: Snapshots) -> APIRouter:
     @router.get("/v1/yearly-approaches", tags=["tables"], response_model=None, responses=_RESPONSES)
     def yearly_approaches(request: Request, asked: Annotated[CountParameters, Query()]) -> Response:
         """Number of close approaches, per year and orbiting body, past and predicted alike."""
-        return table(request, _YEARLY, asked)
+        return table(request, YEARLY, asked)
 
     @router.get("/v1/near-misses", tags=["tables"], response_model=None, responses=_RESPONSES)
     def near_misses(request: Request, asked: Annotated[BodyParameters, Query()]) -> Response:
         """Number of approaches within 0.2 au, per orbiting body, past and predicted alike."""
-        return table(request, _NEAR_MISSES, asked)
+        return table(request, NEAR_MISSES, asked)
 
     @router.get("/v1/metrics/{name}", tags=["tables"], response_model=None, responses=_RESPONSES | _NOT_FOUND)
     def metric(
@@ -109,12 +95,12 @@ def reading(snapshots: Snapshots) -> APIRouter:
                 raise Problem(
                     HTTPStatus.NOT_FOUND, f"There is no such metric; there are: {', '.join(snapshot.totals)}."
                 )
-            return answer(request, snapshot, Resource(name, ("rowid",)), asked)
+            return answer(request, snapshot, metric_of(name), asked)
 
     @router.get("/v1/dictionary", tags=["about"], response_model=None, responses=_RESPONSES)
     def dictionary(request: Request, asked: Annotated[Parameters, Query()]) -> Response:
         """What each column of each table means, with its unit and source."""
-        return table(request, _DICTIONARY, asked)
+        return table(request, DICTIONARY, asked)
 
     @router.get(
         "/v1/snapshot", tags=["about"], response_model=None, responses={304: _RESPONSES[304], 503: _RESPONSES[503]}

@@ -8,7 +8,7 @@ import logging
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path
@@ -38,6 +38,7 @@ _DAMAGED = "the stored database is damaged, or not the one that products/index.j
 _UNREACHABLE = "the lake cannot be read"
 
 _PIECE = 8 << 20
+_ROWS_IN_A_PIECE = 50_000
 
 _LIMITS: dict[str, str | bool | int | float | list[str]] = {"memory_limit": "512MB", "max_temp_directory_size": "1GB"}
 _TURNS = threading.BoundedSemaphore(8)
@@ -47,13 +48,14 @@ _TURNS = threading.BoundedSemaphore(8)
 class Snapshot:
     """A database that does not change. Any thread may use it."""
 
-    def __init__(self, file: Path, version: str) -> None:
+    def __init__(self, file: Path, version: str, longest_query_s: float = _LONGEST_QUERY_S) -> None:
         """
         Args:
             file: a file that nobody else uses, with the database; it is deleted at the end.
             version: what tells it from other databases.
+            longest_query_s: how long a query may take, in seconds.
         """
-        self._file = file
+        self._file, self._longest_query_s = file, longest_query_s
         self._connection = duckdb.connect(str(file), read_only=True, config=_LIMITS | {"temp_directory": f"{file}.tmp"})
         self._texts: dict[tuple[str, str], list[str]] = {}
         try:
@@ -75,29 +77,45 @@ class Snapshot:
             values: what is bound to each `?` in it, or to each name such as `$year`.
 
         Raises:
-            Problem: the query takes more than two seconds, or the database lacks what it reads.
+            Problem: the query takes too long, or the database lacks what it reads.
         """
-        if not _TURNS.acquire(timeout=_LONGEST_QUERY_S):
+        with self._cursor() as cursor:
+            return cursor.sql(sql, params=values or []).to_arrow_table()
+
+    def pieces(self, sql: str, values: list[Any] | None = None) -> Generator[pa.Table, None, None]:
+        """The rows of a query in pieces, computed on demand; the first one is empty. Args and raises as `rows`."""
+        with self._cursor() as cursor:
+            reader = cursor.sql(sql, params=values or []).to_arrow_reader(_ROWS_IN_A_PIECE)
+            yield reader.schema.empty_table()
+            yield from (pa.Table.from_batches([batch]) for batch in reader)
+
+    @contextlib.contextmanager
+    def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor for one query, which is interrupted if it takes too long. Raises as `rows`."""
+        if not _TURNS.acquire(timeout=self._longest_query_s):
             raise Problem(
                 HTTPStatus.SERVICE_UNAVAILABLE, "Too many queries are waiting: try again.", headers={"Retry-After": "5"}
             )
         with contextlib.ExitStack() as stack:
             stack.callback(_TURNS.release)
             cursor = stack.enter_context(self._connection.cursor())
-            timer = threading.Timer(_LONGEST_QUERY_S, cursor.interrupt)
+            timer = threading.Timer(self._longest_query_s, cursor.interrupt)
+            timer.daemon = True
             timer.start()
             try:
-                return cursor.sql(sql, params=values or []).to_arrow_table()
-            except duckdb.InterruptException:
-                raise Problem(
-                    HTTPStatus.SERVICE_UNAVAILABLE,
-                    f"The query took longer than {_LONGEST_QUERY_S:g} s: ask for less, such as a shorter time.",
-                    headers={"Retry-After": "5"},
-                ) from None
+                yield cursor
             except duckdb.CatalogException as error:
                 logger.error("the database was made by another version (%s): run `neo tables`", one_line(str(error)))
                 raise Problem(
                     HTTPStatus.SERVICE_UNAVAILABLE, "The database was made by another version of neo_assets."
+                ) from None
+            except (duckdb.InterruptException, OSError) as error:
+                if not isinstance(error, duckdb.InterruptException) and "INTERRUPT" not in str(error):
+                    raise
+                raise Problem(
+                    HTTPStatus.SERVICE_UNAVAILABLE,
+                    f"The query took longer than {self._longest_query_s:g} s: ask for less, such as a shorter time.",
+                    headers={"Retry-After": "5"},
                 ) from None
             finally:
                 timer.cancel()
@@ -132,8 +150,13 @@ class Snapshot:
 class Snapshots:
     """The snapshot of a lake, as it was stored last."""
 
-    def __init__(self, lake: Storage) -> None:
-        self._lake = lake
+    def __init__(self, lake: Storage, longest_query_s: float = _LONGEST_QUERY_S) -> None:
+        """
+        Args:
+            lake: the lake.
+            longest_query_s: how long a query may take, in seconds.
+        """
+        self._lake, self._longest_query_s = lake, longest_query_s
         self._folder = tempfile.TemporaryDirectory(prefix="neo-serve-")
         self._lock = threading.Lock()
         self._looking = threading.Lock()
@@ -219,7 +242,7 @@ class Snapshots:
             made = index.read(self._lake).get(DATABASE)
             if not made or made.sha256 != digest:
                 raise LakeDamaged("it is not the one that products/index.json lists; `neo tables` makes it again")
-            opened = Snapshot(file, version)
+            opened = Snapshot(file, version, self._longest_query_s)
         except (LakeError, OSError, duckdb.Error, Problem) as error:
             file.unlink(missing_ok=True)
             logger.warning("the stored database cannot be opened: %s", error)

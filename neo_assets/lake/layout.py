@@ -31,6 +31,9 @@ PRODUCTS = "products"
 PRODUCTS_INDEX = f"{PRODUCTS}/index.json"
 """File that says from what each product was made."""
 
+WORK = "work"
+"""Directory of the reports that were made for clients and not collected yet."""
+
 INDEX_LEASES = "leases/products"
 """Directory of the leases of processes that change that file; not beside it, as people take everything there away."""
 
@@ -117,6 +120,21 @@ def accepted(pages: int, at: datetime, digest: str) -> str:
 def product(name: str) -> str:
     """Path of a product, such as `neo.duckdb`."""
     return f"{PRODUCTS}/{name}"
+
+
+def report_at_work(job_id: str, retries: int, form: str) -> str:
+    """Path of a report as it was made: its request, how often that was given back, and its format."""
+    return f"{WORK}/{job_id}-{retries}.{form}"
+
+
+def request_of(path: str) -> str:
+    """The request that a report was made for, from the path that `report_at_work` returned."""
+    return path.removeprefix(f"{WORK}/").partition("-")[0]
+
+
+def report(job_id: str, form: str) -> str:
+    """Path of a report that was collected, by its request and format."""
+    return f"reports/{job_id}/report.{form}"
 
 
 def damaged_product(name: str, digest: str) -> str:

@@ -29,7 +29,8 @@ from neo_assets.sources.neows.errors import NotAPage, OtherJson
 from neo_assets.sources.neows.pages import ALWAYS_LISTED, document_of, envelope_of
 from neo_assets.sources.neows.redact import redact
 
-_ENDINGS = {f".{kind}{compression}": kind for kind in ("json", "ndjson") for compression in ("", ".gz", ".zst")}
+ENDINGS = {f".{kind}{compression}": kind for kind in ("json", "ndjson") for compression in ("", ".gz", ".zst")}
+"""How the names of files end that are taken in, whatever the case, and what they hold."""
 
 _EXPECTED = "drop whole Browse pages as .json, and single NEOs as .ndjson, one on each line"
 
@@ -170,9 +171,9 @@ class _Landing:
         Raises:
             Unreadable: the file holds no page and no object.
         """
-        kind = next((kind for ending, kind in _ENDINGS.items() if name.lower().endswith(ending)), None)
+        kind = next((kind for ending, kind in ENDINGS.items() if name.lower().endswith(ending)), None)
         if kind is None:
-            raise Unreadable(f"its name does not end in any of {', '.join(_ENDINGS)}")
+            raise Unreadable(f"its name does not end in any of {', '.join(ENDINGS)}")
         source = self._owner or owner.source_of(self._lake) or (SIMULATOR if self._settings.simulated else NASA)
         try:
             pages = [self._page(content, source)] if kind == "json" else self._pages_of_objects(content, source)

@@ -9,19 +9,24 @@ import pytest
 
 from neo_assets.api.app import create_app
 from neo_assets.lake.storage import Storage
-from neo_assets.settings import Settings
 from neo_assets_tests.integration.harness import PATIENCE_S, serving
 from neo_assets_tests.products.by_hand import fill_from_simulator, with_products
+from neo_assets_tests.settings import settings_of
 
 Get = Callable[..., Any]
 
 
+TOKEN = "a-token-of-the-tests"
+
+
 @contextlib.contextmanager
-def client_of(lake: Storage) -> Iterator[httpx.Client]:
-    """A client of the API over a lake, which is served on loopback."""
+def client_of(lake: Storage, **settings: Any) -> Iterator[httpx.Client]:
+    """A client of the API over a lake, which is served on loopback, with the token if the settings have it."""
+    values = {"lake": str(lake.root)} | settings
+    headers = {"Authorization": f"Bearer {TOKEN}"} if "api_token" in settings else {}
     with (
-        serving(create_app(Settings(lake=str(lake.root)), lake=lake)) as url,
-        httpx.Client(base_url=httpx.URL(url).join("/"), timeout=PATIENCE_S) as client,
+        serving(create_app(settings_of(**values), lake=lake)) as url,
+        httpx.Client(base_url=httpx.URL(url).join("/"), timeout=PATIENCE_S, headers=headers) as client,
     ):
         yield client
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import duckdb
 import httpx
+import pyarrow as pa
 import pytest
 
 from neo_assets.api import snapshots
@@ -165,14 +166,25 @@ def test_no_answer_mixes_snapshots(client: httpx.Client, lake: Storage) -> None:
     assert {(snapshot, total, count) for snapshot, total, count in seen} <= {(one, n, n) for one, n in known.items()}
 
 
-def test_a_slow_query_is_ended(lake: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshots, "_LONGEST_QUERY_S", 0.2)
+def test_a_slow_query_is_ended(lake: Storage) -> None:
+    make(fill(lake))
+    every = Snapshots(lake, longest_query_s=0.5)
+    started = time.monotonic()
+    with every.current() as snapshot:
+        with pytest.raises(Problem, match=r"longer than 0\.5 s"):
+            snapshot.rows("SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE a.range % 7 = b.range % 5")
+        with pytest.raises(Problem, match=r"longer than 0\.5 s"):
+            sum(piece.num_rows for piece in snapshot.pieces("SELECT * FROM range(1000000000000)"))
+    assert time.monotonic() - started < PATIENCE_S
+    every.close()
+
+
+def test_rows_come_in_pieces_too(lake: Storage) -> None:
     make(fill(lake))
     every = Snapshots(lake)
-    started = time.monotonic()
-    with every.current() as snapshot, pytest.raises(Problem, match=r"longer than 0\.2 s"):
-        snapshot.rows("SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE a.range % 7 = b.range % 5")
-    assert time.monotonic() - started < PATIENCE_S
+    with every.current() as snapshot:
+        for sql in ("SELECT * FROM close_approaches ORDER BY ALL", "SELECT * FROM neos WHERE false"):
+            assert pa.concat_tables(snapshot.pieces(sql)) == snapshot.rows(sql)
     every.close()
 
 
