@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, create_model
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -20,6 +20,8 @@ from neo_assets.api.problems import Problem, refuse
 from neo_assets.api.query import Resource, find
 from neo_assets.api.snapshots import Snapshot, with_times_as_text
 from neo_assets.products.spreadsheet import as_csv
+from neo_assets.schema.columns import Column
+from neo_assets.schema.products import ONE_SNAPSHOT
 
 API_VERSION = "1"
 _VERSION = version("neo_assets")
@@ -63,6 +65,32 @@ class Answer(BaseModel):
     data: list[list[Any]]
 
 
+_TYPES: dict[pa.DataType, Any] = {pa.string(): str, pa.bool_(): bool, pa.int64(): int, pa.float64(): float}
+
+
+def _described(column: Column) -> Any:
+    kind = _TYPES.get(column.type, str)  # times are written as text
+    return (kind | None if column.nullable else kind), Field(description=column.description)
+
+
+_ABOUT: dict[str, Any] = {column.name: _described(column) for column in ONE_SNAPSHOT.columns}
+
+About = create_model("About", __doc__="What the data cover.", signature=Signature, **_ABOUT)
+
+CACHE_HEADERS: dict[str, Any] = {
+    name: {"description": said, "required": True, "schema": {"type": "string"}}
+    for name, said in {
+        "ETag": "Tells this answer from others: of another snapshot, day or request.",
+        "Cache-Control": "How long a cache may use it without asking.",
+        "Vary": "The headers that the answer depends on.",
+    }.items()
+}
+"""What every answer with an ETag has, as the description of the API says it."""
+
+KNOWN: dict[str, Any] = {"description": "The client has this answer already.", "headers": CACHE_HEADERS}
+"""The answer to a client that has it, as the description of the API says it."""
+
+
 def signature(snapshot: Snapshot) -> dict[str, Any]:
     """Where the data of a snapshot come from."""
     about = snapshot.about
@@ -102,6 +130,7 @@ def answer(request: Request, snapshot: Snapshot, resource: Resource, asked: Para
     names = Counter(name for name, _ in request.query_params.multi_items())
     if twice := [name for name, number in names.items() if number > 1]:
         raise refuse(twice[0], "it is given twice")
+    asked.check_ranges()
     form = asked.format or form_of(request.headers.get("Accept", ""))
     wanted = asked.model_dump(exclude={"format"})
     today = datetime.now(UTC).date()  # what comes next is another day's tomorrow

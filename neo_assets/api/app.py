@@ -5,11 +5,11 @@ requests pass through comes from `middleware`.
 import contextlib
 from collections.abc import AsyncIterator
 from importlib.metadata import version
-from typing import Any
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
+from neo_assets.api.description import describe
 from neo_assets.api.errors import answer_errors
 from neo_assets.api.files import files
 from neo_assets.api.health import health
@@ -18,6 +18,7 @@ from neo_assets.api.middleware import add_middleware
 from neo_assets.api.page import page
 from neo_assets.api.reading import reading
 from neo_assets.api.requests import requests_for_reports
+from neo_assets.api.resources import NEOS, TABLES
 from neo_assets.api.seen import Meters
 from neo_assets.api.snapshots import Snapshots
 from neo_assets.api.state import StateReader
@@ -73,7 +74,7 @@ def create_app(settings: Settings, *, lake: Storage | None = None) -> FastAPI:
     app.include_router(telemetry(state, snapshots, meters))
     app.include_router(page(snapshots, lake))
 
-    _describe_without_422(app)
+    describe(app, snapshots, {f"/v1/{name}": table for name, (table, _) in TABLES.items()} | {"/v1/neos/{neo}": NEOS})
     return app
 
 
@@ -83,17 +84,3 @@ def from_settings() -> FastAPI:
     if settings.log == "json":
         as_json()
     return create_app(settings)
-
-
-def _describe_without_422(app: FastAPI) -> None:
-    """Leave out of the description the error that FastAPI would send where ours is a 400."""
-    describe = app.openapi
-
-    def described() -> dict[str, Any]:
-        whole = describe()
-        for path in whole["paths"].values():
-            for operation in path.values():
-                operation["responses"].pop("422", None)
-        return whole
-
-    app.openapi = described  # type: ignore[method-assign]  # FastAPI's way to change it

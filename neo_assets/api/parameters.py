@@ -4,10 +4,12 @@ JPL's API of close approaches where it has them (https://ssd-api.jpl.nasa.gov/do
 
 import re
 from datetime import UTC, date, datetime, timedelta
+from http import HTTPStatus
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema
 
+from neo_assets.api.problems import Problem
 from neo_assets.schema.facts import KM_PER_AU, KM_PER_LUNAR_DISTANCE
 
 Format = Literal["json", "csv", "ndjson", "arrow"]
@@ -15,12 +17,16 @@ Format = Literal["json", "csv", "ndjson", "arrow"]
 Condition = tuple[str, Any]
 """SQL with one `?`, and the value for it."""
 
-_DISTANCE = re.compile(r"(\d{1,12}(?:\.\d{0,18})?|\.\d{1,18})(LD)?")
-_DAYS = re.compile(r"[+ -]\d{1,5}")  # in a URL, `+` is a space
+# Python reads them, and the description of the API has them: both know this much of regular expressions.
+_DISTANCE = r"^([0-9]{1,12}(\.[0-9]{0,18})?|\.[0-9]{1,18})(LD)?$"
+_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+_DAYS = r"^[+ -][0-9]{1,5}$"  # in a URL, `+` is a space
+_PLAIN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd]+$"  # the last one stands for bytes that are not UTF-8
+_CURSOR = r"^[A-Za-z0-9_-]+$"
 
 
 def _distance_of(text: str) -> str:
-    if not _DISTANCE.fullmatch(text):
+    if not re.fullmatch(_DISTANCE, text):
         raise ValueError("give a distance in au, such as 0.05, or in lunar distances, such as 10LD")
     return text
 
@@ -41,7 +47,11 @@ def to_day(text: str) -> date:
     if text == "now":
         return today
     try:
-        return today + timedelta(days=int(text)) if _DAYS.fullmatch(text) else date.fromisoformat(text)
+        if re.fullmatch(_DAYS, text):
+            return today + timedelta(days=int(text))
+        if re.fullmatch(_DATE, text):
+            return date.fromisoformat(text)
+        raise ValueError
     except (ValueError, OverflowError):
         raise ValueError("give a day such as 2029-04-13, now, or days from now such as +60 or -30") from None
 
@@ -51,16 +61,46 @@ def _day_of(text: str) -> str:
     return text
 
 
-def _no_control_character(text: str) -> str:
-    if not text.isprintable():
-        raise ValueError("give a text without control characters")
+def _plain(text: str) -> str:
+    if not re.fullmatch(_PLAIN, text):
+        raise ValueError("give a text without control characters, in UTF-8")
     return text
 
 
-Text = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_no_control_character)]
-LongText = Annotated[str, Field(min_length=1, max_length=1_000), AfterValidator(_no_control_character)]
-Distance = Annotated[str, Field(max_length=40), AfterValidator(_distance_of)]
-Day = Annotated[str, Field(max_length=20), AfterValidator(_day_of)]
+def _given_by_an_answer(text: str) -> str:
+    if not re.fullmatch(_CURSOR, text):
+        raise ValueError("it is not one that an answer gave")
+    return text
+
+
+def _as_described(pattern: str) -> dict[str, JsonValue]:
+    return {"pattern": pattern}
+
+
+_A_DAY = WithJsonSchema(
+    {
+        "anyOf": [
+            {"type": "string", "format": "date", "pattern": _DATE},
+            {"type": "string", "const": "now"},
+            {"type": "string", "pattern": _DAYS},
+        ]
+    }
+)
+Text = Annotated[
+    str, Field(min_length=1, max_length=100, json_schema_extra=_as_described(_PLAIN)), AfterValidator(_plain)
+]
+LongText = Annotated[
+    str, Field(min_length=1, max_length=1_000, json_schema_extra=_as_described(_PLAIN)), AfterValidator(_plain)
+]
+Cursor = Annotated[
+    str,
+    Field(min_length=1, max_length=1_000, json_schema_extra=_as_described(_CURSOR)),
+    AfterValidator(_given_by_an_answer),
+]
+Distance = Annotated[
+    str, Field(max_length=40, json_schema_extra=_as_described(_DISTANCE)), AfterValidator(_distance_of)
+]
+Day = Annotated[str, Field(max_length=20), AfterValidator(_day_of), _A_DAY]
 Magnitude = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
 Year = Annotated[int, Field(ge=1800, le=2300)]
 Velocity = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
@@ -73,10 +113,12 @@ class Parameters(BaseModel):
     conditions_of: ClassVar[dict[str, str]] = {}
     """The condition that each parameter sets."""
     texts: ClassVar[dict[str, str]] = {}
-    """Parameters that must be one of the texts in a column."""
+    """Parameters that must be one of the texts in a column, as it is written there."""
+    ranges: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """Pairs of parameters of which the first must not be greater than the second."""
 
     limit: int = Field(100, ge=1, le=1_000, description="Most rows in an answer.")
-    cursor: LongText | None = Field(None, description="Where to go on: taken from `next` of the answer before.")
+    cursor: Cursor | None = Field(None, description="Where to go on: taken from `next` of the answer before.")
     sort: Text | None = Field(
         None, description="The field to sort by, ascending; with `-` in front, descending. Rows without it come last."
     )
@@ -87,6 +129,35 @@ class Parameters(BaseModel):
         """The conditions that the given parameters set."""
         given = {name: getattr(self, name) for name in self.conditions_of}
         return [_condition(name, self.conditions_of[name], value) for name, value in given.items() if value is not None]
+
+    def check_ranges(self) -> None:
+        """Refuse a range that ends before it begins: an empty answer would not say why.
+
+        Raises:
+            Problem: there is one; it names both ends.
+        """
+        for ends in self.ranges:
+            first, last = (
+                None if (value := getattr(self, name)) is None else _comparable(name, value) for name in ends
+            )
+            if first is not None and last is not None and first > last:
+                one, other = (self.name_of(name) for name in ends)
+                raise Problem(
+                    HTTPStatus.BAD_REQUEST,
+                    f"{one} is greater than {other}, so that nothing is between them.",
+                    [(one, f"it is greater than {other}"), (other, f"it is less than {one}")],
+                )
+
+    @classmethod
+    def name_of(cls, field: str) -> str:
+        """The name of a parameter, as clients write it."""
+        return cls.model_fields[field].alias or field
+
+
+def _comparable(name: str, value: Any) -> Any:
+    if name.startswith("dist_"):
+        return _to_au(value)
+    return to_day(value) if name.startswith("date_") else value
 
 
 def _condition(name: str, sql: str, value: Any) -> Condition:
@@ -107,13 +178,14 @@ class ObjectParameters(Parameters):
         "orbit_class": "orbit_class = ?",
     }
     texts = {"orbit_class": "orbit_class"}
+    ranges: ClassVar[tuple[tuple[str, str], ...]] = (("h_min", "h_max"),)
 
     h_min: Magnitude | None = Field(
         None, alias="h-min", description="Least absolute magnitude H; large objects have a small one."
     )
     h_max: Magnitude | None = Field(None, alias="h-max", description="Greatest absolute magnitude H.")
     pha: bool | None = Field(None, description="Only potentially hazardous asteroids, or none of them.")
-    orbit_class: Text | None = Field(None, alias="class", description="Class of the orbit, such as APO.")
+    orbit_class: Text | None = Field(None, alias="class", description="Class of the orbit, such as APO; in capitals.")
     des: Text | None = Field(None, description="One object: its id, designation or name.")
 
 
@@ -137,6 +209,7 @@ class ApproachParameters(ObjectParameters):
         "des": f"neo_id IN {_ONE_OBJECT}",
     }
     texts = ObjectParameters.texts | {"body": "orbiting_body"}
+    ranges = (*ObjectParameters.ranges, ("date_min", "date_max"), ("dist_min", "dist_max"), ("v_rel_min", "v_rel_max"))
 
     date_min: Day | None = Field(None, alias="date-min", description="First day (UTC): 2029-04-13, now, +60 or -30.")
     date_max: Day | None = Field(None, alias="date-max", description="Last day (UTC), as `date-min`.")
@@ -146,7 +219,7 @@ class ApproachParameters(ObjectParameters):
         None, alias="v-rel-min", description="Least velocity relative to the body, in km/s."
     )
     v_rel_max: Velocity | None = Field(None, alias="v-rel-max", description="Greatest velocity, in km/s.")
-    body: Text | None = Field(None, description="The orbiting body, such as Earth; all of them without it.")
+    body: Text | None = Field(None, description="The orbiting body, as NASA spells it: Earth, Juptr; all without it.")
 
 
 class NeoParameters(ObjectParameters):
@@ -172,7 +245,7 @@ class BodyParameters(Parameters):
     conditions_of = {"body": "orbiting_body = ?"}
     texts = {"body": "orbiting_body"}
 
-    body: Text | None = Field(None, description="One orbiting body, such as Earth.")
+    body: Text | None = Field(None, description="One orbiting body, as NASA spells it: Earth, Juptr.")
 
 
 class CountParameters(BodyParameters):

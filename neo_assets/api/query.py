@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 import duckdb
@@ -13,7 +14,7 @@ import msgspec
 import pyarrow as pa
 
 from neo_assets.api.parameters import Condition, Parameters
-from neo_assets.api.problems import refuse
+from neo_assets.api.problems import Problem, refuse
 from neo_assets.api.snapshots import Snapshot
 from neo_assets.products.database import quoted
 
@@ -107,7 +108,7 @@ def find(snapshot: Snapshot, resource: Resource, asked: Parameters) -> Found:
     try:
         rows = snapshot.rows(sql, [*wanted.values, *(value for value in beyond if value is not None)])
     except duckdb.ConversionException:
-        raise refuse("cursor", "it is not one that an answer gave") from None
+        raise _foreign() from None
     cursor = None
     if rows.num_rows > asked.limit:
         rows = rows.slice(0, asked.limit)
@@ -118,7 +119,7 @@ def find(snapshot: Snapshot, resource: Resource, asked: Parameters) -> Found:
 
 
 def _fields(columns: Mapping[str, object], asked: str | None) -> list[str]:
-    wanted = list(dict.fromkeys(name.strip() for name in asked.split(","))) if asked else list(columns)
+    wanted = list(dict.fromkeys(asked.split(","))) if asked else list(columns)
     if unknown := [name for name in wanted if name not in columns]:
         raise refuse("fields", f"there is no field {unknown[0]}; there are: {', '.join(columns)}")
     return wanted
@@ -139,8 +140,7 @@ def _check_texts(snapshot: Snapshot, relation: str, asked: Parameters) -> None:
     for parameter, column in asked.texts.items():
         value = getattr(asked, parameter)
         if value is not None and value not in (known := snapshot.distinct(relation, column)):
-            name = type(asked).model_fields[parameter].alias or parameter
-            raise refuse(name, f"there is no {value}; there are: {', '.join(known)}")
+            raise refuse(asked.name_of(parameter), f"there is no {value}; there are: {', '.join(known)}")
 
 
 def _after(
@@ -170,13 +170,16 @@ def _read(cursor: str, request: str, places: int) -> list[str | None]:
         of, *at = msgspec.json.decode(
             base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=list[str | None]
         )
-    except (ValueError, UnicodeEncodeError):
-        raise refuse("cursor", "it is not one that an answer gave") from None
-    if None in at[1:]:
-        raise refuse("cursor", "it is not one that an answer gave")
-    if of != request or len(at) != places:
-        raise refuse("cursor", "it belongs to another request or to a former snapshot: begin again without it")
+    except ValueError:
+        raise _foreign() from None
+    if None in at[1:] or of != request or len(at) != places:
+        raise _foreign()
     return at
+
+
+def _foreign() -> Problem:
+    detail = "it belongs to another request or to a former snapshot: begin again without it"
+    return Problem(HTTPStatus.CONFLICT, "The cursor is not one of this request.", [("cursor", detail)])
 
 
 def _place(number: int) -> str:

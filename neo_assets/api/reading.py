@@ -2,6 +2,7 @@
 products are in `files`.
 """
 
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -10,9 +11,9 @@ from fastapi import APIRouter, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from neo_assets.api.answers import MEDIA_TYPES, Answer, answer, signature, unless_known
+from neo_assets.api.answers import CACHE_HEADERS, KNOWN, MEDIA_TYPES, About, Answer, answer, signature, unless_known
 from neo_assets.api.cache import depends_on_nothing_but
-from neo_assets.api.errors import PROBLEM
+from neo_assets.api.errors import PROBLEM, UNAVAILABLE
 from neo_assets.api.parameters import (
     IS_NAMED,
     ApproachParameters,
@@ -27,12 +28,17 @@ from neo_assets.api.resources import APPROACHES, DICTIONARY, NEAR_MISSES, NEOS, 
 from neo_assets.api.snapshots import Snapshots
 
 _FORMS: dict[str, Any] = {media: {} for form, media in MEDIA_TYPES.items() if form != "json"}
+_PAGE_HEADERS: dict[str, Any] = {
+    "X-Total-Count": {"description": "`total`, in every form.", "required": True, "schema": {"type": "integer"}},
+    "Link": {"description": "The next rows, if there are any.", "schema": {"type": "string"}},
+}
 _RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"model": Answer, "content": _FORMS},
-    304: {"description": "The client has this answer already."},
+    200: {"model": Answer, "content": _FORMS, "headers": CACHE_HEADERS | _PAGE_HEADERS},
+    304: KNOWN,
     400: PROBLEM | {"description": "A parameter is wrong."},
     406: PROBLEM | {"description": "No form of the answer is accepted."},
-    503: PROBLEM | {"description": "There is no snapshot yet, or the query takes too long."},
+    409: PROBLEM | {"description": "The cursor belongs to another request, or to a former snapshot."},
+    503: UNAVAILABLE,
 }
 _NOT_FOUND: dict[int | str, dict[str, Any]] = {404: PROBLEM | {"description": "There is no such thing."}}
 
@@ -67,7 +73,7 @@ def reading(snapshots: Snapshots) -> APIRouter:
         asked: Annotated[Parameters, Query()],
     ) -> Response:
         """One near-Earth object with its orbit."""
-        one = Resource(NEOS.relation, NEOS.key, always=((IS_NAMED, neo),))
+        one = replace(NEOS, always=((IS_NAMED, neo),))
         with snapshots.current() as snapshot:
             if not snapshot.rows(f"SELECT id FROM neos WHERE {IS_NAMED} LIMIT 1", [neo]).num_rows:
                 raise Problem(HTTPStatus.NOT_FOUND, "No NEO has this id, designation or name.")
@@ -102,9 +108,13 @@ def reading(snapshots: Snapshots) -> APIRouter:
         """What each column of each table means, with its unit and source."""
         return table(request, DICTIONARY, asked)
 
-    @router.get(
-        "/v1/snapshot", tags=["about"], response_model=None, responses={304: _RESPONSES[304], 503: _RESPONSES[503]}
-    )
+    about: dict[int | str, dict[str, Any]] = {
+        200: {"model": About, "headers": CACHE_HEADERS},
+        304: KNOWN,
+        503: UNAVAILABLE,
+    }
+
+    @router.get("/v1/snapshot", tags=["about"], response_model=None, responses=about)
     def snapshot(request: Request) -> Response:
         """What the data cover, where they come from, how old they are, and whether they are of one state."""
         with snapshots.current() as current:

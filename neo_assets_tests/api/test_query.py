@@ -68,6 +68,11 @@ def test_names_of_jpl_sort_too(get: Get) -> None:
         assert get("/v1/close-approaches", sort=short)["data"] == get("/v1/close-approaches", sort=field)["data"]
 
 
+def test_names_of_jpl_sort_one_object_too(get: Get, served_lake: Storage) -> None:
+    [(spk_id,)] = rows(served_lake, "SELECT id FROM neos LIMIT 1")
+    assert get(f"/v1/neos/{spk_id}", sort="-h")["count"] == 1
+
+
 def test_only_the_fields_asked_for_come_in_their_order(get: Get) -> None:
     answer = get("/v1/neos", fields="name,id", limit=1)
     assert answer["fields"] == ["name", "id"]
@@ -79,7 +84,7 @@ def test_a_cursor_belongs_to_its_request(api: httpx.Client, change: str) -> None
     following = api.get("/v1/close-approaches?limit=1").json()["next"]
     [cursor] = parse_qs(urlsplit(following).query)["cursor"]
     answer = api.get(f"/v1/close-approaches?limit=1&cursor={cursor}{change}")
-    assert answer.status_code == 400
+    assert answer.status_code == 409
     assert "belongs to another request" in answer.json()["errors"][0]["detail"]
 
 
@@ -88,9 +93,14 @@ def test_a_forged_cursor_is_refused(api: httpx.Client, place: list[str | None]) 
     following = api.get("/v1/close-approaches?limit=1").json()["next"]
     [cursor] = parse_qs(urlsplit(following).query)["cursor"]
     request, *_ = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    forged = base64.urlsafe_b64encode(json.dumps([request, *place]).encode()).decode()
+    forged = base64.urlsafe_b64encode(json.dumps([request, *place]).encode()).decode().rstrip("=")
     answer = api.get("/v1/close-approaches", params={"limit": 1, "cursor": forged})
-    assert (answer.status_code, answer.json()["errors"][0]["parameter"]) == (400, "cursor")
+    assert (answer.status_code, answer.json()["errors"][0]["parameter"]) == (409, "cursor")
+
+
+@pytest.mark.parametrize("cursor", ["x", "abcd", "W10", "bnVsbA"])
+def test_a_cursor_that_says_nothing_is_refused(api: httpx.Client, cursor: str) -> None:
+    assert api.get("/v1/close-approaches", params={"cursor": cursor}).status_code == 409
 
 
 def test_a_cursor_serves_another_limit(api: httpx.Client) -> None:

@@ -125,7 +125,7 @@ def test_a_cursor_of_a_former_snapshot_is_refused(client: httpx.Client, lake: St
     following = client.get("/v1/neos?limit=1").json()["next"]
     change(lake, neos=7)
     answer = client.get(following)
-    assert answer.status_code == 400
+    assert answer.status_code == 409
     assert "former snapshot" in answer.json()["errors"][0]["detail"]
 
 

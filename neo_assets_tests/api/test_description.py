@@ -1,0 +1,100 @@
+"""The description of the API says which values are allowed; Schemathesis holds every path to it."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from neo_assets.lake.storage import Storage
+from neo_assets.products.calendar import CALENDAR
+from neo_assets.products.index import store
+from neo_assets.products.report import PAGE
+from neo_assets.settings import Settings
+from neo_assets_tests.api.conftest import Get, client_of
+from neo_assets_tests.integration.harness import CHECKOUT, copy, place
+from neo_assets_tests.products.by_hand import rows
+from neo_assets_tests.serving import neo_serve
+
+TOKEN = "Planted-Token_0123456789-abcdefghijklmnopqrstuvwxyz"
+
+ENDLESS = ["/events"]
+"""Streams that never end, so that no answer is whole."""
+
+
+def parameters(described: dict[str, Any], path: str) -> dict[str, dict[str, Any]]:
+    return {one["name"]: one["schema"] for one in described["paths"][path]["get"]["parameters"]}
+
+
+def test_it_says_which_values_the_snapshot_allows(get: Get, served_lake: Storage) -> None:
+    allowed = parameters(get("/openapi.json"), "/v1/close-approaches")
+    [(bodies,)] = rows(served_lake, "SELECT list(DISTINCT orbiting_body ORDER BY orbiting_body) FROM approaches")
+    assert allowed["body"]["enum"] == bodies
+    assert {"APO", "AMO"} <= {*allowed["class"]["enum"]}
+    assert {"-dist", "date", "miss_distance_au"} <= {*allowed["sort"]["enum"]}
+    assert allowed["fields"]["pattern"].startswith("^(neo_id|name|")
+
+
+def test_parameters_are_never_null(get: Get) -> None:
+    described = get("/openapi.json")
+    schemas = [parameters(described, path) for path in ("/v1/close-approaches", "/v1/neos/{neo}", "/v1/metrics/{name}")]
+    assert "null" not in str(schemas)
+
+
+def test_without_a_snapshot_it_still_describes_itself(lake: Storage) -> None:
+    with client_of(lake) as client:
+        allowed = parameters(client.get("/openapi.json").json(), "/v1/close-approaches")
+    assert "enum" not in allowed["body"]
+    assert {"limit", "dist-max"} <= {*allowed}
+
+
+def test_every_answer_is_described(api: httpx.Client) -> None:
+    for path, methods in api.get("/openapi.json").json()["paths"].items():
+        for operation in methods.values():
+            assert "422" not in operation["responses"], path
+            found = next(said for status, said in operation["responses"].items() if status.startswith("2"))
+            assert found.get("content"), path
+
+
+@pytest.fixture(scope="module")
+def whole_lake(served_lake: Storage, tmp_path_factory: pytest.TempPathFactory) -> Storage:
+    """A lake with everything that can be read."""
+    whole = copy(served_lake, Storage(str(tmp_path_factory.mktemp("whole") / "lake")))
+    store(whole, CALENDAR, b"BEGIN:VCALENDAR\r\n", "by hand", 0)
+    store(whole, PAGE, b"<!doctype html><title>Report</title>", "by hand", 0)
+    return whole
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("of", ["every path", "one object", "one metric"])
+def test_every_path_keeps_to_its_description(tmp_path: Path, whole_lake: Storage, of: str) -> None:
+    """All checks of Schemathesis, with 100 examples of each operation; then again with an object and a metric that
+    there are, as it does not guess one.
+
+    Which fields there are depends on the metric, so that valid ones are only asked for in tests of `query`.
+    """
+    [(known,)] = rows(whole_lake, "SELECT id FROM neos LIMIT 1")
+    narrowed = {
+        "every path": [option for path in ENDLESS for option in ("--exclude-path", path)],
+        "one object": ["--include-path", "/v1/neos/{neo}"],
+        "one metric": ["--include-path", "/v1/metrics/{name}", "--exclude-checks", "positive_data_acceptance"],
+    }
+    at = place(tmp_path / "tested")
+    (at.path / "schemathesis.toml").write_text(
+        f'[[operations]]\ninclude-path = "/v1/neos/{{neo}}"\nparameters = {{ neo = "{known}" }}\n'
+        '[[operations]]\ninclude-path = "/v1/metrics/{name}"\nparameters = { name = "total_first_observations" }\n'
+        if of != "every path"
+        else ""
+    )
+    writing: dict[str, Any] = {"NEO_API_TOKEN": TOKEN} if "api_token" in Settings.model_fields else {}
+    with neo_serve(tmp_path / "serving", whole_lake, **writing) as server:
+        tested = at.start(
+            "schemathesis",
+            *("run", f"{server.url}/openapi.json", "--checks", "all", "--max-examples", 100, "--continue-on-failure"),
+            *("--header", f"Authorization: Bearer {TOKEN}", "--generation-database", "none", "--seed", 1, "--no-color"),
+            *narrowed[of],
+            PYTHONPATH=CHECKOUT,
+            SCHEMATHESIS_HOOKS="neo_assets_tests.api.described_rules",
+        ).wait(timeout_s=3_000)
+    assert tested.code == 0, tested.out[-20_000:]
+    assert "Traceback" not in server.errors()
