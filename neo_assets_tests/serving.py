@@ -50,6 +50,7 @@ def neo_serve(
             assert time.monotonic() < deadline, "it does not serve"
             time.sleep(0.05)
         yield Serving(said[1], started)
-        started.interrupt()
+        if started.process.poll() is None:
+            started.interrupt()
     finally:
         started.kill()

@@ -65,6 +65,7 @@ TRIED_THROUGH = {
     "cli/json_log.py": "test_logs.py",
     "cli/jobs.py": "cli/test_runner.py",
     "cli/run.py": "cli/test_runner.py",
+    "cli/served.py": "cli/test_serve.py",
     "cli/simulate.py": "cli/test_main.py",
     "cli/totals.py": "cli/test_main.py",
     "orchestration/assets/conditions.py": "orchestration/test_automation.py",

@@ -21,11 +21,11 @@ from neo_assets.api.requests import requests_for_reports
 from neo_assets.api.resources import NEOS, TABLES
 from neo_assets.api.seen import Meters
 from neo_assets.api.snapshots import Snapshots
-from neo_assets.api.state import StateReader
+from neo_assets.api.state import RunsUnderWay, StateReader
 from neo_assets.api.stats import stats
+from neo_assets.api.status import Listeners, status
 from neo_assets.api.telemetry import telemetry
 from neo_assets.lake.storage import Storage
-from neo_assets.logs import as_json
 from neo_assets.products.requests import Requests
 from neo_assets.settings import Settings
 
@@ -36,22 +36,24 @@ An answer is of one snapshot, never of two. Times are UTC; each distance and vel
 answer has at most 1,000 rows: `total` says how many there are, and `next` where to go on."""
 
 
-def create_app(settings: Settings, *, lake: Storage | None = None) -> FastAPI:
+def create_app(settings: Settings, *, lake: Storage | None = None, runs: RunsUnderWay | None = None) -> FastAPI:
     """The API over the products of a lake.
 
     Args:
         settings: the settings.
         lake: the lake; the one of the settings without it.
+        runs: knows the runs under way; without it, the lake's audit tells them.
     """
     lake = lake or Storage(settings.lake)
     snapshots = Snapshots(lake)
-    state = StateReader(settings, lake, snapshots)
-    meters = Meters()
+    state = StateReader(settings, lake, snapshots, runs)
     requests = Requests.of(settings, lake)
+    meters, listeners = Meters(), Listeners(state)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
+        with listeners.leaving_when_asked_to_stop():
+            yield
         snapshots.close()
         requests.close()
 
@@ -72,15 +74,8 @@ def create_app(settings: Settings, *, lake: Storage | None = None) -> FastAPI:
     app.include_router(landing(settings, lake))
     app.include_router(health(snapshots))
     app.include_router(telemetry(state, snapshots, meters))
+    app.include_router(status(listeners))
     app.include_router(page(snapshots, lake))
 
     describe(app, snapshots, {f"/v1/{name}": table for name, (table, _) in TABLES.items()} | {"/v1/neos/{neo}": NEOS})
     return app
-
-
-def from_settings() -> FastAPI:
-    """The API of the settings, for servers that start it by its name, each worker in a process of its own."""
-    settings = Settings.load()
-    if settings.log == "json":
-        as_json()
-    return create_app(settings)

@@ -15,6 +15,9 @@ from neo_assets.settings import Settings
 for _media_type in MEDIA_TYPES.values():
     add_compress_type(_media_type)
 
+IS_HEAD = "neo_assets.is_head"
+"""Set in the scope of a request that is answered as GET but was HEAD, for answers that do not end by themselves."""
+
 
 def add_middleware(app: FastAPI, settings: Settings, snapshots: Snapshots, meters: Meters) -> None:
     """Add all of it to an application; what is added last is passed first."""
@@ -41,5 +44,5 @@ class _HeadAsGet:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        method = {"method": "GET"} if scope.get("method") == "HEAD" else {}
-        await self.app({**scope, **method}, receive, send)
+        as_get = {"method": "GET", IS_HEAD: True} if scope.get("method") == "HEAD" else {}
+        await self.app({**scope, **as_get}, receive, send)

@@ -21,18 +21,26 @@ from neo_assets.lake.storage import LakeError, Storage
 from neo_assets.pipeline.audit import Row
 from neo_assets.pipeline.glance import Glance, Looks
 from neo_assets.pipeline.incidents import Kind
+from neo_assets.pipeline.metrics.duckdb import DuckDB
 from neo_assets.pipeline.metrics.engine import Metrics
+from neo_assets.pipeline.metrics.registry import BUILT_IN, Metric, of_one_s_own
 from neo_assets.schema.audit import FAILED, SUCCESS
-from neo_assets.settings import Settings
+from neo_assets.settings import Settings, SettingsError
 from neo_assets.sources.neows.budget import BudgetError
 from neo_assets.sources.neows.source import NeoWs
 
 logger = logging.getLogger(__name__)
 
-_READ_EVERY_S = 2.0
+_READ_EVERY_S = 1.0
 """The state is not read more often than this, however many ask for it."""
 
 _MOST_RUNS = 20
+
+_AT_ONCE_S = 0.1
+"""So long is waited for the runs under way."""
+
+_LASTS_S = 15.0
+"""So long they are taken to be as they were, if nothing newer is known."""
 
 
 class Pages(BaseModel):
@@ -98,7 +106,9 @@ class Run(BaseModel):
 
 
 RunsUnderWay = Callable[[], Sequence[Run] | None]
-"""Returns the runs that have not ended, the latest first; None if that is not known now."""
+"""Returns the runs that have not ended, the latest first; None if that is not known now. It may take its time, and is
+never called by two threads at once.
+"""
 
 
 class Runs(BaseModel):
@@ -147,16 +157,17 @@ class StateReader:
         """
         self._neows = NeoWs(settings)
         self._snapshots = snapshots
-        self._runs = runs
+        self._runs = _Aside(runs) if runs else None
         self._asked = settings.pages, len(settings.page_sets)
-        self._looks = Looks(lake, Metrics.of(settings).of_a_page_set, settings.page_sets, settings.raw_max_age_hours)
+        metrics = Metrics(DuckDB(), [*BUILT_IN, *_of_one_s_own(settings)])  # whatever engine the pipeline uses
+        self._looks = Looks(lake, metrics.of_a_page_set, settings.page_sets, settings.raw_max_age_hours)
         self._glance = Glance(None, 0, 0, 0, None, None, 0, (), ())
         self._lock = threading.Lock()
         self._read_at = -_READ_EVERY_S
         self._state: State | None = None
 
     def read(self) -> State:
-        """The state, at most two seconds old. It may take as long as the lake takes to answer."""
+        """The state, at most a second old. It may take as long as the lake takes to answer."""
         with self._lock:
             if self._state is None or time.monotonic() - self._read_at >= _READ_EVERY_S:
                 self._state = self._now()
@@ -229,7 +240,7 @@ class StateReader:
         """The runs, from the audit's rows and what is known of those under way."""
         audited = [_run_of(row) for row in recorded]
         ended = [run for run in audited if run.status in (SUCCESS, FAILED)]
-        known = self._runs() if self._runs else None
+        known = self._runs.last() if self._runs else None
         under_way = [run for run in audited if run not in ended] if known is None else known
         processing = sum(run.started_at is not None for run in under_way)
         return Runs(
@@ -242,6 +253,37 @@ class StateReader:
             requests=sum(row["requests"] or 0 for row in recorded),
             last=max(ended, key=lambda run: run.ended_at or run.created_at, default=None),
         )
+
+
+class _Aside:
+    """Asks in a thread of its own for what may take long, so that nobody waits for it."""
+
+    def __init__(self, ask: RunsUnderWay) -> None:
+        self._ask = ask
+        self._asking: threading.Thread | None = None
+        self._answer: Sequence[Run] | None = None
+        self._answered_at = 0.0
+
+    def last(self) -> Sequence[Run] | None:
+        """What the answer is now, or was a few seconds ago; None if there is none so new."""
+        if self._asking is None or not self._asking.is_alive():
+            self._asking = threading.Thread(target=self._note, name="runs under way", daemon=True)
+            self._asking.start()
+        self._asking.join(_AT_ONCE_S)
+        return self._answer if time.monotonic() - self._answered_at < _LASTS_S else None
+
+    def _note(self) -> None:
+        self._answer = self._ask()
+        self._answered_at = time.monotonic()
+
+
+def _of_one_s_own(settings: Settings) -> Sequence[Metric]:
+    """The metrics of NEO_METRICS; none if they cannot be read, as the API then still has much to say."""
+    try:
+        return of_one_s_own(settings.metrics)
+    except SettingsError as error:
+        logger.warning("done page sets are counted without metrics of one's own: %s", error)
+        return ()
 
 
 def _run_of(row: Row) -> Run:

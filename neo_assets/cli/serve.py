@@ -1,6 +1,7 @@
 """`neo serve`: the read API on a port. What it answers is decided in `api`."""
 
 import contextlib
+import socket
 import tempfile
 from importlib.util import find_spec
 from typing import Any
@@ -9,6 +10,16 @@ import click
 
 _MOST_CONNECTIONS = 2_000
 """More than these at a time, of one worker, get a 503."""
+
+_LONGEST_GOODBYE_S = 10
+"""So long the server waits, when it stops, for clients that are still reading."""
+
+_LONGEST_MESSAGE = 1_024
+"""Bytes of a message over a WebSocket; what clients send is not used."""
+
+_PING_EVERY_S = 15.0
+_DEAD_AFTER_MS = 30_000
+"""A connection whose client takes nothing for so long is closed by the system."""
 
 
 @click.command()
@@ -47,13 +58,17 @@ def serve(host: str, port: int, workers: int) -> None:
     if settings.log == "json":
         log = {"log_level": "info", "log_config": None, "access_log": False}
     config = uvicorn.Config(
-        "neo_assets.api.app:from_settings",
+        "neo_assets.cli.served:from_settings",
         factory=True,
         host=host,
         port=port,
         workers=workers,
         server_header=False,
         limit_concurrency=_MOST_CONNECTIONS,
+        timeout_graceful_shutdown=_LONGEST_GOODBYE_S,
+        ws_max_size=_LONGEST_MESSAGE,
+        ws_ping_interval=_PING_EVERY_S,
+        ws_per_message_deflate=False,
         **log,
     )
     try:
@@ -64,6 +79,8 @@ def serve(host: str, port: int, workers: int) -> None:
         click.echo(f"{settings.lake} has no database yet: run `neo tables`. Until then, the answer is 503.", err=True)
     with listener, contextlib.ExitStack() as stack:
         listener.set_inheritable(True)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections inherit it
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_AFTER_MS)
         where = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
         click.echo(
             f"Serving the products in {settings.lake} at {where}; {where}/ shows what comes next, "

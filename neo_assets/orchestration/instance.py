@@ -59,14 +59,11 @@ def open_instance(dagster_home: Path | None, lake: Storage) -> dg.DagsterInstanc
     Raises:
         StateUnusable: its state cannot be used, its `dagster.yaml` is invalid, or it keeps the history of another lake.
     """
-    if dagster_home or Path("dagster.yaml").exists():
-        home, overrides = dagster_home or Path.cwd(), _OVERRIDES
-    else:
-        home, overrides = DEFAULT_HOME.absolute(), _OVERRIDES | _state_of_lake(DEFAULT_HOME.absolute())
+    home = _home(dagster_home)
     with explained(home):
         home.mkdir(parents=True, exist_ok=True)
         try:
-            ref = _of_lake(InstanceRef.from_dir(str(home), overrides=overrides), lake)
+            ref = reference(dagster_home, lake)
             with one_at_a_time(home) if dagster_home else contextlib.nullcontext():
                 instance = dg.DagsterInstance.from_ref(ref)
                 check_lake(instance, lake)
@@ -74,6 +71,17 @@ def open_instance(dagster_home: Path | None, lake: Storage) -> dg.DagsterInstanc
             raise StateUnusable(f"{home / 'dagster.yaml'} cannot be used: {in_one_line(error)}") from error
         _end_lost_runs(instance, lake)
     return instance
+
+
+def reference(dagster_home: Path | None, lake: Storage) -> InstanceRef:
+    """What that instance consists of, and where it is kept. Nothing is opened or created.
+
+    Raises:
+        DagsterError: its `dagster.yaml` is invalid; so do errors of YAML and `CheckError`.
+    """
+    home = _home(dagster_home)
+    overrides = _OVERRIDES if _is_configured(dagster_home) else _OVERRIDES | _state_of_lake(home)
+    return _of_lake(InstanceRef.from_dir(str(home), overrides=overrides), lake)
 
 
 def tags_of_this_process(run_id: str, longest_idle_s: float) -> dict[str, str]:
@@ -135,6 +143,14 @@ def _end_lost_runs(instance: dg.DagsterInstance, lake: Storage) -> None:
             if is_running and _GRPC in run.tags:
                 with contextlib.suppress(psutil.Error):  # it has just ended, or is another user's
                     psutil.Process(int(run.tags[_PROCESS].split()[0])).kill()
+
+
+def _is_configured(dagster_home: Path | None) -> bool:
+    return bool(dagster_home or Path("dagster.yaml").exists())
+
+
+def _home(dagster_home: Path | None) -> Path:
+    return (dagster_home or Path.cwd()) if _is_configured(dagster_home) else DEFAULT_HOME.absolute()
 
 
 def _identity(process: psutil.Process) -> str:

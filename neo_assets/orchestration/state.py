@@ -12,6 +12,7 @@ from typing import Any, Self, TypeGuard
 import dagster as dg
 from alembic.util import CommandError
 from dagster._config.config_schema import UserConfigSchema
+from dagster._core.storage.daemon_cursor import DaemonCursorStorage
 from dagster._serdes import ConfigurableClassData
 from filelock import FileLock, Timeout
 from sqlalchemy.engine import make_url
@@ -78,7 +79,7 @@ def check_lake(instance: dg.DagsterInstance, lake: Storage) -> None:
     """
     if instance.is_ephemeral or is_of_lake(instance.get_ref().storage_data):
         return
-    noted = instance.daemon_cursor_storage.get_cursor_values({_LAKE}).get(_LAKE)
+    noted = noted_lake(instance.daemon_cursor_storage)
     if noted is None:
         instance.daemon_cursor_storage.set_cursor_values({_LAKE: lake.root})
     elif noted != lake.root:
@@ -87,6 +88,11 @@ def check_lake(instance: dg.DagsterInstance, lake: Storage) -> None:
             f"Dagster's state in {place_of(instance, lake)} is that of the lake {noted}, but NEO_LAKE is {lake.root}: "
             f"set {setting} to a {kind} of its own for this lake"
         )
+
+
+def noted_lake(storage: DaemonCursorStorage) -> str | None:
+    """The lake whose history is kept beside others' records; None if none is noted."""
+    return storage.get_cursor_values({_LAKE}).get(_LAKE)
 
 
 @contextlib.contextmanager
