@@ -38,6 +38,7 @@ def serve(host: str, port: int, workers: int) -> None:
       curl "http://127.0.0.1:8080/v1/upcoming?fields=name,close_approach_at,miss_distance_ld"
       curl "http://127.0.0.1:8080/v1/close-approaches?body=Earth&dist-max=1LD&sort=-dist&format=csv"
       xdg-open http://127.0.0.1:8080/
+      curl -N http://127.0.0.1:8080/events
     """
     from neo_assets.lake import layout
     from neo_assets.lake.storage import Storage

@@ -191,3 +191,39 @@ def test_one_slot_is_given_back_and_no_other(make: Callable[..., Budget], clock:
     budget.give_back(second)
     assert budget.reserve().key == second.key
     assert budget.reserve().at > clock.now + HOUR
+
+
+def test_what_is_left_can_be_sent_at_once(make: Callable[..., Budget], clock: Clock, tmp_path: Path) -> None:
+    budget, other = make("ab", per_hour=3), make("ab", per_hour=3)
+    ledger = tmp_path / "state" / "requests.sqlite"
+    assert [one.left for one in other.left()] == [3, 3]
+    assert not ledger.exists(), "nothing is made by looking"
+    budget.reserve(without="b")
+    assert [(one.left, one.allowed) for one in other.left()] == [(2, 3), (3, 3)]
+    assert all(budget.reserve().at < clock.now + 1 for _ in range(5))
+    assert [one.left for one in other.left()] == [0, 0]
+    budget.reserve()
+    assert [one.left for one in other.left()] == [0, 0], "one waits for the next hour"
+    clock.now += 3700
+    assert sorted(one.left for one in other.left()) == [2, 3]
+
+
+def test_what_is_left_is_told_by_the_strictest_limit(make: Callable[..., Budget], clock: Clock) -> None:
+    budget = make([DEMO_KEY], per_hour=100)
+    for _ in range(30):
+        budget.reserve()
+    [demo] = budget.left()
+    assert (demo.left, demo.allowed, round(demo.window_s)) == (0, 30, 3610)
+    clock.now += 3700
+    [demo] = budget.left()
+    assert (demo.left, demo.allowed, round(demo.window_s)) == (20, 50, 86640)
+
+
+def test_looking_at_what_is_left_waits_for_nobody(make: Callable[..., Budget], clock: Clock, tmp_path: Path) -> None:
+    budget = make()
+    budget.reserve()
+    with contextlib.closing(sqlite3.connect(tmp_path / "state" / "requests.sqlite")) as writer:
+        writer.execute("BEGIN EXCLUSIVE")
+        assert [one.left for one in make().left()] == [9]
+    clock.now -= 1_000
+    assert [one.left for one in budget.left()] == [10], "the clock was ahead"
