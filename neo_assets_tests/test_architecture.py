@@ -50,7 +50,6 @@ TRIED_THROUGH = {
     "api/bodies.py": "api/test_landing.py",
     "api/errors.py": "api/test_parameters.py",
     "api/files.py": "api/test_app.py",
-    "api/health.py": "api/test_app.py",
     "api/middleware.py": "api/test_app.py",
     "api/orders.py": "api/test_requests.py",
     "api/problems.py": "api/test_parameters.py",

@@ -25,6 +25,7 @@ from dagster._daemon.cli import cli as dagster_daemon
 from dagster.version import __version__ as dagster_version
 from dagster_webserver.cli import dagster_webserver
 
+from neo_assets.cli.main import neo
 from neo_assets.settings import ALLOWED
 from neo_assets_tests.integration.harness import PATIENCE_S, free_port
 from neo_assets_tests.s3_server import S3Server
@@ -41,6 +42,7 @@ INSTANCE = yaml.safe_load(TEXTS[DEPLOY / "dagster.yaml"])
 VALUES = yaml.safe_load(TEXTS[DEPLOY / "helm/values.yaml"])
 CELERY_VALUES = yaml.safe_load(TEXTS[DEPLOY / "helm/values-celery.yaml"])
 WORKER = yaml.safe_load(TEXTS[DEPLOY / "helm/celery-worker.yaml"])["spec"]
+API, API_SERVICE = yaml.safe_load_all(TEXTS[DEPLOY / "helm/api.yaml"])
 CODE_LOCATION = VALUES["dagster-user-deployments"]["deployments"][0]
 CHART_PARTS = (VALUES["dagsterWebserver"], VALUES["dagsterDaemon"], CODE_LOCATION)
 
@@ -50,6 +52,7 @@ PROGRAMS: dict[str, click.Command] = {
     "dagster": dagster_cli,
     "dagster-daemon": dagster_daemon,
     "dagster-webserver": dagster_webserver,
+    "neo": neo,
 }
 
 
@@ -64,7 +67,7 @@ IMAGE_HEALTH = json.loads(instruction("HEALTHCHECK").partition(" CMD ")[2])
 
 
 def commands() -> dict[str, list[str]]:
-    """Every command of Dagster, in the image, in compose and in the chart's values."""
+    """Every command of Dagster and of ours, in the image, in compose and in the chart's values."""
     found = {"image": IMAGE_COMMAND, "image health": IMAGE_HEALTH}
     for name, service in OUR_SERVICES.items():
         if "command" in service:
@@ -72,12 +75,13 @@ def commands() -> dict[str, list[str]]:
         found |= {f"{name} health": service["healthcheck"].get("test", [])[1:]} if "healthcheck" in service else {}
     for probe in ("livenessProbe", "startupProbe"):
         found[f"chart's daemon {probe}"] = VALUES["dagsterDaemon"][probe]["exec"]["command"]
+    found["api"] = API["spec"]["template"]["spec"]["containers"][0]["command"]
     found["chart's code location"] = ["dagster", "api", "grpc", *CODE_LOCATION["dagsterApiGrpcArgs"]]
     return {name: words for name, words in found.items() if words and words[0] != "python"}
 
 
 @pytest.mark.parametrize("words", commands().values(), ids=commands().keys())
-def test_every_command_is_one_of_dagsters(words: list[str]) -> None:
+def test_every_command_exists(words: list[str]) -> None:
     """Parsed by `click`: the command, its options and their values."""
     command = PROGRAMS[words[0]]
     rest = [word.replace("/opt/dagster/", f"{DEPLOY}/") for word in words[1:]]
@@ -98,9 +102,9 @@ def test_no_variable_of_compose_itself_looks_like_a_setting() -> None:
     """The code location gets the whole of .env, and takes a name that begins like a setting for a misspelt one."""
     asked = set(re.findall(r"\$\{(\w+)", TEXTS[DEPLOY / "compose.yaml"]))
     assert {name for name in asked if name.startswith(("NEO", "NASA"))} <= ALLOWED.keys()
-    assert asked - {"IMAGE", "PORT", "POSTGRES_IMAGE", "S3_IMAGE", "SPARK_IMAGE", "NEO_DAGSTER_URL"} == {
-        name for name in asked if re.search(rf"^#? ?{name}=", ENV_EXAMPLE, re.MULTILINE)
-    }
+    of_compose = {"IMAGE", *(f"{one}_IMAGE" for one in ("POSTGRES", "PROMETHEUS", "S3", "SPARK"))}
+    of_compose |= {"PORT", "API_PORT", "PROMETHEUS_PORT", "NEO_DAGSTER_URL"}
+    assert asked - of_compose == {name for name in asked if re.search(rf"^#? ?{name}=", ENV_EXAMPLE, re.MULTILINE)}
 
 
 def test_compose_has_no_password_of_its_own() -> None:
@@ -118,9 +122,11 @@ def test_compose_has_no_password_of_its_own() -> None:
 
 
 def test_only_the_code_location_sees_the_keys() -> None:
-    for name in ("webserver", "daemon", "migrate"):
-        assert not any(variable.startswith(("AWS", "NASA")) for variable in OUR_SERVICES[name]["environment"])
+    for name in ("webserver", "daemon", "migrate", "api"):
+        assert not any(variable.startswith("NASA") for variable in OUR_SERVICES[name]["environment"])
         assert "env_file" not in OUR_SERVICES[name]
+    for name in ("webserver", "daemon", "migrate"):
+        assert not any(variable.startswith("AWS") for variable in OUR_SERVICES[name]["environment"])
     for part in (VALUES["dagsterWebserver"], VALUES["dagsterDaemon"]):
         assert not part.get("envSecrets")
 
@@ -135,8 +141,8 @@ def test_our_containers_are_not_root_and_cannot_write() -> None:
     pods = [(part["podSecurityContext"], part["securityContext"]) for part in CHART_PARTS]
     launcher = VALUES["runLauncher"]["config"]["k8sRunLauncher"]
     pods.append((launcher["runK8sConfig"]["podSpecConfig"]["securityContext"], launcher["securityContext"]))
-    worker = WORKER["template"]["spec"]
-    pods.append((worker["securityContext"], worker["containers"][0]["securityContext"]))
+    for spec in (WORKER["template"]["spec"], API["spec"]["template"]["spec"]):
+        pods.append((spec["securityContext"], spec["containers"][0]["securityContext"]))
     for pod, container in pods:
         assert pod["runAsNonRoot"]
         assert f"{pod['runAsUser']}:{pod['runAsGroup']}" == user
@@ -145,9 +151,13 @@ def test_our_containers_are_not_root_and_cannot_write() -> None:
         assert container["capabilities"] == {"drop": ["ALL"]}
 
 
-def test_the_webserver_is_published_on_loopback_alone() -> None:
+def test_what_is_published_is_on_loopback_alone() -> None:
     published = {name: service["ports"] for name, service in COMPOSE["services"].items() if "ports" in service}
-    assert published == {"webserver": ["127.0.0.1:${PORT:-3000}:3000"]}
+    assert published == {
+        "api": ["127.0.0.1:${API_PORT:-8080}:8080"],
+        "prometheus": ["127.0.0.1:${PROMETHEUS_PORT:-9090}:9090"],
+        "webserver": ["127.0.0.1:${PORT:-3000}:3000"],
+    }
     assert not VALUES["ingress"]["enabled"]
 
 
@@ -259,9 +269,24 @@ def test_the_worker_of_celery_has_what_the_code_location_has() -> None:
     assert limit_of(CELERY_VALUES) == WORKER["replicas"] * int(processes)
 
 
+def test_the_api_has_the_lake_of_the_code_location_and_no_secret() -> None:
+    spec = API["spec"]["template"]["spec"]
+    [container] = spec["containers"]
+    given = {one["name"]: one["value"] for one in container["env"]}
+    assert given.items() <= CODE_LOCATION["env"].items()
+    assert {"NEO_LAKE", "NEO_LOG", "NEO_PAGES"} <= given.keys()
+    assert "envFrom" not in container
+    assert API_SERVICE["spec"]["selector"] == API["spec"]["selector"]["matchLabels"]
+    annotations = API["spec"]["template"]["metadata"]["annotations"]
+    assert {str(container["ports"][0]["containerPort"]), container["command"][-1]} == {
+        annotations["prometheus.io/port"]
+    }
+
+
 def test_images_and_charts_have_the_versions_of_the_project() -> None:
     assert {part["image"]["tag"] for part in CHART_PARTS} == {PROJECT["version"]}
-    assert WORKER["template"]["spec"]["containers"][0]["image"].endswith(f"neo_assets:{PROJECT['version']}")
+    for spec in (WORKER, API["spec"]):
+        assert spec["template"]["spec"]["containers"][0]["image"].endswith(f"neo_assets:{PROJECT['version']}")
     texts = [*TEXTS.values(), (CHECKOUT / "docs/deployment.md").read_text()]
     charts = {one for text in texts for one in re.findall(r"dagster/dagster --version (\S+)", text)}
     assert charts == {dagster_version}

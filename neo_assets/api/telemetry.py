@@ -87,14 +87,14 @@ class _State(Collector):
 
 
 def _of_pages(state: State) -> Iterator[Metric]:
-    pages, sets = state.pages, state.page_sets
+    pages, sets, now = state.pages, state.page_sets, time.time()
     yield _gauge("neo_pages_asked", "Browse pages that NEO_PAGES asks for.", pages.asked)
     yield _gauge("neo_pages_stored", "Of those, pages that are stored, however old.", pages.stored)
     yield _gauge("neo_pages_fresh", "Of those, pages so young that a refresh would reuse them.", pages.fresh)
     yield _gauge("neo_page_sets_asked", "Page sets that the settings ask for.", sets.asked)
     yield _gauge("neo_page_sets_done", "Of those, page sets that a refresh would leave as they are.", sets.done)
-    yield _age("neo_oldest_page_age_seconds", "Time since the first page arrived, in seconds.", pages.oldest_at)
-    yield _age("neo_newest_page_age_seconds", "Time since the last page arrived, in seconds.", pages.newest_at)
+    yield _age("neo_oldest_page_age_seconds", "Time since the first page arrived, in seconds.", pages.oldest_at, now)
+    yield _age("neo_newest_page_age_seconds", "Time since the last page arrived, in seconds.", pages.newest_at, now)
 
 
 def _of_budget(state: State) -> Iterator[Metric]:
@@ -168,9 +168,9 @@ def _gauge(name: str, about: str, value: float) -> Metric:
     return GaugeMetricFamily(name, about, value=value)
 
 
-def _age(name: str, about: str, since: datetime | None) -> Metric:
+def _age(name: str, about: str, since: datetime | None, now: float) -> Metric:
     """A gauge of the seconds since then; without a value if there is no such time."""
-    return GaugeMetricFamily(name, about, value=max(0.0, time.time() - since.timestamp()) if since else None)
+    return GaugeMetricFamily(name, about, value=max(0.0, now - since.timestamp()) if since else None)
 
 
 def _by(name: str, about: str, label: str, values: dict[str, int]) -> Metric:
