@@ -45,9 +45,8 @@ def create_app(settings: Settings, *, lake: Storage | None = None, runs: RunsUnd
         runs: knows the runs under way; without it, the lake's audit tells them.
     """
     lake = lake or Storage(settings.lake)
-    snapshots = Snapshots(lake)
-    state = StateReader(settings, lake, snapshots, runs)
-    requests = Requests.of(settings, lake)
+    snapshots, requests = Snapshots(lake), Requests.of(settings, lake)
+    state = StateReader(settings, lake, snapshots, requests, runs)
     meters, listeners = Meters(), Listeners(state)
 
     @contextlib.asynccontextmanager

@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
-from starlette_compress import CompressMiddleware, add_compress_type
+from starlette_compress import CompressMiddleware, add_compress_type, remove_compress_type
 
 from neo_assets.api.answers import MEDIA_TYPES
 from neo_assets.api.cache import AnswerCache
@@ -14,6 +14,7 @@ from neo_assets.settings import Settings
 
 for _media_type in MEDIA_TYPES.values():
     add_compress_type(_media_type)
+remove_compress_type("text/event-stream")  # each listener would keep a compressor, of some megabytes
 
 IS_HEAD = "neo_assets.is_head"
 """Set in the scope of a request that is answered as GET but was HEAD, for answers that do not end by themselves."""

@@ -1,6 +1,7 @@
 """The state of the pipeline, as operators and front ends ask for it: how far a refresh has come, what is left of the
-request budget, what is served, what is wrong, what runs. It is read here, from the lake, the budget's ledger and what
-Dagster records; sending it to listeners is in `status`. It holds no key, no path and no SQL.
+request budget, what is served, what is wrong, what runs, what is ordered. It is read here, from the lake, the budget's
+ledger, the store of requests and what Dagster records; sending it to listeners is in `status`. It holds no key, no path
+and no SQL.
 
 Ages are not in it but the times that they follow from, so that two states are equal unless something has happened.
 """
@@ -11,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, Field
 
@@ -24,6 +25,7 @@ from neo_assets.pipeline.incidents import Kind
 from neo_assets.pipeline.metrics.duckdb import DuckDB
 from neo_assets.pipeline.metrics.engine import Metrics
 from neo_assets.pipeline.metrics.registry import BUILT_IN, Metric, of_one_s_own
+from neo_assets.products.requests import Requests, RequestsUnusable, Status
 from neo_assets.schema.audit import FAILED, SUCCESS
 from neo_assets.settings import Settings, SettingsError
 from neo_assets.sources.neows.budget import BudgetError
@@ -37,10 +39,13 @@ _READ_EVERY_S = 1.0
 _MOST_RUNS = 20
 
 _AT_ONCE_S = 0.1
-"""So long is waited for the runs under way."""
+"""So long is waited for what is asked for in a thread of its own."""
 
 _LASTS_S = 15.0
-"""So long they are taken to be as they were, if nothing newer is known."""
+"""So long its last answer counts."""
+
+
+_Answer = TypeVar("_Answer")
 
 
 class Pages(BaseModel):
@@ -140,24 +145,35 @@ class State(BaseModel):
     checks_failed: int = Field(description="Number of asset checks that failed last time, by the open incidents.")
     incidents: list[OpenIncident] = Field(description="Incidents that are open.")
     runs: Runs
+    requests: dict[Status, int] | None = Field(
+        description="Number of requests for reports in each state; null if that is not known now."
+    )
 
 
 class StateReader:
     """Reads the state of a lake's pipeline. Any thread may use it; all of them share what it has read."""
 
     def __init__(
-        self, settings: Settings, lake: Storage, snapshots: Snapshots, runs: RunsUnderWay | None = None
+        self,
+        settings: Settings,
+        lake: Storage,
+        snapshots: Snapshots,
+        requests: Requests,
+        runs: RunsUnderWay | None = None,
     ) -> None:
         """
         Args:
             settings: the settings.
             lake: the lake.
             snapshots: what the API answers from.
+            requests: the requests for reports.
             runs: knows the runs under way; without it, the lake's audit tells them.
         """
         self._neows = NeoWs(settings)
         self._snapshots = snapshots
-        self._runs = _Aside(runs) if runs else None
+        self._runs = _Aside(runs or (lambda: None))
+        self._requests = _Aside(lambda: self._said_once("requests", requests.numbers, RequestsUnusable))
+        self._said: dict[str, str] = {}
         self._asked = settings.pages, len(settings.page_sets)
         metrics = Metrics(DuckDB(), [*BUILT_IN, *_of_one_s_own(settings)])  # whatever engine the pipeline uses
         self._looks = Looks(lake, metrics.of_a_page_set, settings.page_sets, settings.raw_max_age_hours)
@@ -175,11 +191,8 @@ class StateReader:
             return self._state
 
     def _now(self) -> State:
-        try:
-            self._glance, lake_answers = self._looks.look(), True
-        except LakeError as error:
-            logger.warning("the state of the pipeline cannot be read: %s", error)
-            lake_answers = False
+        seen = self._said_once("lake", self._looks.look, LakeError)
+        self._glance, lake_answers = seen or self._glance, seen is not None
         glance = self._glance
         pages, page_sets = self._asked
         return State(
@@ -210,13 +223,24 @@ class StateReader:
                 for one in glance.incidents
             ],
             runs=self._of_runs(glance.runs),
+            requests=self._requests.last(),
         )
 
-    def _budget(self) -> list[KeyBudget] | None:
+    def _said_once(self, what: str, ask: Callable[[], _Answer], failure: type[Exception]) -> _Answer | None:
+        """What is answered; None if that fails, which is logged when it begins, not every few seconds."""
         try:
-            left = self._neows.left()
-        except BudgetError as error:
-            logger.warning("%s", error)
+            answer = ask()
+        except failure as error:
+            if self._said.get(what) != (said := str(error)):
+                logger.warning("%s", said)
+                self._said[what] = said
+            return None
+        self._said.pop(what, None)
+        return answer
+
+    def _budget(self) -> list[KeyBudget] | None:
+        left = self._said_once("budget", self._neows.left, BudgetError)
+        if left is None:
             return None
         return [
             KeyBudget(
@@ -240,7 +264,7 @@ class StateReader:
         """The runs, from the audit's rows and what is known of those under way."""
         audited = [_run_of(row) for row in recorded]
         ended = [run for run in audited if run.status in (SUCCESS, FAILED)]
-        known = self._runs.last() if self._runs else None
+        known = self._runs.last()
         under_way = [run for run in audited if run not in ended] if known is None else known
         processing = sum(run.started_at is not None for run in under_way)
         return Runs(
@@ -255,19 +279,19 @@ class StateReader:
         )
 
 
-class _Aside:
+class _Aside(Generic[_Answer]):
     """Asks in a thread of its own for what may take long, so that nobody waits for it."""
 
-    def __init__(self, ask: RunsUnderWay) -> None:
+    def __init__(self, ask: Callable[[], _Answer | None]) -> None:
         self._ask = ask
         self._asking: threading.Thread | None = None
-        self._answer: Sequence[Run] | None = None
+        self._answer: _Answer | None = None
         self._answered_at = 0.0
 
-    def last(self) -> Sequence[Run] | None:
+    def last(self) -> _Answer | None:
         """What the answer is now, or was a few seconds ago; None if there is none so new."""
         if self._asking is None or not self._asking.is_alive():
-            self._asking = threading.Thread(target=self._note, name="runs under way", daemon=True)
+            self._asking = threading.Thread(target=self._note, name="state", daemon=True)
             self._asking.start()
         self._asking.join(_AT_ONCE_S)
         return self._answer if time.monotonic() - self._answered_at < _LASTS_S else None

@@ -13,7 +13,7 @@ import importlib.util
 import json
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -210,6 +210,16 @@ class Requests:
         """The requests in one of these states, or all of them, in order of arrival. Raises like `order`."""
         wanted = _C.status.in_(statuses or [*Status])
         return self._select(sa.select(_TABLE).where(_C.lake == self._lake, wanted).order_by(_C.number).limit(most))
+
+    def numbers(self) -> dict[Status, int]:
+        """How many requests are in each state. Raises like `order`."""
+        by_status = sa.select(_C.status, sa.func.count()).where(_C.lake == self._lake).group_by(_C.status)
+        found: Sequence[Any] = []
+        with self._explained():
+            if self._exists():
+                with self._engine.connect() as connection:
+                    found = [*connection.execute(by_status)]
+        return dict.fromkeys(Status, 0) | {Status(status): number for status, number in found}
 
     def take(self, job_id: str, retries: int, run_id: str) -> Request | None:
         """Take a queued request, to work it off. Raises like `order`.

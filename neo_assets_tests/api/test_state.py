@@ -14,6 +14,7 @@ from neo_assets.lake import layout
 from neo_assets.lake.storage import Storage
 from neo_assets.pipeline import audit, incidents
 from neo_assets.pipeline.incidents import Incident, Kind
+from neo_assets.products.requests import Order, Requests, Status
 from neo_assets.schema.audit import PROCESSING, RUN, SUCCESS
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.budget import Budget
@@ -30,6 +31,10 @@ def lake(tmp_path: Path) -> Storage:
     return with_products(tmp_path, fill_from_simulator)
 
 
+def reader_of(lake: Storage, settings: Settings, snapshots: Snapshots, runs: RunsUnderWay | None = None) -> StateReader:
+    return StateReader(settings, lake, snapshots, Requests.of(settings, lake), runs)
+
+
 @pytest.fixture
 def read(lake: Storage, tmp_path: Path) -> Iterator[Callable[..., State]]:
     """Reads the state with new eyes."""
@@ -38,7 +43,7 @@ def read(lake: Storage, tmp_path: Path) -> Iterator[Callable[..., State]]:
     def read(runs: RunsUnderWay | None = None, keys: tuple[str, ...] = (), at: Storage = lake) -> State:
         settings = Settings(pages=2, pages_per_set=1, lake=at.root, ledger=tmp_path / "ledger.sqlite")
         given = settings.model_copy(update={"nasa_api_keys": tuple(map(SecretStr, keys))})
-        return StateReader(given, at, snapshots, runs).read()
+        return reader_of(at, given, snapshots, runs).read()
 
     yield read
     snapshots.close()
@@ -63,7 +68,7 @@ def test_it_says_what_the_lake_shows_and_what_is_served(read: Callable[..., Stat
 def test_an_empty_lake_has_a_state_too(read: Callable[..., State], tmp_path: Path) -> None:
     empty = Storage(str(tmp_path / "empty"))
     snapshots = Snapshots(empty)
-    state = StateReader(Settings(pages=4, lake=empty.root), empty, snapshots).read()
+    state = reader_of(empty, Settings(pages=4, lake=empty.root), snapshots).read()
     snapshots.close()
     assert (state.source, state.snapshot, state.pages.oldest_at, state.runs.last) == (None, None, None, None)
     assert (state.pages.stored, state.page_sets.done) == (0, 0)
@@ -72,16 +77,15 @@ def test_an_empty_lake_has_a_state_too(read: Callable[..., State], tmp_path: Pat
 
 def test_a_lake_that_cannot_be_read_leaves_the_state_as_it_was(lake: Storage, caplog: pytest.LogCaptureFixture) -> None:
     snapshots = Snapshots(lake)
-    reader = StateReader(Settings(pages=2, pages_per_set=1, lake=lake.root), lake, snapshots)
+    reader = reader_of(lake, Settings(pages=2, pages_per_set=1, lake=lake.root), snapshots)
     before = reader.read()
     pages = Path(lake.location(layout.RAW_PAGES))
     pages.rename(pages.with_name("away"))
     pages.write_text("a file where a directory was")
-    reader._read_at = 0
-    after = reader.read()
+    after = [reader._now() for _ in range(2)]
     snapshots.close()
-    assert after == before.model_copy(update={"lake_answers": False})
-    assert "cannot be read" in caplog.text
+    assert after == [before.model_copy(update={"lake_answers": False})] * 2
+    assert caplog.text.count("cannot list") == 1
 
 
 def test_the_budget_is_that_of_each_key_without_the_key(read: Callable[..., State], tmp_path: Path) -> None:
@@ -136,3 +140,19 @@ def test_runs_under_way_are_dagsters_or_else_the_audits(read: Callable[..., Stat
         assert (len(runs.under_way), runs.queued, runs.processing) == (20, 30, 1)
     else:
         assert ([run.id for run in runs.under_way], runs.queued, runs.processing) == (["killed"], 0, 1)
+
+
+def test_requests_for_reports_are_counted_by_their_state(
+    read: Callable[..., State], lake: Storage, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert read().requests == dict.fromkeys(Status, 0)
+    assert not list(Path.cwd().iterdir()), "nothing is made by looking"
+    requests = Requests.of(Settings(lake=lake.root), lake)
+    first, _ = (requests.order(Order("neos", {}, "csv", digest)) for digest in "ab")
+    requests.take(first.job_id, 0, "a run")
+    assert read().requests == dict.fromkeys(Status, 0) | {Status.QUEUED: 1, Status.PROCESSING: 1}
+    requests.close()
+    [file] = Path.cwd().rglob("requests.sqlite")
+    file.write_bytes(b"not a database" * 1_000)
+    assert read().requests is None
+    assert str(file) in caplog.text

@@ -1,6 +1,7 @@
 """The state without polling, with real connections: what listeners get and when, and that none holds up another."""
 
 import contextlib
+import itertools
 import json
 import socket
 import struct
@@ -116,9 +117,10 @@ def test_the_stream_is_one_that_browsers_and_proxies_pass_on(api: Served, monkey
         assert answer.headers["Access-Control-Allow-Origin"] == "*"
         assert not {"Content-Encoding", "Content-Length"} & {name.title() for name in answer.headers}
         lines = answer.iter_lines()
-        seen = [next(lines) for _ in range(8)]
-    assert seen[:3] == ["retry: 5000", "", "event: state"]
-    assert (seen[4:6], seen[6:]) == (["id: 1", ""], [": ping", ""])
+        seen = {line.partition("{")[0]: number for number, line in enumerate(itertools.islice(lines, 40))}
+    assert seen.keys() == {"retry: 5000", "event: state", "data: ", "id: 1", ": ping", ""}
+    assert seen["retry: 5000"] == 0
+    assert seen["data: "] == seen["event: state"] + 1 == seen["id: 1"] - 1
 
 
 def test_the_socket_sends_the_same(api: Served) -> None:
