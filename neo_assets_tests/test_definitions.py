@@ -60,7 +60,10 @@ GROUPS = {
 }
 WHOLE = DEPS.keys() - {"raw_pages", "neo_records", "orbits", "close_approaches", *ADDING_UP}
 """Assets that are not partitioned."""
-JOBS = {"page_set", "recompute", "totals", "products", "stats", "one_heartbeat", "land", "landed"}
+JOBS = {
+    *("page_set", "recompute", "totals", "products", "stats", "one_heartbeat", "land", "landed"),
+    *("requested_report", "collect_reports"),
+}
 TABLE_ASSETS = sorted(DEPS.keys() - {"raw_pages", "landed_objects"} - GROUPS["products"])
 CHECKS = {
     *((asset, "rows_fit_the_schema") for asset in DEPS if asset not in GROUPS["products"]),
@@ -225,7 +228,12 @@ def test_every_check_has_a_description(graph: Any) -> None:
 def test_jobs_schedules_and_sensors_are_exactly_these(defs: dg.Definitions) -> None:
     repository = defs.get_repository_def()
     assert {name for name in repository.job_names if not name.startswith("__")} == JOBS
-    assert {schedule.name for schedule in repository.schedule_defs} == {"daily_refresh", "daily_stats", "heartbeat"}
+    assert {schedule.name for schedule in repository.schedule_defs} == {
+        "daily_refresh",
+        "daily_stats",
+        "heartbeat",
+        "report_collection",
+    }
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "totals_follow_page_sets",
         "products_follow_totals",
@@ -234,6 +242,7 @@ def test_jobs_schedules_and_sensors_are_exactly_these(defs: dg.Definitions) -> N
         "landed_objects",
         "alerts",
         "ended_runs",
+        "requests",
     }
 
 

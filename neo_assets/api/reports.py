@@ -21,21 +21,18 @@ from neo_assets.api.query import Whole, whole
 from neo_assets.api.snapshots import Snapshot, Snapshots, with_times_as_text
 from neo_assets.lake import layout
 from neo_assets.lake.storage import Storage
-from neo_assets.products.requests import Request, Requests, RequestsUnusable, Status
+from neo_assets.products.requests import (
+    LONGEST_S,
+    TOOK_TOO_LONG,
+    ReportFailed,
+    Request,
+    Requests,
+    RequestsUnusable,
+    Status,
+)
 from neo_assets.products.spreadsheet import as_csv
 
-LONGEST_S = 15 * 60.0
-"""How long making a report may take."""
-
-TOOK_TOO_LONG = f"it took longer than {LONGEST_S / 60:g} minutes"
-
 _PIECE = 1 << 20
-
-
-class ReportFailed(Exception):
-    """A report could not be made, or is damaged; the message says why."""
-
-    retryable = False
 
 
 class _TookTooLong(Exception):

@@ -17,7 +17,9 @@ from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.audit import COMMAND, figures_of
 from neo_assets.orchestration.automation import recompute_of
 from neo_assets.orchestration.instance import open_instance, tags_of_this_process
+from neo_assets.orchestration.requests import COLLECT, REPORT, config_of, give_back_lost
 from neo_assets.orchestration.state import place_of, unusable
+from neo_assets.products.requests import Request, Requests
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.source import NeoWs
 
@@ -84,6 +86,18 @@ class Jobs:
         """Compute a page set, or the landed objects, from their stored pages. Returns and raises like `execute`."""
         how = recompute_of(page_set)
         return self.execute(how.job, how.partition_key)
+
+    def give_back_lost(self, requests: Requests) -> list[Request]:
+        """Give back requests for reports whose run has died. Raises RequestsUnusable."""
+        return give_back_lost(requests, self._instance)
+
+    def make_report(self, request: Request) -> None:
+        """Make the report of a request, unless another process does. Raises like `execute`."""
+        self.execute(REPORT, config=config_of(request))
+
+    def collect_reports(self) -> None:
+        """Move the reports that were made to `reports/`. Raises like `execute`."""
+        self.execute(COLLECT)
 
     def close(self) -> None:
         """Close the instance if it was opened here."""

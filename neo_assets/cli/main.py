@@ -28,6 +28,7 @@ try:
     from neo_assets.cli.recompute import recompute
     from neo_assets.cli.release import release
     from neo_assets.cli.report import report
+    from neo_assets.cli.requests import requests
     from neo_assets.cli.run import run
     from neo_assets.cli.serve import serve
     from neo_assets.cli.simulate import simulate
@@ -76,7 +77,7 @@ def neo() -> None:
 
 
 for command in (
-    *(run, plan, recompute, land, totals, upcoming, report, sql, tables, ddl, serve, release),
+    *(run, plan, recompute, land, totals, upcoming, report, sql, tables, ddl, serve, requests, release),
     *(quarantine, prune, accept, audit, alert, simulate),
 ):
     neo.add_command(command)

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
@@ -18,7 +17,8 @@ from neo_assets.orchestration.assets.products import PRODUCTS
 from neo_assets.orchestration.audit import record
 from neo_assets.orchestration.failures import failing_in_one_line
 from neo_assets.orchestration.refresh import PAGE_SET, daily_refresh
-from neo_assets.orchestration.runs import UNDER_WAY
+from neo_assets.orchestration.requests import requests_automation
+from neo_assets.orchestration.runs import BEFORE_OTHERS, UNDER_WAY, this_hour
 from neo_assets.pipeline.land import TakenIn, affected_page_sets, take_in
 from neo_assets.pipeline.metrics.engine import Metrics
 from neo_assets.pipeline.staleness import complete, stale
@@ -42,9 +42,6 @@ _MOST_OBSERVATIONS = 1000
 _HEARTBEATS_A_DAY = 96
 _SHARE_FOR_HEARTBEATS = 0.1
 """Of the requests that the budget allows in a day. DEMO_KEY's 50 would not last for the heartbeats alone."""
-
-_BEFORE_OTHERS = {"dagster/priority": "1"}
-"""Tags of a run that is not to wait in the queue behind the runs of a refresh."""
 
 _LANDED_JOB = dg.define_asset_job(
     "landed", selection=_LANDED, description="Compute all tables of the landed objects from their stored pages."
@@ -104,12 +101,15 @@ def automation(page_sets: dg.StaticPartitionsDefinition, settings: Settings, met
       month on S3.
     - Sensor `alerts`: reports what failed, and when that is over. It requests nothing. On by default.
     - Sensor `ended_runs`: records runs in the audit that were ended from outside. On by default.
+    - Sensor `requests`: requests `requested_report` for each report that a client of the API has ordered. On by
+      default, as is the schedule `report_collection`, which requests `collect_reports`: looking costs nothing.
     - Sensors `landed_pages` and `landed_objects`: request `recompute` and `landed` after `land` has stored pages.
     """
     totals = dg.AssetSelection.assets(*_totals(metrics))
     over_catalogue = dg.AssetSelection.assets(*(metric.total.name for metric in metrics.over_catalogue))
     products = dg.AssetSelection.groups(PRODUCTS) | over_catalogue
     of_a_page_set = dg.AssetSelection.all() - totals - _STATS - _LANDED - _HEARTBEAT - products
+    ordered = requests_automation(settings)
     follow = dg.AutomationConditionSensorDefinition(
         "totals_follow_page_sets",
         target=totals,
@@ -149,8 +149,9 @@ def automation(page_sets: dg.StaticPartitionsDefinition, settings: Settings, met
             _HEARTBEAT_JOB,
             _land_job(settings),
             _LANDED_JOB,
+            *ordered.jobs,
         ],
-        schedules=[daily_refresh(page_sets, metrics), _daily_stats(), _heartbeat],
+        schedules=[daily_refresh(page_sets, metrics), _daily_stats(), _heartbeat, *ordered.schedules],
         sensors=[
             follow,
             products_follow,
@@ -159,6 +160,7 @@ def automation(page_sets: dg.StaticPartitionsDefinition, settings: Settings, met
             _landed_sensor("landed_objects", [LANDED], metrics.of_a_page_set),
             alerts(settings, _totals(metrics)),
             _ended_runs,
+            *ordered.sensors,
         ],
     )
 
@@ -206,7 +208,7 @@ def _heartbeat(context: dg.ScheduleEvaluationContext, neows: dg.ResourceParam[Ne
         )
     if context.instance.get_runs_count(dg.RunsFilter(job_name=_ONE_HEARTBEAT, statuses=UNDER_WAY)):
         return dg.SkipReason(f"job {_ONE_HEARTBEAT} is already running")
-    return dg.RunRequest(tags=_BEFORE_OTHERS)
+    return dg.RunRequest(tags=BEFORE_OTHERS)
 
 
 def _land_job(settings: Settings) -> dg.JobDefinition:
@@ -258,12 +260,7 @@ def _landing(context: dg.SensorEvaluationContext, lake: dg.ResourceParam[Storage
     if context.instance.get_runs_count(dg.RunsFilter(job_name="land", statuses=UNDER_WAY)):
         return dg.SkipReason("job land is already running")
     listing = "\n".join(f"{file.name} {file.version}" for file in files)
-    return dg.RunRequest(run_key=f"{_this_hour()} {sha256(listing.encode()).hexdigest()}")
-
-
-def _this_hour() -> str:
-    """Part of a run key, which Dagster never runs twice: what fails is requested again after an hour."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H")
+    return dg.RunRequest(run_key=f"{this_hour()} {sha256(listing.encode()).hexdigest()}")
 
 
 def _landed_sensor(name: str, page_sets: Collection[str], among: Sequence[Table]) -> dg.SensorDefinition:
@@ -286,7 +283,7 @@ def _landed_sensor(name: str, page_sets: Collection[str], among: Sequence[Table]
         changed = sorted({record.partition_key or LANDED for record in records}.intersection(page_sets))
         facts = raw_pages.known_facts(lake, changed)
         whole = complete(facts)
-        cursor, hour = str(records[-1].storage_id), _this_hour()
+        cursor, hour = str(records[-1].storage_id), this_hour()
         requests = [
             dg.RunRequest(f"{hour} {key} after event {cursor}", partition_key=how.partition_key)
             for key, how in ((key, recompute_of(key)) for key in stale(lake, whole, among))

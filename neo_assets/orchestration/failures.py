@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from neo_assets.lake.storage import LakeError
 from neo_assets.pipeline.metrics.contract import EngineError
 from neo_assets.products.postgres import PostgresError
+from neo_assets.products.requests import ReportFailed, RequestsUnusable
 from neo_assets.sources.neows.budget import BudgetError
 from neo_assets.sources.neows.errors import NeoWsError, PagesMissing
 
@@ -26,7 +27,10 @@ class WrongConfig(Exception):
     """A run is launched with config that is not allowed, or without a page set; the message says what is allowed."""
 
 
-EXPECTED = (LakeError, EngineError, BudgetError, NeoWsError, PagesMissing, PostgresError, StateUnusable, WrongConfig)
+EXPECTED = (
+    *(LakeError, EngineError, BudgetError, NeoWsError, PagesMissing, PostgresError, StateUnusable, WrongConfig),
+    *(RequestsUnusable, ReportFailed),
+)
 """Errors that are not bugs: the message alone explains what to do."""
 
 

@@ -1,5 +1,5 @@
-"""What Dagster's records say of a run and its events: whether it has ended, its page set, times. What follows from them
-is decided in the modules beside this one.
+"""What Dagster's records say of a run and its events: whether it has ended, its page set, times; and the tags and keys
+that runs of several kinds are requested with. What follows from them is decided in the modules beside this one.
 """
 
 from datetime import UTC, datetime
@@ -16,6 +16,9 @@ UNDER_WAY = [
 """Statuses of a run that has not ended."""
 
 ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+
+BEFORE_OTHERS = {"dagster/priority": "1"}
+"""Tags of a run that is not to wait in the queue behind the runs of a refresh."""
 
 _PARTITION = "dagster/partition"
 _FIRST, _LAST = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
@@ -37,3 +40,8 @@ def page_sets_of(run: dg.DagsterRun, all_keys: list[str]) -> list[str]:
 def time_of(entry: dg.EventLogEntry) -> datetime:
     """When an event happened."""
     return datetime.fromtimestamp(entry.timestamp, UTC)
+
+
+def this_hour() -> str:
+    """Part of a run key, which Dagster never runs twice: what fails is requested again after an hour."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H")

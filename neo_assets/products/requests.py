@@ -35,6 +35,12 @@ SCHEMA = "neo_api"
 FILE = "requests.sqlite"
 """Name of the SQLite file."""
 
+LONGEST_S = 15 * 60.0
+"""How long a worker may take for a request, in seconds."""
+
+TOOK_TOO_LONG = f"it took longer than {LONGEST_S / 60:g} minutes"
+"""Why a request was taken from a worker, for clients."""
+
 _DRIVER = "psycopg2"
 _BUSY_S = 30
 """How long to wait for other processes that write, and for a server to answer, in seconds."""
@@ -84,6 +90,12 @@ class RequestsUnusable(Exception):
     """The requests cannot be read or written; the message says why, without a password."""
 
     retryable = True
+
+
+class ReportFailed(Exception):
+    """A report could not be made; the message says why."""
+
+    retryable = False
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ import pytest
 
 from neo_assets.api import snapshots
 from neo_assets.api.orders import Ordered, checked
-from neo_assets.api.reports import ReportFailed, collect, opened, work_off
+from neo_assets.api.reports import collect, opened, work_off
 from neo_assets.api.snapshots import Snapshots
 from neo_assets.lake.storage import LakeError, Storage
 from neo_assets.products.database import DATABASE
-from neo_assets.products.requests import Order, Request, Requests, Status
+from neo_assets.products.requests import Order, ReportFailed, Request, Requests, Status
 from neo_assets_tests.api.conftest import Get
 from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.products.by_hand import fill, make
