@@ -150,6 +150,9 @@ def test_an_error_is_one_line_with_the_variable_its_value_and_what_is_allowed(
         ("NEO_POSTGRES_URL", "postgresql://user:secret@db.example.org"),
         ("NEO_POSTGRES_URL", "postgresql://user:secret@db.example.org:port/neo"),
         ("NEO_POSTGRES_URL", "postgresql://user:secret word@db.example.org/neo"),
+        ("NEO_API_TOKEN", "a short secret"),
+        ("NEO_API_TOKEN", "secret"),
+        ("NEO_API_TOKEN", "a-secret-with-\u00e4-in-it"),
     ],
 )
 def test_an_address_that_may_hold_a_secret_is_refused_without_showing_it(load: Load, name: str, value: str) -> None:

@@ -1,1 +1,1 @@
-"""The read API that `neo serve` offers: the lake's products over HTTP. It never writes to the lake."""
+"""The read API that `neo serve` offers: the lake's products over HTTP; to the lake it only adds files that land."""

@@ -29,8 +29,8 @@ _DEAD_AFTER_MS = 30_000
 def serve(host: str, port: int, workers: int) -> None:
     """Serve the products over HTTP: tables for programs, a page for people.
 
-    It reads the products only, and never writes to the lake. A new snapshot is taken up whole within seconds. Ctrl-C
-    ends it.
+    It reads the products only. With NEO_API_TOKEN set, those who have the token can also order reports and put files
+    into the landing zone. A new snapshot is taken up whole within seconds. Ctrl-C ends it.
 
     \b
     Examples:
