@@ -8,7 +8,7 @@ from starlette_compress import CompressMiddleware, add_compress_type, remove_com
 from neo_assets.api.answers import MEDIA_TYPES
 from neo_assets.api.cache import AnswerCache
 from neo_assets.api.rate import RateLimit
-from neo_assets.api.seen import Meters, NotesRoute, Seen
+from neo_assets.api.seen import Meters, Seen, ShowsRoute
 from neo_assets.api.snapshots import Snapshots
 from neo_assets.settings import Settings
 
@@ -22,7 +22,7 @@ IS_HEAD = "neo_assets.is_head"
 
 def add_middleware(app: FastAPI, settings: Settings, snapshots: Snapshots, meters: Meters) -> None:
     """Add all of it to an application; what is added last is passed first."""
-    app.add_middleware(NotesRoute)
+    app.add_middleware(ShowsRoute)
     app.add_middleware(CompressMiddleware, minimum_size=1_000, brotli=False)  # brotli is slower, and gains little
     app.add_middleware(AnswerCache, snapshots=snapshots)  # so it keeps answers compressed
     if settings.api_requests_per_minute:

@@ -20,8 +20,11 @@ HEADER = "X-Request-ID"
 
 _HEADER = HEADER.lower().encode()
 _SANE = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-_ROUTE = "neo_assets.route"
+_INNERMOST = "neo_assets.innermost_scope"
 _LONGEST_PATH = 200
+_MOST_ROUTES = 10_000
+"""Paths whose route is remembered."""
+
 _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
@@ -45,7 +48,7 @@ class Meters:
             registry=self.registry,
         )
         self._of = functools.cache(self._durations.labels)
-        self._plain: set[str] = set()
+        self._routes: dict[str, str] = {}
 
     def took(self, seconds: float, path: str, route: str | None, status: int) -> None:
         """Note an answer.
@@ -53,14 +56,16 @@ class Meters:
         Args:
             seconds: how long it took until it began.
             path: the path that was asked for.
-            route: the template of that path, such as `/v1/neos/{which}`; None if none was asked for it: there is none,
-                or something before it answered.
+            route: the template of that path, such as `/v1/neos/{neo}`; None if there is none, or if it was answered
+                before its route was found, as from the cache.
             status: the status of the answer.
         """
-        if route == path:
-            self._plain.add(path)
-        elif route is None:
-            route = path if path in self._plain else "other"
+        if route is None:
+            route = self._routes.get(path, "other")
+        elif len(path) <= _LONGEST_PATH:
+            if len(self._routes) >= _MOST_ROUTES:
+                self._routes.clear()
+            self._routes[path] = route
         self._of(route, str(status)).observe(seconds)
 
 
@@ -79,13 +84,14 @@ class Seen:
         began = time.perf_counter()
         request_id = _given(scope) or secrets.token_hex(16)
         begin_request(request_id)
-        route: list[str] = []
+        innermost: list[Scope] = []
         status: int | None = None
 
         def answered(with_status: int) -> None:
             nonlocal status
             status = with_status
-            self.meters.took(time.perf_counter() - began, scope["path"], next(iter(route), None), status)
+            route = innermost[0].get("route") if innermost else None
+            self.meters.took(time.perf_counter() - began, scope["path"], getattr(route, "path", None), status)
 
         async def sending(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.accept"):
@@ -96,7 +102,7 @@ class Seen:
 
         try:
             with self.meters.in_progress.track_inprogress():
-                await self.app({**scope, _ROUTE: route}, receive, sending)
+                await self.app({**scope, _INNERMOST: innermost}, receive, sending)
         except Exception:
             if status is None:
                 answered(HTTPStatus.INTERNAL_SERVER_ERROR)
@@ -106,30 +112,16 @@ class Seen:
                 _log(scope, status, time.perf_counter() - began)
 
 
-class NotesRoute:
-    """Notes for `Seen` which route a request took. It must be passed last."""
+class ShowsRoute:
+    """Shows `Seen` which route a request takes, as what is in between may copy the scope. It must be passed last."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and note the route before its answer begins, or when it ends without one."""
-        if _ROUTE not in scope:
-            await self.app(scope, receive, send)
-            return
-
-        def note() -> None:
-            if not scope[_ROUTE] and (path := getattr(scope.get("route"), "path", None)):
-                scope[_ROUTE].append(path)
-
-        async def sending(message: Message) -> None:
-            note()
-            await send(message)
-
-        try:
-            await self.app(scope, receive, sending)
-        finally:
-            note()
+        """Pass a request on, with a scope that `Seen` has as well: the router notes the route there."""
+        scope.get(_INNERMOST, []).append(scope)
+        await self.app(scope, receive, send)
 
 
 def _given(scope: Scope) -> str | None:

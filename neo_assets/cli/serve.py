@@ -4,7 +4,6 @@ import contextlib
 import socket
 import tempfile
 from importlib.util import find_spec
-from typing import Any
 
 import click
 
@@ -54,23 +53,20 @@ def serve(host: str, port: int, workers: int) -> None:
 
     from neo_assets.sources.simulator.app import bind
 
-    # In text, only what goes wrong is said. As JSON, the API logs each request itself.
-    log: dict[str, Any] = {"log_level": "warning"}
-    if settings.log == "json":
-        log = {"log_level": "info", "log_config": None, "access_log": False}
     config = uvicorn.Config(
         "neo_assets.cli.served:from_settings",
         factory=True,
         host=host,
         port=port,
         workers=workers,
+        log_config=None if settings.log == "json" else uvicorn.config.LOGGING_CONFIG,
+        log_level="warning",  # the API logs requests itself; the server's lines would have their queries
         server_header=False,
         limit_concurrency=_MOST_CONNECTIONS,
         timeout_graceful_shutdown=_LONGEST_GOODBYE_S,
         ws_max_size=_LONGEST_MESSAGE,
         ws_ping_interval=_PING_EVERY_S,
         ws_per_message_deflate=False,
-        **log,
     )
     try:
         listener = bind(host, port)

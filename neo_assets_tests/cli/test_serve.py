@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 import httpx
+import psutil
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
@@ -70,3 +71,46 @@ def test_a_busy_port_is_refused_in_one_line(tmp_path: Path) -> None:
     assert ended.err == (
         f"Error: cannot listen on 127.0.0.1 port {port}: Address already in use; give another --port or --host\n"
     )
+
+
+def test_each_request_is_a_line_of_json_with_its_id(tmp_path: Path) -> None:
+    lake = with_products(tmp_path, fill_from_simulator)
+    with neo_serve(tmp_path / "served", lake, NEO_LOG="json") as server:
+        for path, request_id in {"/v1/neos?des=planted": "abc-1", "/nowhere": "abc-2"}.items():
+            httpx.get(f"{server.url}{path}", headers={"X-Request-ID": request_id}, timeout=PATIENCE_S)
+        with connect(f"ws{server.url[4:]}/ws/status?planted", open_timeout=PATIENCE_S) as connection:
+            connection.recv()
+    ended = server.started.wait()
+    assert ended.code == 0
+    seen = [json.loads(line) for line in ended.err.splitlines()]
+    served = [line for line in seen if line["event"].startswith("serving snapshot")]
+    assert served[0]["request_id"] == "abc-1", "what a request brings about has its id, too"
+    requests = [line for line in seen if "duration_ms" in line]
+    assert [(line["request_id"], line["status"]) for line in requests[:2]] == [("abc-1", 200), ("abc-2", 404)]
+    assert [line["path"] for line in requests] == ["/v1/neos", "/nowhere", "/ws/status"]
+    assert "planted" not in ended.err
+
+
+def test_workers_add_up_what_they_measure_even_when_one_dies(tmp_path: Path) -> None:
+    lake = with_products(tmp_path, fill_from_simulator)
+    with neo_serve(tmp_path / "served", lake, "--workers", 2) as server:
+
+        def metrics() -> str:
+            return httpx.get(f"{server.url}/metrics", timeout=PATIENCE_S).text
+
+        for _ in range(40):
+            httpx.get(f"{server.url}/health/live", timeout=PATIENCE_S)
+        counted = '\nneo_api_request_duration_seconds_count{route="/health/live",status="200"} 40.0\n'
+        assert all(counted in metrics() for _ in range(8)), "whichever answers"
+        with contextlib.ExitStack() as stack:
+            for _ in range(8):
+                at = f"ws{server.url[4:]}/ws/status"
+                stack.enter_context(connect(at, open_timeout=PATIENCE_S))
+            assert "\nneo_api_requests_in_progress 9.0\n" in metrics(), "with the scrape itself"
+            workers = psutil.Process(server.started.process.pid).children()
+            next(one for one in workers if "spawn_main" in " ".join(one.cmdline())).kill()
+        deadline = time.monotonic() + PATIENCE_S
+        while "\nneo_api_requests_in_progress 1.0\n" not in (told := metrics()):
+            assert time.monotonic() < deadline, told
+            time.sleep(0.1)
+        assert counted in told, "what a dead worker had answered still counts"
