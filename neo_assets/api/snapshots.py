@@ -32,10 +32,10 @@ _LONGEST_QUERY_S = 2.0
 _LOOK_EVERY_S = 2.0
 """How often the lake is asked whether there is another database."""
 
-_NONE_YET = "there is no database yet: run `neo tables` where the lake is, or materialize `neo_database`"
-_GONE = "the stored database is gone: run `neo tables` where the lake is, or materialize `neo_database`"
-_DAMAGED = "the stored database is damaged, or not the one that products/index.json lists: `neo tables` makes it again"
-_UNREACHABLE = "the lake cannot be read"
+_NONE_YET = "There is no database yet: run `neo tables` where the lake is, or materialize `neo_database`."
+_GONE = "The stored database is gone: run `neo tables` where the lake is, or materialize `neo_database`."
+_DAMAGED = "The stored database is damaged, or not the one that products/index.json lists: `neo tables` makes it again."
+_UNREACHABLE = "The lake cannot be read."
 
 _PIECE = 8 << 20
 _ROWS_IN_A_PIECE = 50_000
@@ -195,7 +195,7 @@ class Snapshots:
         with self._lock:
             snapshot = self._current
             if snapshot is None:
-                detail = f"Nothing is served yet: {self.trouble}."
+                detail = self.trouble or _NONE_YET
                 raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": "60"})
             self._users[snapshot] = self._users.get(snapshot, 0) + 1
         try:

@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 
 from neo_assets.lake.storage import Storage
+from neo_assets.logs import REQUEST_ID
 from neo_assets.orchestration.failures import failing_in_one_line
 from neo_assets.orchestration.runs import BEFORE_OTHERS, ENDED, UNDER_WAY, this_hour
 from neo_assets.pipeline.text import quantity
@@ -155,7 +156,8 @@ def _run_request(instance: dg.DagsterInstance, request: Request) -> dg.RunReques
     # Dagster never runs a key twice, even if it died while it requested the run.
     again = len(statuses) if len(statuses) < _AT_ONCE else this_hour()
     key = f"{request.job_id} {request.retries} {again}"
-    return dg.RunRequest(key, run_config=config_of(request), tags=tags | BEFORE_OTHERS)
+    of_http = {REQUEST_ID: request.request_id} if request.request_id else {}
+    return dg.RunRequest(key, run_config=config_of(request), tags=tags | BEFORE_OTHERS | of_http)
 
 
 def _collection(settings: Settings) -> dg.ScheduleDefinition:

@@ -26,6 +26,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from neo_assets.lake.state_directory import home_of
 from neo_assets.lake.storage import Storage
+from neo_assets.logs import current_request_id
 from neo_assets.pipeline.text import one_line
 from neo_assets.settings import Settings, SettingsError
 
@@ -75,6 +76,7 @@ _TABLE = sa.Table(
     sa.Column("reason", sa.Text),
     sa.Column("sha256", sa.Text),
     sa.Column("bytes", sa.BigInteger),
+    sa.Column("request_id", sa.Text),
     sa.CheckConstraint(f"status IN ({', '.join(repr(str(one)) for one in Status)})"),
     sa.CheckConstraint("retries IN (0, 1)"),
     sqlite_autoincrement=True,
@@ -130,6 +132,8 @@ class Request:
     """Why the last attempt failed."""
     sha256: str | None
     bytes: int | None
+    request_id: str | None = None
+    """The id of the HTTP request that ordered it."""
 
     @property
     def files_to_process(self) -> int:
@@ -204,6 +208,7 @@ class Requests:
             "retries": 0,
             "created_at": time.time(),
             "digest": order.digest,
+            "request_id": current_request_id(),
             "ordered": json.dumps([order.table, dict(order.parameters), order.format]),
         }
         known = sa.select(_TABLE).where(_C.lake == self._lake, _C.digest == order.digest, _IS_ALIVE)
@@ -385,4 +390,5 @@ def _request(row: Any) -> Request:
         row.reason,
         row.sha256,
         row.bytes,
+        row.request_id,
     )

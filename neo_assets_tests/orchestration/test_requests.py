@@ -1,5 +1,6 @@
 """Requests for reports in Dagster: each has a run in order of arrival, one at a time, and another one if that dies."""
 
+import contextvars
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
@@ -10,6 +11,7 @@ import pytest
 from dagster._core.test_utils import create_run_for_test
 from dagster._utils.schedules import cron_string_iterator
 
+from neo_assets import logs
 from neo_assets.definitions import build_defs
 from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.requests import REPORT
@@ -212,3 +214,13 @@ def test_it_is_collected_every_90_minutes(place: Place) -> None:
 def test_the_sensor_is_on_from_the_start(place: Place) -> None:
     sensor = place.defs.resolve_sensor_def("requests")
     assert (sensor.default_status, sensor.minimum_interval_seconds) == (dg.DefaultSensorStatus.RUNNING, 30)
+
+
+def test_a_run_has_the_id_of_the_http_request_that_ordered_it(place: Place) -> None:
+    def ordered() -> None:
+        logs.begin_request("abc-1")
+        place.order("by a client")
+
+    contextvars.copy_context().run(ordered)
+    place.order("by a program", "close-approaches")
+    assert [run.tags.get(logs.REQUEST_ID) for run in place.tick()] == ["abc-1", None]
