@@ -43,8 +43,9 @@ except KeyboardInterrupt:
 
 # Commands import Dagster and pyarrow when they run, so `neo --help` answers at once.
 
+_WIDEST = max(map(len, ALLOWED))
 _EPILOG = "\b\nSettings (environment variables, or lines of a .env file in the working directory):\n" + "\n".join(
-    f"  {name:<24}{allowed}" for name, allowed in ALLOWED.items()
+    f"  {name:<{_WIDEST + 2}}{allowed}" for name, allowed in ALLOWED.items()
 )
 _EPILOG += "\n\nIf NASA_API_KEYS and NASA_API_KEY are both set, NASA_API_KEYS wins."
 

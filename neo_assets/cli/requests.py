@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per request, as the API answers it.")
 @click.pass_context
 def requests(context: click.Context, as_json: bool) -> None:
-    """List the reports that clients of `neo serve` have ordered, or make them.
+    """List or make the reports that clients ordered.
 
-    Without a command, it lists them, in order of arrival. Dagster's sensor `requests` has them made while `make dev` or
-    the daemon is running.
+    They were ordered from `neo serve`. Without a command, they are listed in order of arrival. Dagster's sensor
+    `requests` has them made while `make dev` or the daemon is running.
     """
     if context.invoked_subcommand:
         return

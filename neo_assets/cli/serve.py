@@ -26,7 +26,7 @@ _DEAD_AFTER_MS = 30_000
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65_535), help="The port.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that answer.")
 def serve(host: str, port: int, workers: int) -> None:
-    """Serve the products over HTTP: tables for programs, a page for people.
+    """Serve the products over HTTP, to programs and people.
 
     It reads the products only. With NEO_API_TOKEN set, those who have the token can also order reports and put files
     into the landing zone. A new snapshot is taken up whole within seconds. Ctrl-C ends it.
