@@ -63,6 +63,7 @@ def create_app(settings: Settings, *, lake: Storage | None = None, runs: RunsUnd
         version=version("neo_assets"),
         lifespan=lifespan,
         redoc_url=None,
+        redirect_slashes=False,  # its target would be made of what the client says its host is
     )
     answer_errors(app)
     add_middleware(app, settings, snapshots, meters)

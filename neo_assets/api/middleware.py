@@ -7,6 +7,7 @@ from starlette_compress import CompressMiddleware, add_compress_type, remove_com
 
 from neo_assets.api.answers import MEDIA_TYPES
 from neo_assets.api.cache import AnswerCache
+from neo_assets.api.limits import OnlyText, SmallBodies
 from neo_assets.api.rate import RateLimit
 from neo_assets.api.seen import Meters, Seen, ShowsRoute
 from neo_assets.api.snapshots import Snapshots
@@ -35,6 +36,8 @@ def add_middleware(app: FastAPI, settings: Settings, snapshots: Snapshots, meter
         expose_headers=["*"],
     )
     app.add_middleware(_HeadAsGet)
+    app.add_middleware(OnlyText)
+    app.add_middleware(SmallBodies)
     app.add_middleware(Seen, meters=meters)
 
 

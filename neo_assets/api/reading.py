@@ -21,6 +21,7 @@ from neo_assets.api.parameters import (
     CountParameters,
     NeoParameters,
     Parameters,
+    Text,
 )
 from neo_assets.api.problems import Problem
 from neo_assets.api.query import Resource
@@ -69,7 +70,7 @@ def reading(snapshots: Snapshots) -> APIRouter:
     @router.get("/v1/neos/{neo}", tags=["tables"], response_model=None, responses=_RESPONSES | _NOT_FOUND)
     def one_neo(
         request: Request,
-        neo: Annotated[str, Path(description="Its id, designation or name, such as 2099942 or 99942.", max_length=100)],
+        neo: Annotated[Text, Path(description="Its id, designation or name, such as 2099942 or 99942.")],
         asked: Annotated[Parameters, Query()],
     ) -> Response:
         """One near-Earth object with its orbit."""
@@ -92,7 +93,7 @@ def reading(snapshots: Snapshots) -> APIRouter:
     @router.get("/v1/metrics/{name}", tags=["tables"], response_model=None, responses=_RESPONSES | _NOT_FOUND)
     def metric(
         request: Request,
-        name: Annotated[str, Path(description="A table of totals, such as total_first_observations.", max_length=100)],
+        name: Annotated[Text, Path(description="A table of totals, such as total_first_observations.")],
         asked: Annotated[Parameters, Query()],
     ) -> Response:
         """The rows of a metric, built in or your own."""

@@ -5,6 +5,7 @@ What is asked of it is decided in `query`.
 import contextlib
 import hashlib
 import logging
+import secrets
 import tempfile
 import threading
 import time
@@ -51,7 +52,8 @@ class Snapshot:
     def __init__(self, file: Path, version: str, longest_query_s: float = _LONGEST_QUERY_S) -> None:
         """
         Args:
-            file: a file that nobody else uses, with the database; it is deleted at the end.
+            file: a file that nobody else uses, with the database; its name is deleted as soon as it is open, so that
+                nothing of it stays when the process is killed.
             version: what tells it from other databases.
             longest_query_s: how long a query may take, in seconds.
         """
@@ -66,6 +68,8 @@ class Snapshot:
         except BaseException:
             self._connection.close()
             raise
+        with contextlib.suppress(PermissionError):  # Windows keeps the name of what is open
+            file.unlink()
         self.tag = hashlib.sha256(f"{self.about['snapshot_id']} {version}".encode()).hexdigest()[:16]
         """Tells this database from any other, even of the same snapshot."""
 
@@ -157,7 +161,6 @@ class Snapshots:
             longest_query_s: how long a query may take, in seconds.
         """
         self._lake, self._longest_query_s = lake, longest_query_s
-        self._folder = tempfile.TemporaryDirectory(prefix="neo-serve-")
         self._lock = threading.Lock()
         self._looking = threading.Lock()
         self._version = ""
@@ -228,7 +231,7 @@ class Snapshots:
             Why it is not served; None if it is.
         """
         path = layout.product(DATABASE)
-        file = Path(self._folder.name) / f"{time.time_ns()}.duckdb"
+        file = Path(tempfile.gettempdir()) / f"neo-serve-{secrets.token_hex(8)}.duckdb"
         copied = False
         try:
             versions = self._lake.versions([path, layout.PRODUCTS_INDEX])
@@ -270,7 +273,7 @@ class Snapshots:
             The SHA-256 of its content.
         """
         digest = hashlib.sha256()
-        with self._lake.open(path) as stored, file.open("wb") as copy:
+        with self._lake.open(path) as stored, file.open("xb") as copy:
             while piece := stored.read(_PIECE):
                 copy.write(piece)
                 digest.update(piece)
@@ -282,7 +285,6 @@ class Snapshots:
             if self._current:
                 self._current.close()
             self._current = None
-            self._folder.cleanup()
 
 
 def with_times_as_text(rows: pa.Table) -> pa.Table:

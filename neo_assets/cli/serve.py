@@ -7,9 +7,6 @@ from importlib.util import find_spec
 
 import click
 
-_MOST_CONNECTIONS = 2_000
-"""More than these at a time, of one worker, get a 503."""
-
 _LONGEST_GOODBYE_S = 10
 """So long the server waits, when it stops, for clients that are still reading."""
 
@@ -51,6 +48,7 @@ def serve(host: str, port: int, workers: int) -> None:
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
+    from neo_assets.api.server import Protocol, connections
     from neo_assets.sources.simulator.app import bind
 
     config = uvicorn.Config(
@@ -62,7 +60,8 @@ def serve(host: str, port: int, workers: int) -> None:
         log_config=None if settings.log == "json" else uvicorn.config.LOGGING_CONFIG,
         log_level="warning",  # the API logs requests itself; the server's lines would have their queries
         server_header=False,
-        limit_concurrency=_MOST_CONNECTIONS,
+        http=Protocol,
+        limit_concurrency=connections(),
         timeout_graceful_shutdown=_LONGEST_GOODBYE_S,
         ws_max_size=_LONGEST_MESSAGE,
         ws_ping_interval=_PING_EVERY_S,

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from neo_assets.api.app import create_app
+from neo_assets.api.server import Protocol
 from neo_assets.lake.storage import Storage
 from neo_assets_tests.integration.harness import PATIENCE_S, serving
 from neo_assets_tests.products.by_hand import fill_from_simulator, with_products
@@ -25,7 +26,7 @@ def client_of(lake: Storage, **settings: Any) -> Iterator[httpx.Client]:
     values = {"lake": str(lake.root)} | settings
     headers = {"Authorization": f"Bearer {TOKEN}"} if "api_token" in settings else {}
     with (
-        serving(create_app(settings_of(**values), lake=lake)) as url,
+        serving(create_app(settings_of(**values), lake=lake), http=Protocol) as url,
         httpx.Client(base_url=httpx.URL(url).join("/"), timeout=PATIENCE_S, headers=headers) as client,
     ):
         yield client

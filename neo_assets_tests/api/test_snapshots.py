@@ -1,5 +1,6 @@
 """A snapshot is taken up whole, and only once it can be read."""
 
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -72,18 +73,23 @@ def test_a_database_cut_in_half_is_not_taken_up(client: httpx.Client, lake: Stor
     assert client.get("/v1/neos").json() == before
 
 
-def test_a_database_that_cannot_be_opened_leaves_no_copy(lake: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_of_a_copy_stays_if_the_process_is_killed(
+    lake: Storage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Neither of one that is open, nor of one that cannot be opened."""
     monkeypatch.setattr(snapshots, "_LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     make(fill(lake))
+    before = {*tmp_path.iterdir()}
     every = Snapshots(lake)
-    folder = Path(every._folder.name)
-    with every.current():
-        kept = set(folder.iterdir())
+    with every.current() as current:
+        assert {*tmp_path.iterdir()} == before
+        assert current.rows("SELECT count(*) AS n FROM neos")["n"].to_pylist() == [4]
     Path(lake.location(f"products/{DATABASE}")).write_bytes(b"no database")
     with every.current(), every.current():
-        assert set(folder.iterdir()) == kept
+        assert {*tmp_path.iterdir()} == before
     every.close()
-    assert not folder.exists()
+    assert {*tmp_path.iterdir()} == before
 
 
 def test_times_are_utc_wherever_the_machine_is(lake: Storage, monkeypatch: pytest.MonkeyPatch) -> None:

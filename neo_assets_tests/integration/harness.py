@@ -247,9 +247,9 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def serving(app: ASGIApp) -> Iterator[str]:
-    """Serve an ASGI application on loopback from a thread. Yields the base URL of the API."""
-    config = uvicorn.Config(app, log_level="warning", server_header=False, lifespan="off")
+def serving(app: ASGIApp, **options: Any) -> Iterator[str]:
+    """Serve an ASGI application on loopback from a thread, with options of uvicorn. Yields the base URL of the API."""
+    config = uvicorn.Config(app, log_level="warning", server_header=False, lifespan="off", **options)
     server = uvicorn.Server(config)
     with listening() as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

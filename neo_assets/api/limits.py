@@ -1,0 +1,76 @@
+"""What every request must keep to, before anything reads it: a URL that stands for text, and a body that is not large.
+The limits of connections are in `server`, those of parameters in `parameters`.
+"""
+
+import re
+from http import HTTPStatus
+from urllib.parse import unquote_to_bytes
+
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from neo_assets.api.errors import problem_response
+from neo_assets.api.problems import Problem
+
+TAKES_FILES = "/v1/landing/"
+"""Bodies of any size are for the path itself to refuse."""
+LARGEST_BODY = 65_536
+_TOO_LARGE = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+_LARGEST = f"The body is larger than {LARGEST_BODY:,} bytes."
+_NO_PATH = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+class OnlyText:
+    """Refuses URLs that do not stand for text: bytes that are not UTF-8, control characters."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] != "http" or (
+            _is_text(scope["query_string"]) and _is_text(scope.get("raw_path", b""), _NO_PATH)
+        ):
+            await self.app(scope, receive, send)
+        else:
+            detail = "The URL is not percent-encoded UTF-8, or has control characters."
+            await problem_response(Problem(HTTPStatus.BAD_REQUEST, detail))(scope, receive, send)
+
+
+def _is_text(part: bytes, never: re.Pattern[str] | None = None) -> bool:
+    """Whether a part of a URL stands for text, without what it may never have."""
+    if b"%" not in part:
+        return part.isascii()
+    try:
+        text = unquote_to_bytes(part).decode()
+    except UnicodeDecodeError:
+        return False
+    return part.isascii() and not (never and never.search(text))
+
+
+class SmallBodies:
+    """Refuses bodies that are larger than any request needs, except where files are put."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] != "http" or scope["path"].startswith(TAKES_FILES):
+            await self.app(scope, receive, send)
+            return
+        said = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        if int(said) > LARGEST_BODY:
+            await problem_response(Problem(_TOO_LARGE, _LARGEST))(scope, receive, send)
+            return
+        left = LARGEST_BODY
+
+        async def receive_little() -> Message:
+            nonlocal left
+            message = await receive()
+            left -= len(message.get("body", b""))
+            if left < 0:
+                raise HTTPException(_TOO_LARGE, _LARGEST)
+            return message
+
+        await self.app(scope, receive_little, send)
