@@ -158,7 +158,7 @@ def test_what_takes_too_long_is_made_once_more_and_fails_then(reports: Reports) 
 def test_what_cannot_be_read_is_made_once_more(reports: Reports) -> None:
     request = reports.order()
     reports.lake.delete(f"products/{DATABASE}")
-    with pytest.raises(ReportFailed, match="there is no database yet"):
+    with pytest.raises(ReportFailed, match="There is no database yet"):
         reports.work_off(request)
     assert reports.now(request).status == Status.QUEUED
     make(fill(reports.lake))
