@@ -166,7 +166,7 @@ class Trials:
             _, status = os.waitpid(process, 0)
             if status:
                 raise RuntimeError(f"without any change, a test fails:\n{copy.output.read_text()}")
-        self._longest_s = 30 + 5 * (time.monotonic() - started)
+        self._longest_s = 60 + 20 * (time.monotonic() - started)
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         self._most_s = 10 + used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
         self._tests_by_line = self.copies[0].tests_by_line(paths)

@@ -32,11 +32,13 @@ adds_up: never
 -- Engines interpolate percentile_cont differently, in the last digits; so the arithmetic is written out. Places count in
 -- hundredths of a row.
 WITH wanted AS (
-    SELECT orbiting_body, percentile, percentile * steps AS place, percentile * steps % 100 AS share
+    SELECT
+        orbiting_body,
+        percentile,
+        percentile * steps - percentile * steps % 100 AS place,
+        percentile * steps % 100 AS share
     FROM (SELECT orbiting_body, count(*) - 1 AS steps FROM close_approaches GROUP BY orbiting_body) AS counted
-    CROSS JOIN (
-        SELECT 5 AS percentile UNION ALL SELECT 25 UNION ALL SELECT 50 UNION ALL SELECT 75 UNION ALL SELECT 95
-    ) AS percentiles
+    CROSS JOIN (VALUES (5), (25), (50), (75), (95)) AS percentiles (percentile)
 ),
 ranked AS (
     SELECT
@@ -52,10 +54,10 @@ around AS (
         wanted.orbiting_body,
         percentile,
         share,
-        min(CASE WHEN place_au > place - 100 THEN au END) AS au,
-        max(CASE WHEN place_au < place + 100 THEN au END) AS next_au,
-        min(CASE WHEN place_km_s > place - 100 THEN km_s END) AS km_s,
-        max(CASE WHEN place_km_s < place + 100 THEN km_s END) AS next_km_s
+        min(CASE WHEN place_au - place IN (0, 100) THEN au END) AS au,
+        max(CASE WHEN place_au - place IN (0, 100) THEN au END) AS next_au,
+        min(CASE WHEN place_km_s - place IN (0, 100) THEN km_s END) AS km_s,
+        max(CASE WHEN place_km_s - place IN (0, 100) THEN km_s END) AS next_km_s
     FROM wanted
     JOIN ranked ON ranked.orbiting_body = wanted.orbiting_body
     GROUP BY wanted.orbiting_body, percentile, share
@@ -66,4 +68,3 @@ SELECT
     au + (next_au - au) * share / 100 AS miss_distance_au,
     km_s + (next_km_s - km_s) * share / 100 AS relative_velocity_km_s
 FROM around
-ORDER BY orbiting_body, percentile

@@ -27,4 +27,3 @@ SELECT close_approaches.orbiting_body, neo_records.is_potentially_hazardous_aste
 FROM close_approaches
 JOIN neo_records ON neo_records.id = close_approaches.neo_id
 GROUP BY close_approaches.orbiting_body, neo_records.is_potentially_hazardous_asteroid
-ORDER BY orbiting_body, is_potentially_hazardous_asteroid

@@ -27,4 +27,3 @@ SELECT close_approaches.orbiting_body, orbits.orbit_class, count(*) AS approache
 FROM close_approaches
 JOIN orbits ON orbits.neo_id = close_approaches.neo_id
 GROUP BY close_approaches.orbiting_body, orbits.orbit_class
-ORDER BY orbiting_body, orbit_class

@@ -39,4 +39,3 @@ FROM (
     JOIN neo_records ON neo_records.id = close_approaches.neo_id
 ) AS sized
 GROUP BY orbiting_body, size_class_from_h
-ORDER BY orbiting_body, size_class_from_h

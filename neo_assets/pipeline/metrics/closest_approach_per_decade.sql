@@ -59,4 +59,3 @@ placed AS (
 SELECT decade, miss_distance_km, close_approach_at, neo_id, miss_distance_au, relative_velocity_km_s
 FROM placed
 WHERE place = 1
-ORDER BY decade

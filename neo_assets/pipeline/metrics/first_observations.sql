@@ -22,4 +22,3 @@ SELECT extract(year FROM first_observation_date) AS year, count(*) AS neos
 FROM neo_records
 WHERE first_observation_date IS NOT NULL
 GROUP BY extract(year FROM first_observation_date)
-ORDER BY year

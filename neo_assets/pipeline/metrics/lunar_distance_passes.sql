@@ -24,4 +24,3 @@ SELECT extract(year FROM close_approach_date) AS year, count(*) AS passes
 FROM close_approaches
 WHERE orbiting_body = 'Earth' AND miss_distance_km < $lunar_distance_km
 GROUP BY extract(year FROM close_approach_date)
-ORDER BY year

@@ -30,4 +30,3 @@ FROM (
     WHERE miss_distance_au < $near_miss_au
 ) AS near
 GROUP BY orbiting_body, time
-ORDER BY orbiting_body, time

@@ -25,4 +25,3 @@ adds_up: sum
 SELECT extract(year FROM close_approach_date) AS year, orbiting_body, count(*) AS approaches
 FROM close_approaches
 GROUP BY extract(year FROM close_approach_date), orbiting_body
-ORDER BY year, orbiting_body
