@@ -15,6 +15,7 @@ from neo_assets.pipeline.metrics.engine import Metrics
 from neo_assets.pipeline.metrics.registry import NEWEST_PAGE_AT, Metric, of_one_s_own
 from neo_assets.sources.neows.parse import parse
 from neo_assets_tests.pipeline.by_hand import METRICS, gather
+from neo_assets_tests.pipeline.metrics.limits import EXPECTED, STORED, newest_page, rows_of
 from neo_assets_tests.pipeline.metrics.test_metrics import NOW
 from neo_assets_tests.pipeline.metrics.test_metrics import stored as silver
 from neo_assets_tests.pipeline.metrics.test_registry import FAST
@@ -79,3 +80,9 @@ def test_metrics_by_hand_are_those_of_the_sql(metric: Metric) -> None:
     more = {NEWEST_PAGE_AT: NOW} if metric.of_a_snapshot else {}
     for rows in (silver(), {name: table.slice(0, 0) for name, table in silver().items()}):
         assert same(metric, compute(METRICS, metric, rows, **more), recounted(METRICS, metric, rows, **more))
+
+
+@pytest.mark.parametrize("metric", METRICS.each, ids=lambda metric: metric.name)
+def test_metrics_by_hand_of_neos_on_the_limits(metric: Metric) -> None:
+    found = recounted(METRICS, metric, STORED, **newest_page(metric))
+    assert rows_of(found.sort_by([(name, "ascending") for name in metric.grain])) == EXPECTED[metric.name]
