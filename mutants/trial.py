@@ -145,7 +145,9 @@ class Trials:
     """The tests, as paths."""
     _tests_by_line: dict[Path, dict[int, set[str]]] = field(default_factory=dict)
     _longest_s: float = 0.0
-    """How long a run may take, as some changes make the code wait for ever."""
+    """How long a run may take, as some changes make the code wait for ever. On a busy machine a run takes several times
+    as long as on an idle one, and must not count as a test that noticed.
+    """
     _most_s: float = 0.0
     """How many seconds of CPU it may use, as others make it loop for ever."""
     _killers: list[str] = field(default_factory=list)

@@ -54,9 +54,9 @@ around AS (
         wanted.orbiting_body,
         percentile,
         share,
-        min(CASE WHEN place_au - place IN (0, 100) THEN au END) AS au,
+        min(CASE WHEN place_au = place THEN au END) AS au,
         max(CASE WHEN place_au - place IN (0, 100) THEN au END) AS next_au,
-        min(CASE WHEN place_km_s - place IN (0, 100) THEN km_s END) AS km_s,
+        min(CASE WHEN place_km_s = place THEN km_s END) AS km_s,
         max(CASE WHEN place_km_s - place IN (0, 100) THEN km_s END) AS next_km_s
     FROM wanted
     JOIN ranked ON ranked.orbiting_body = wanted.orbiting_body
