@@ -43,6 +43,11 @@ _NOTHING_FAILED = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 
 _POLL_S = 0.02
 
+_PATIENCE_S = 300.0
+"""How long no test of a run may end, as some changes make the code wait for ever. It is no limit for the whole run,
+which takes many times as long on a busy machine as on an idle one.
+"""
+
 _MOST_KILLERS = 8
 """How many tests that have noticed a mutant are tried first."""
 
@@ -133,7 +138,10 @@ class _Run:
 
     mutant: Mutant
     copy: Copy
+    printed: int = 0
+    """How many bytes it has printed; each test that ends prints some."""
     waited_s: float = 0.0
+    """How long ago that was."""
 
 
 @dataclass
@@ -144,31 +152,26 @@ class Trials:
     tests: Sequence[str]
     """The tests, as paths."""
     _tests_by_line: dict[Path, dict[int, set[str]]] = field(default_factory=dict)
-    _longest_s: float = 0.0
-    """How long a run may take, as some changes make the code wait for ever. On a busy machine a run takes several times
-    as long as on an idle one, and must not count as a test that noticed.
-    """
     _most_s: float = 0.0
-    """How many seconds of CPU it may use, as others make it loop for ever."""
+    """How many seconds of CPU a run may use, as some changes make the code loop for ever."""
     _killers: list[str] = field(default_factory=list)
     """Tests that have noticed a mutant, the last one first."""
 
     def prepare(self, paths: Iterable[Path]) -> None:
-        """Run the tests on the unchanged files, to learn how long they take, and which tests execute what.
+        """Run the tests on the unchanged files, to learn how much CPU they use, and which tests execute what.
 
         Raises:
             RuntimeError: a test fails.
         """
         for library in _LIBRARIES:
             importlib.import_module(library)
-        started, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         options = ("--cov=neo_assets", "--cov-context=test", "--cov-report=", "--cov-fail-under=0")
         for copy, more in zip(self.copies, (options, *(("--collect-only",),) * len(self.copies)), strict=False):
             process = copy.start([*more, *self.tests], writes_bytecode=True)
             _, status = os.waitpid(process, 0)
             if status:
                 raise RuntimeError(f"without any change, a test fails:\n{copy.output.read_text()}")
-        self._longest_s = 60 + 20 * (time.monotonic() - started)
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         self._most_s = 10 + used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
         self._tests_by_line = self.copies[0].tests_by_line(paths)
@@ -191,13 +194,15 @@ class Trials:
                 _end(process)
 
     def _first_result(self, running: dict[int, _Run], free: list[Copy]) -> tuple[Mutant, bool]:
-        """Wait for the first run to end, or to have gone on for too long."""
+        """Wait for the first run to end, or to be stuck."""
         while True:
             time.sleep(_POLL_S)
             for process, run in running.items():
                 run.waited_s += _POLL_S  # not read from a clock, as all of this may be stopped for a while
+                if (printed := run.copy.output.stat().st_size) != run.printed:
+                    run.printed, run.waited_s = printed, 0.0
                 ended, status = os.waitpid(process, os.WNOHANG)
-                if ended or run.waited_s > self._longest_s:
+                if ended or run.waited_s > _PATIENCE_S:
                     _end(process)
                     del running[process]
                     self._note_killer(run.copy.output.read_text(errors="replace"))

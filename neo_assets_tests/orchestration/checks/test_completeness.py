@@ -2,6 +2,7 @@
 copies. What they notice otherwise is tested in `test_fault_matrix`.
 """
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -78,3 +79,26 @@ def test_a_page_set_in_order_has_none_of_what_a_check_looks_for(lake: Storage) -
     assert keys_of_neows_are_known(Read(lake, key), key) == (True, {"pages that differ": "none"})
     assert nothing_is_in_quarantine(Read(lake, key), key) == (True, {"records in quarantine": 0, "reasons": "none"})
     assert rows_fit_the_schema_of(NEO_RECORDS)(Read(lake, key), key) == (True, {"rows of neo_records": 20})
+
+
+def test_of_pages_that_differ_all_are_named_and_the_keys_of_three_compared(lake: Storage) -> None:
+    key = "00000-00004"
+    gather(
+        lake,
+        key,
+        (
+            replace(page, body=page.body.replace(b'"neo_reference_id"', b'"colour":"red","neo_reference_id"', 1))
+            for page in pages_from(Catalogue(100), key)
+        ),
+    )
+    passed, figures = keys_of_neows_are_known(Read(lake, key), key)
+    assert not passed
+    assert figures.pop("pages that differ") == "0, 1, 2, 3, 4"
+    assert list(figures.values()) == [3]
+
+
+def test_landed_objects_need_not_have_the_shape_of_a_page(lake: Storage) -> None:
+    content = body(neo("1", colour="red"))
+    write_page(lake, Page(FIRST_LANDED_PAGE, content, NOON, "simulator", 1, 1), "one.ndjson")
+    landed_objects.compute(lake, METRICS)
+    assert Read(lake, LANDED).raw.other_shape == []

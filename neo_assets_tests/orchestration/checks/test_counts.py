@@ -1,5 +1,6 @@
 """The checks that count again, at the limit of a near miss. What they notice is tested in `test_fault_matrix`."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -7,7 +8,7 @@ import pytest
 
 from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.checks.by_hand import BY_HAND
-from neo_assets.orchestration.checks.counts import recount_of, recounted, same
+from neo_assets.orchestration.checks.counts import figures, recount_of, recounted, same
 from neo_assets.orchestration.checks.read import Read
 from neo_assets.pipeline.count import compute
 from neo_assets.pipeline.metrics.duckdb import DuckDB
@@ -69,6 +70,30 @@ def test_sums_of_decimals_may_differ_in_their_last_digits_only(tmp_path: Path) -
     assert same(metric, of["a"], of["b"])
     assert not same(metric, of["a"], of["other"])
     assert not same(metric, of["a"], of["none"])
+
+
+@pytest.mark.parametrize(
+    ("kilometres", "are_same"), [([1.0, 1 + 0.9e-9], True), ([1.0, 1 + 1.1e-9], False), ([], True)]
+)
+def test_sums_of_decimals_differ_by_a_thousand_millionth_at_most_in_every_row(
+    tmp_path: Path, kilometres: list[float], are_same: bool
+) -> None:
+    _, metric = metrics_with(tmp_path, FAST.replace("type: int64", "type: double"))
+    bodies = ["Earth", "Venus"][: len(kilometres)]
+    one, other = (
+        pa.table({"orbiting_body": pa.array(bodies, pa.string()), "approaches": pa.array(sums, pa.float64())})
+        for sums in (kilometres, [1.0] * len(kilometres))
+    )
+    assert same(metric, one, other) is are_same
+
+
+def test_figures_are_of_the_first_number_and_zero_without_rows(tmp_path: Path) -> None:
+    more = "  velocity: {type: int64, unit: km/s, description: Sum of velocities.}\nadds_up"
+    sql = FAST.replace("adds_up", more).replace("count(*) AS approaches", "count(*) AS approaches, 7 AS velocity")
+    metrics, metric = metrics_with(tmp_path, sql)
+    stored = vars(parse([page(neo("1", approach()), neo("2", approach()))]))
+    rows = compute(metrics, replace(metric, parameters={"fast_km_s": 1}), stored)
+    assert figures(metric, {"stored": rows, "none": rows.slice(0, 0)}) == {"stored": 2, "none": 0}
 
 
 def test_every_built_in_metric_is_computed_by_hand_too() -> None:

@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from neo_assets.lake import layout
 from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.checks.check import Verdict
 from neo_assets.orchestration.checks.report import report_shows_the_snapshot
-from neo_assets.products import report
+from neo_assets.products import index, report
 from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.pipeline.by_hand import METRICS, gather
 from neo_assets_tests.products.by_hand import KEYS, SECOND, fill, make
@@ -101,6 +102,14 @@ def test_it_fails_if_a_file_is_missing(made: Storage, path: str) -> None:
 
 def test_a_catalogue_that_changed_since_is_not_compared(made: Storage) -> None:
     gather(made, SECOND, [page(neo("4", approach()), number=1, hours=2)])
+    passed, figures = verdict(made)
+    assert passed
+    assert figures.keys() == {"not checked"}
+
+
+@pytest.mark.parametrize("file", [report.PAGE, report.TABLE])
+def test_a_report_of_a_former_database_is_not_compared(made: Storage, file: str) -> None:
+    index.store(made, file, made.read(layout.product(file)), "another", index.read(made)[file].rows)
     passed, figures = verdict(made)
     assert passed
     assert figures.keys() == {"not checked"}
