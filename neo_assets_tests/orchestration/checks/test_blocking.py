@@ -1,6 +1,7 @@
 """Checks that block: from tables that are wrong nothing is made, and the run says why."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -12,10 +13,20 @@ from neo_assets.lake.storage import LakeWrong, Storage
 from neo_assets.orchestration.assets import silver
 from neo_assets.orchestration.checks.check import Check, refuse
 from neo_assets.orchestration.checks.page_set import of_a_page_set
+from neo_assets.pipeline import landed_objects
 from neo_assets.pipeline.metrics.registry import NEAR_MISS_COUNT, YEARLY_APPROACHES
+from neo_assets.schema.page_sets import FIRST_LANDED_PAGE, LANDED
+from neo_assets.schema.tables import CLOSE_APPROACHES
 from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.integration.harness import Ended
-from neo_assets_tests.orchestration.checks.corrupting import FIRST, made, read_without_venus
+from neo_assets_tests.orchestration.checks.corrupting import (
+    FIRST,
+    SECOND,
+    Corrupted,
+    made,
+    read_without_venus,
+    without_the_first,
+)
 from neo_assets_tests.pipeline.by_hand import METRICS, pages_from
 from neo_assets_tests.settings import settings_of
 
@@ -88,3 +99,33 @@ def test_tables_that_another_process_is_making_again_are_not_refused(tmp_path: P
     [later, _] = pages_from(Catalogue(45).inserted(2), FIRST, hours=1)
     raw_pages.write_page(lake, later)
     refuse(lake, FIRST, failing(of_a_page_set(METRICS)))
+
+
+def refused(lake: Storage, asset: str) -> str:
+    """What the checks of an asset say that run alone, without a page set, and fail the run."""
+    defs = build_defs(settings_of(lake=lake.root, pages=3, pages_per_set=2))
+    keys = [key for key in defs.resolve_asset_graph().asset_check_keys if key.asset_key.to_user_string() == asset]
+    alone = defs.resolve_implicit_global_asset_job_def().get_subset(
+        asset_selection=set(), asset_check_selection=set(keys)
+    )
+    with dg.DagsterInstance.ephemeral(str(Path.cwd())) as instance:
+        result = alone.execute_in_process(instance=instance, raise_on_error=False)
+    [failed] = result.get_step_failure_events()
+    assert failed.step_failure_data.user_failure_data
+    return str(failed.step_failure_data.user_failure_data.description)
+
+
+def test_a_run_over_all_page_sets_fails_if_one_is_wrong(tmp_path: Path) -> None:
+    lake = Corrupted(made(tmp_path, Catalogue(45)))
+    lake.change(CLOSE_APPROACHES, without_the_first, SECOND)
+    said = refused(lake.lake, CLOSE_APPROACHES.name)
+    assert LOST in said
+    assert SECOND in said
+
+
+def test_landed_objects_that_are_wrong_fail_the_run(lake: Storage) -> None:
+    [page] = pages_from(Catalogue(20), "00000-00000")
+    raw_pages.write_page(lake, replace(page, number=FIRST_LANDED_PAGE), "a.ndjson")
+    landed_objects.compute(lake, METRICS)
+    Corrupted(lake).change(CLOSE_APPROACHES, without_the_first, LANDED)
+    assert "landed_objects every_approach_is_read_once" in refused(lake, "landed_objects")
