@@ -14,6 +14,7 @@ from neo_assets.pipeline.count import compute
 from neo_assets.pipeline.metrics.duckdb import DuckDB
 from neo_assets.pipeline.metrics.engine import Metrics
 from neo_assets.pipeline.metrics.registry import NEWEST_PAGE_AT, Metric, of_one_s_own
+from neo_assets.schema.tables import CLOSE_APPROACHES
 from neo_assets.sources.neows.parse import parse
 from neo_assets_tests.pipeline.by_hand import METRICS, gather
 from neo_assets_tests.pipeline.metrics.limits import EXPECTED, STORED, newest_page, rows_of
@@ -51,7 +52,8 @@ def test_a_metric_of_ones_own_is_recounted_from_all_neos_once(tmp_path: Path, ad
 def test_a_metric_that_only_claims_to_add_up_is_noticed(tmp_path: Path) -> None:
     sql = FAST.replace("count(*)", "max(12)").replace("fast_km_s: 20", "fast_km_s: 0")
     metrics, metric = metrics_with(tmp_path, sql)
-    stored = vars(parse([page(neo("1", approach()), neo("2", approach()))]))
+    parsed = parse([page(neo("1", approach()), neo("2", approach()))])
+    stored = {CLOSE_APPROACHES.name: parsed.close_approaches}
     assert not same(metric, compute(metrics, metric, stored), recounted(metrics, metric, stored))
 
 
@@ -73,18 +75,24 @@ def test_sums_of_decimals_may_differ_in_their_last_digits_only(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("kilometres", "are_same"), [([1.0, 1 + 0.9e-9], True), ([1.0, 1 + 1.1e-9], False), ([], True)]
+    ("one", "other", "are_same"),
+    [
+        ([1.0, 1 + 0.9e-9], [1.0, 1.0], True),
+        ([1.0, 1 + 1.1e-9], [1.0, 1.0], False),
+        ([1.0, 0.0], [1.0, 0.0], True),
+        ([], [], True),
+    ],
 )
 def test_sums_of_decimals_differ_by_a_thousand_millionth_at_most_in_every_row(
-    tmp_path: Path, kilometres: list[float], are_same: bool
+    tmp_path: Path, one: list[float], other: list[float], are_same: bool
 ) -> None:
     _, metric = metrics_with(tmp_path, FAST.replace("type: int64", "type: double"))
-    bodies = ["Earth", "Venus"][: len(kilometres)]
-    one, other = (
-        pa.table({"orbiting_body": pa.array(bodies, pa.string()), "approaches": pa.array(sums, pa.float64())})
-        for sums in (kilometres, [1.0] * len(kilometres))
-    )
-    assert same(metric, one, other) is are_same
+
+    def rows(sums: list[float]) -> pa.Table:
+        bodies = pa.array(["Earth", "Venus"][: len(sums)], pa.string())
+        return pa.table({"orbiting_body": bodies, "approaches": pa.array(sums, pa.float64())})
+
+    assert same(metric, rows(one), rows(other)) is are_same
 
 
 def test_figures_are_of_the_first_number_and_zero_without_rows(tmp_path: Path) -> None:
