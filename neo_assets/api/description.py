@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from neo_assets.api.errors import MEDIA_TYPE, ProblemDetails
 from neo_assets.api.parameters import ApproachParameters
 from neo_assets.api.problems import Problem
 from neo_assets.api.query import Resource
@@ -32,6 +33,8 @@ def describe(app: FastAPI, snapshots: Snapshots, tables: Mapping[str, Resource])
         whole = copy.deepcopy(in_general())
         for _, operation in _operations(whole):
             operation["responses"].pop("422", None)  # FastAPI's status of wrong parameters; ours is 400
+            for status, said in _ANYWHERE.items():
+                operation["responses"].setdefault(status, {"description": said, "content": _PROBLEM})
             for parameter in operation.get("parameters", []):
                 parameter["schema"] = _without_null(parameter["schema"])
         try:
@@ -46,6 +49,16 @@ def describe(app: FastAPI, snapshots: Snapshots, tables: Mapping[str, Resource])
     # FastAPI's own route would wait for the lake where all requests wait for it.
     [place] = [number for number, route in enumerate(app.routes) if getattr(route, "path", "") == app.openapi_url]
     app.router.routes[place] = Route(str(app.openapi_url), by_the_snapshot, include_in_schema=False)
+
+
+_PROBLEM = {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{ProblemDetails.__name__}"}}}
+_ANYWHERE = {
+    "400": "The URL or a parameter is wrong.",
+    "413": "The body is too large.",
+    "414": "The URL is too long.",
+    "431": "The headers are too long.",
+}
+"""What any path may answer, before or instead of its own answer."""
 
 
 def _operations(whole: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

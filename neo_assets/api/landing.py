@@ -70,7 +70,11 @@ def landing(settings: Settings, lake: Storage) -> APIRouter:
         response: Response,
         name: Annotated[
             str,
-            Path(description=f"A file name that ends in {', '.join(ENDINGS)}, such as page-7.json.", max_length=150),
+            Path(
+                description=f"A file name that ends in {', '.join(ENDINGS)}, such as page-7.json.",
+                max_length=150,
+                json_schema_extra={"pattern": rf"^[A-Za-z0-9][A-Za-z0-9._-]*({'|'.join(map(re.escape, ENDINGS))})$"},
+            ),
         ],
     ) -> Landed:
         """Put a file into the landing zone: a Browse page as JSON, or single NEOs, one on each line."""

@@ -16,7 +16,7 @@ TAKES_FILES = "/v1/landing/"
 """Bodies of any size are for the path itself to refuse."""
 LARGEST_BODY = 65_536
 _TOO_LARGE = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-_LARGEST = f"The body is larger than {LARGEST_BODY:,} bytes."
+_LARGEST = f"The body may have {LARGEST_BODY:,} bytes at most."
 _NO_PATH = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 

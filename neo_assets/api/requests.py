@@ -19,6 +19,7 @@ from neo_assets.api.access import REFUSED, writers_only
 from neo_assets.api.answers import unless_known
 from neo_assets.api.errors import PROBLEM, UNAVAILABLE
 from neo_assets.api.orders import FORMATS, Ordered, checked, read_order
+from neo_assets.api.parameters import Text
 from neo_assets.api.problems import Problem
 from neo_assets.api.reports import opened
 from neo_assets.api.snapshots import Snapshots
@@ -33,7 +34,7 @@ _PIECE = 1 << 20
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
 
 
-JobId = Annotated[str, Path(description="The `job_id` of the request.", max_length=100)]
+JobId = Annotated[Text, Path(description="The `job_id` of the request.")]
 
 
 class Record(BaseModel):
