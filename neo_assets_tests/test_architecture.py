@@ -47,7 +47,6 @@ TRIED_THROUGH = {
     "env_file.py": "test_settings.py",
     "pipeline/metrics/contract.py": "pipeline/metrics/test_spark.py",
     "api/access.py": "api/test_requests.py",
-    "api/bodies.py": "api/test_landing.py",
     "api/errors.py": "api/test_parameters.py",
     "api/files.py": "api/test_app.py",
     "api/middleware.py": "api/test_app.py",

@@ -14,7 +14,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from neo_assets.api import bodies
 from neo_assets.api.access import REFUSED, writers_only
 from neo_assets.api.errors import PROBLEM, UNAVAILABLE
 from neo_assets.api.problems import Problem, refuse
@@ -23,7 +22,6 @@ from neo_assets.lake.storage import Storage
 from neo_assets.pipeline.land import ENDINGS
 from neo_assets.settings import Settings
 
-_MOST_BYTES = 64 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,149}")
 _PIECE = 1 << 20
 
@@ -82,7 +80,7 @@ def landing(settings: Settings, lake: Storage) -> APIRouter:
             raise refuse("name", f"give letters, digits, `.`, `_` and `-`, and an ending of {', '.join(ENDINGS)}")
         digest, size = hashlib.sha256(), 0
         with tempfile.TemporaryFile(prefix="neo-landing-") as aside:
-            async for piece in bodies.pieces(request, _MOST_BYTES):
+            async for piece in request.stream():
                 aside.write(piece)
                 digest.update(piece)
                 size += len(piece)

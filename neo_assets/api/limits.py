@@ -12,11 +12,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from neo_assets.api.errors import problem_response
 from neo_assets.api.problems import Problem
 
-TAKES_FILES = "/v1/landing/"
-"""Bodies of any size are for the path itself to refuse."""
-LARGEST_BODY = 65_536
+_FILES = "/v1/landing/"
+LARGEST_FILE = 64 << 20
+LARGEST_BODY = 64 << 10
 _TOO_LARGE = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-_LARGEST = f"The body may have {LARGEST_BODY:,} bytes at most."
 _NO_PATH = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -49,28 +48,29 @@ def _is_text(part: bytes, never: re.Pattern[str] | None = None) -> bool:
 
 
 class SmallBodies:
-    """Refuses bodies that are larger than any request needs, except where files are put."""
+    """Refuses bodies that are larger than any request needs, or than a file may be where files are put."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
-        if scope["type"] != "http" or scope["path"].startswith(TAKES_FILES):
+        if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        said = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        if int(said) > LARGEST_BODY:
-            await problem_response(Problem(_TOO_LARGE, _LARGEST))(scope, receive, send)
+        left = LARGEST_FILE if scope["path"].startswith(_FILES) else LARGEST_BODY
+        detail = f"The body may have {left:,} bytes at most."
+        stated = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        if int(stated) > left:
+            await problem_response(Problem(_TOO_LARGE, detail))(scope, receive, send)
             return
-        left = LARGEST_BODY
 
         async def receive_little() -> Message:
             nonlocal left
             message = await receive()
             left -= len(message.get("body", b""))
             if left < 0:
-                raise HTTPException(_TOO_LARGE, _LARGEST)
+                raise HTTPException(_TOO_LARGE, detail)
             return message
 
         await self.app(scope, receive_little, send)

@@ -14,7 +14,6 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response, StreamingResponse
 
-from neo_assets.api import bodies
 from neo_assets.api.access import REFUSED, writers_only
 from neo_assets.api.answers import unless_known
 from neo_assets.api.errors import PROBLEM, UNAVAILABLE
@@ -29,7 +28,6 @@ from neo_assets.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-_MOST_BYTES = 64 << 10
 _PIECE = 1 << 20
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -61,7 +59,7 @@ _ORDER: dict[str, Any] = {"required": True, "content": {"application/json": {"sc
 
 
 async def _body(request: HttpRequest) -> bytes:
-    return b"".join([piece async for piece in bodies.pieces(request, _MOST_BYTES)])
+    return await request.body()
 
 
 def requests_for_reports(settings: Settings, lake: Storage, requests: Requests, snapshots: Snapshots) -> APIRouter:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from neo_assets.api import landing
+from neo_assets.api import limits
 from neo_assets.lake.storage import Storage
 from neo_assets.pipeline.land import take_in
 from neo_assets_tests.api.conftest import TOKEN, client_of
@@ -102,7 +102,7 @@ def test_an_empty_file_is_refused(writing: httpx.Client, lake: Storage) -> None:
 
 
 def test_a_large_file_is_refused(writing: httpx.Client, lake: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(landing, "_MOST_BYTES", 1_000)
+    monkeypatch.setattr(limits, "LARGEST_FILE", 1_000)
     for content in (b"x" * 1_001, iter([b"x" * 600, b"x" * 600])):  # with its size, and without
         answer = writing.put("/v1/landing/a.json", content=content)
         assert (answer.status_code, answer.json()["detail"]) == (413, "The body may have 1,000 bytes at most.")

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from neo_assets.api.app import create_app
-from neo_assets.api.limits import LARGEST_BODY, TAKES_FILES
+from neo_assets.api.limits import LARGEST_BODY
 from neo_assets.api.server import Protocol
 from neo_assets.lake.storage import Storage
 from neo_assets.settings import Settings
@@ -151,7 +151,7 @@ def app_with_bodies(lake: Storage) -> object:
     async def length(request: Request) -> Response:
         return PlainTextResponse(str(len(await request.body())))
 
-    for path in ("/length", f"{TAKES_FILES}file"):
+    for path in ("/length", "/v1/landing/file/length"):
         app.add_route(path, length, methods=["POST"])
     return app
 
@@ -169,7 +169,7 @@ def test_bodies_are_small_except_where_files_are_put(served_lake: Storage) -> No
         assert sent("/length", 65_000, in_pieces=True) == (200, "65000")
         for in_pieces in (False, True):
             assert sent("/length", 66_000, in_pieces=in_pieces) == (413, "The body may have 65,536 bytes at most.")
-            assert sent(f"{TAKES_FILES}file", 200_000, in_pieces=in_pieces) == (200, "200000")
+            assert sent("/v1/landing/file/length", 200_000, in_pieces=in_pieces) == (200, "200000")
 
 
 @pytest.mark.parametrize("path", ["/v1/neos?limit=1", "/health/live", "/docs"])
