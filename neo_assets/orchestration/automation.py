@@ -24,7 +24,7 @@ from neo_assets.pipeline.metrics.engine import Metrics
 from neo_assets.pipeline.staleness import complete, stale
 from neo_assets.pipeline.text import first_few
 from neo_assets.schema.columns import Table
-from neo_assets.schema.heartbeat import HEARTBEAT
+from neo_assets.schema.heartbeat_table import HEARTBEAT
 from neo_assets.schema.page_sets import LANDED
 from neo_assets.schema.tables import SNAPSHOT
 from neo_assets.settings import Settings

@@ -15,7 +15,8 @@ import pyarrow as pa
 from neo_assets.lake import tables
 from neo_assets.lake.storage import LakeDamaged, LakeLacks, Storage
 from neo_assets.schema.facts import NEOS_PER_PAGE
-from neo_assets.schema.heartbeat import HEARTBEAT, NOT_ASKED, OVER_LIMIT, Heartbeat
+from neo_assets.schema.heartbeat import NOT_ASKED, OVER_LIMIT, Heartbeat
+from neo_assets.schema.heartbeat_table import HEARTBEAT
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,8 @@ from neo_assets.pipeline.heartbeat import last_at, last_conclusive
 from neo_assets.pipeline.quarantine import given_up, without
 from neo_assets.pipeline.staleness import is_too_old, oldest_page, too_old_after
 from neo_assets.pipeline.text import first_few, one_line, quantity
-from neo_assets.schema.heartbeat import HEARTBEAT, OK
+from neo_assets.schema.heartbeat import OK
+from neo_assets.schema.heartbeat_table import HEARTBEAT
 from neo_assets.schema.page_sets import LANDED, pages_of, with_landed
 from neo_assets.schema.tables import NEO_RECORDS, QUARANTINE, RAW_PAGE_INDEX
 from neo_assets.settings import Settings

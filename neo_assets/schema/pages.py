@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
+if TYPE_CHECKING:  # the process that fetches pages does without Arrow
+    import pyarrow as pa
 
 NASA, SIMULATOR = "nasa", "simulator"
 """The two sources of pages. A mirror of NASA's API is treated as NASA."""
@@ -56,7 +58,7 @@ class StoredPage:
     """A page read back from the lake."""
 
     facts: PageFacts
-    body: pa.Buffer
+    body: "pa.Buffer"
 
     @property
     def number(self) -> int:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from neo_assets.schema.columns import Column, Table
 from neo_assets.schema.facts import YEARS
-from neo_assets.schema.heartbeat import HEARTBEAT
+from neo_assets.schema.heartbeat_table import HEARTBEAT
 from neo_assets.schema.orbits import ORBITS
 
 _FIRST_DAY, _LAST_DAY = date(YEARS[0], 1, 1), date(YEARS[1], 12, 31)

@@ -22,7 +22,8 @@ from neo_assets.pipeline import incidents
 from neo_assets.pipeline.heartbeat import append
 from neo_assets.pipeline.metrics.registry import NEAR_MISS_COUNT
 from neo_assets.pipeline.quarantine import discard, quarantined
-from neo_assets.schema.heartbeat import HEARTBEAT, NOT_ASKED, OK, OUT_OF_ORDER, OVER_LIMIT, Heartbeat
+from neo_assets.schema.heartbeat import NOT_ASKED, OK, OUT_OF_ORDER, OVER_LIMIT, Heartbeat
+from neo_assets.schema.heartbeat_table import HEARTBEAT
 from neo_assets.schema.page_sets import LANDED
 from neo_assets.schema.tables import QUARANTINE
 from neo_assets_tests.orchestration.checks.corrupting import read_without_venus

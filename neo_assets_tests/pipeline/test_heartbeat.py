@@ -8,7 +8,8 @@ import pytest
 from neo_assets.lake import layout, tables
 from neo_assets.lake.storage import Storage
 from neo_assets.pipeline.heartbeat import append, catalogue_pages, last_conclusive
-from neo_assets.schema.heartbeat import HEARTBEAT, NOT_ASKED, OUT_OF_ORDER, OVER_LIMIT, Heartbeat
+from neo_assets.schema.heartbeat import NOT_ASKED, OUT_OF_ORDER, OVER_LIMIT, Heartbeat
+from neo_assets.schema.heartbeat_table import HEARTBEAT
 from neo_assets_tests.conftest import disk_and_s3
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -2,7 +2,8 @@
 
 from dataclasses import fields
 
-from neo_assets.schema.heartbeat import HEARTBEAT, NOT_ASKED, OK, OUT_OF_ORDER, OVER_LIMIT, REFUSED, Heartbeat
+from neo_assets.schema.heartbeat import NOT_ASKED, OK, OUT_OF_ORDER, OVER_LIMIT, REFUSED, Heartbeat
+from neo_assets.schema.heartbeat_table import HEARTBEAT
 
 
 def test_the_value_has_the_fields_of_a_row() -> None:

@@ -16,7 +16,7 @@ from neo_assets.orchestration.metadata import OWNERS, described, freshness, prev
 from neo_assets.pipeline.gather import Pages, gather, stored
 from neo_assets.pipeline.heartbeat import append
 from neo_assets.pipeline.text import first_few, named
-from neo_assets.schema.heartbeat import HEARTBEAT
+from neo_assets.schema.heartbeat_table import HEARTBEAT
 from neo_assets.schema.page_sets import pages_of
 from neo_assets.schema.tables import CATALOGUE_STATS
 from neo_assets.settings import Settings

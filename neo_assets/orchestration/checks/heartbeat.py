@@ -11,7 +11,8 @@ from neo_assets.orchestration.checks.read import Read
 from neo_assets.orchestration.failures import failing_in_one_line
 from neo_assets.pipeline.consistency import pages_beyond
 from neo_assets.pipeline.heartbeat import catalogue_pages, last_conclusive
-from neo_assets.schema.heartbeat import HEARTBEAT, OK
+from neo_assets.schema.heartbeat import OK
+from neo_assets.schema.heartbeat_table import HEARTBEAT
 from neo_assets.settings import Settings
 
 

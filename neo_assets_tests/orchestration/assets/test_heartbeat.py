@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from neo_assets.lake import owner, tables
 from neo_assets.lake.storage import LakeLacks, Storage
-from neo_assets.schema.heartbeat import HEARTBEAT
+from neo_assets.schema.heartbeat_table import HEARTBEAT
 from neo_assets.sources.neows.budget import Budget
 from neo_assets.sources.simulator.app import create_app
 from neo_assets.sources.simulator.catalogue import Catalogue
