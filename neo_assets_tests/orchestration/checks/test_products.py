@@ -3,18 +3,21 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import dagster as dg
 import duckdb
 import pytest
 
+from neo_assets.definitions import build_defs
 from neo_assets.lake import tables
 from neo_assets.lake.storage import Storage
-from neo_assets.orchestration.assets.products import NEO_DATABASE
+from neo_assets.orchestration.assets.products import NEO_DATABASE, PUBLISHED, REPORT, UPCOMING
 from neo_assets.orchestration.checks.check import Verdict
 from neo_assets.orchestration.checks.products import OF_PRODUCTS
 from neo_assets.products.views import views
 from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.pipeline.by_hand import METRICS, gather
 from neo_assets_tests.products.by_hand import KEYS, SECOND, fill, make
+from neo_assets_tests.settings import settings_of
 from neo_assets_tests.sources.neows.examples import approach, neo, page
 
 
@@ -107,3 +110,20 @@ def test_page_sets_that_changed_since_are_not_compared(made: Storage) -> None:
     passed, figures = verdict(made)
     assert passed
     assert "not checked" in figures
+
+
+@pytest.mark.parametrize(("postgres_url", "published"), [(None, set()), ("postgresql://db/neo", {PUBLISHED})])
+def test_each_product_that_is_made_has_a_check_which_runs_alone(
+    made: Storage, postgres_url: str | None, published: set[str]
+) -> None:
+    values = {"postgres_url": postgres_url} if postgres_url else {}
+    defs = build_defs(settings_of(lake=made.root, pages=2, pages_per_set=1, **values))
+    of = {key.asset_key.to_user_string(): key for key in defs.resolve_asset_graph().asset_check_keys}
+    assert of.keys() & {NEO_DATABASE, UPCOMING, REPORT, PUBLISHED} == {NEO_DATABASE, UPCOMING, REPORT} | published
+    job = defs.resolve_implicit_global_asset_job_def()
+    alone = job.get_subset(asset_selection=set(), asset_check_selection={of[NEO_DATABASE]})
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = alone.execute_in_process(instance=instance)
+    assert [(one.check_name, one.passed) for one in result.get_asset_check_evaluations()] == [
+        ("database_is_whole", True)
+    ]
