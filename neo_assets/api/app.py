@@ -18,7 +18,7 @@ from neo_assets.api.middleware import add_middleware
 from neo_assets.api.page import page
 from neo_assets.api.reading import reading
 from neo_assets.api.requests import requests_for_reports
-from neo_assets.api.resources import NEOS, TABLES
+from neo_assets.api.resources import NEOS, TABLES, YEARLY
 from neo_assets.api.seen import Meters
 from neo_assets.api.snapshots import Snapshots
 from neo_assets.api.state import RunsUnderWay, StateReader
@@ -77,5 +77,6 @@ def create_app(settings: Settings, *, lake: Storage | None = None, runs: RunsUnd
     app.include_router(status(listeners))
     app.include_router(page(snapshots, lake))
 
-    describe(app, snapshots, {f"/v1/{name}": table for name, (table, _) in TABLES.items()} | {"/v1/neos/{neo}": NEOS})
+    tables = {f"/v1/{name}": table for name, (table, _) in TABLES.items()}
+    describe(app, snapshots, tables | {"/v1/neos/{neo}": NEOS, "/stats": YEARLY})
     return app
