@@ -27,6 +27,9 @@ from xdist.scheduler import LoadScopeScheduling
 
 from neo_assets.cli import main as cli
 from neo_assets.lake.storage import Storage
+from neo_assets.sources.neows.fetcher_process import FetcherProcess
+from neo_assets.sources.neows.messages import Host
+from neo_assets.sources.neows.progress import Progress
 from neo_assets.sources.simulator.app import PREFIX, bind, create_app, make_server
 from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.integration.harness import PATIENCE_S, Ended, is_a_setting
@@ -218,8 +221,10 @@ def lake(lakes: Lakes) -> Storage:
 
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forbid all connections, even to this machine, except to the S3 endpoint in the settings."""
-    connect, resolve = socket.socket.connect, socket.getaddrinfo
+    """Forbid all connections, even to this machine, except to the S3 endpoint in the settings; and a process that would
+    fetch from a server.
+    """
+    connect, resolve, start = socket.socket.connect, socket.getaddrinfo, FetcherProcess.__init__
 
     def allowed(host: str, port: object) -> bool:
         return os.environ.get("AWS_ENDPOINT_URL") == f"http://{host}:{port}"
@@ -232,12 +237,17 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         assert allowed(host, port), "a connection was attempted"
         return resolve(host, port, *arguments, **options)
 
+    def start_a_simulator(self: FetcherProcess, host: Host, progress: Progress) -> None:
+        assert host.ledger is None, "a connection was attempted"
+        start(self, host, progress)
+
     def refuse(*_: object) -> None:
         raise AssertionError("a connection was attempted")
 
     monkeypatch.setattr(socket.socket, "connect", connect_to_s3)
     monkeypatch.setattr(socket.socket, "connect_ex", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", resolve_s3)
+    monkeypatch.setattr(FetcherProcess, "__init__", start_a_simulator)
 
 
 @pytest.fixture

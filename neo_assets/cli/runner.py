@@ -135,7 +135,9 @@ class Runner:
             owner.claim(self._lake, self._neows.source)
         self._lake.sweep()
         reusable = reusable_pages(self._lake, self._keys, settings.raw_max_age_hours)
-        self._announce(settings.pages - sum(map(len, reusable.values())))
+        if missing := settings.pages - sum(map(len, reusable.values())):
+            self._neows.start()  # it gets ready while Dagster is imported
+        self._announce(missing)
         failed = self._gather(
             self._keys, done=current(self._lake, reusable, self._metrics.of_a_page_set), at_hand=complete(reusable)
         )

@@ -113,6 +113,12 @@ class OtherJson(NotAPage):
     """JSON that is not a Browse page, such as a feed or a single NEO."""
 
 
+class FetcherEnded(NeoWsError):
+    """The process that fetches pages has ended: it was killed, or failed. The next use starts another."""
+
+    retryable = True
+
+
 class WrongPage(NeoWsError):
     """A complete Browse page, but not the one requested. Retry with backoff."""
 
@@ -149,6 +155,10 @@ class PagesMissing(Exception):
         self.summary = f"{len(failed)} of {asked:,} page{'s' if asked > 1 else ''} could not be fetched{kept}"
         pages = ", ".join(map(str, list(failed)[:_NAMED])) + (", ..." if len(failed) > _NAMED else "")
         super().__init__(f"{self.summary} (page{'s' if len(failed) > 1 else ''} {pages}): {self.errors[0]}")
+
+    def __reduce__(self) -> "tuple[type[PagesMissing], tuple[Mapping[int, NeoWsError], int]]":
+        """Pickled by what it was made of, not by its message."""
+        return type(self), (self.failed, self.asked)
 
     @classmethod
     def of_all(cls, failures: Sequence["PagesMissing"]) -> "PagesMissing":

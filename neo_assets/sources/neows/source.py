@@ -1,32 +1,28 @@
 """NeoWs as configured by the settings, for callers that are not async: pages, NeoWs's own counts, heartbeats, and what
 the request budget allows.
 
-`client` and `gate` fetch the pages; the caller stores them.
+A process of its own fetches the pages (`fetcher_process`), with `client` and `gate`; the caller stores them.
 """
 
 import math
 import threading
 import time
-import weakref
 from collections.abc import Generator, Iterable
+from contextlib import closing
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from neo_assets.schema.heartbeat import NOT_ASKED, REFUSED, Heartbeat
 from neo_assets.schema.pages import NASA, SIMULATOR, CatalogueStats, Page
 from neo_assets.settings import NASA_BASE_URL, Settings
-from neo_assets.sources.neows.budget import Budget, Left
-from neo_assets.sources.neows.errors import Misconfigured, PagesMissing
-from neo_assets.sources.neows.loop_thread import LoopThread
+from neo_assets.sources.neows.budget import Left
+from neo_assets.sources.neows.errors import FetcherEnded, Misconfigured, PagesMissing
+from neo_assets.sources.neows.fetcher_process import FetcherProcess
+from neo_assets.sources.neows.messages import Host
 from neo_assets.sources.neows.progress import Progress
 from neo_assets.sources.neows.retry_policy import RETRY_POLICY, RetryPolicy
-
-if TYPE_CHECKING:
-    from neo_assets.sources.neows.client import NeoWsClient
-
-_EMBEDDED_KEY = "embedded-simulator"
 
 HEARTBEAT_REQUESTS = 2
 """Requests that one heartbeat sends."""
@@ -37,8 +33,9 @@ _AT_ONCE_S = 60.0
 class NeoWs:
     """The source of Browse pages: NASA's API if a key is set, otherwise the embedded simulator.
 
-    It uses one client, with one set of connections, keys, budget and breaker. The client starts at the first use, and
-    ends with `close`, when the object is garbage-collected, or with the process.
+    It uses one client, with one set of connections, keys, budget and breaker, in a process of its own. That starts at
+    the first use, and ends with `close`, when the object is garbage-collected, or with this process. If it is killed,
+    the next use starts another.
     """
 
     def __init__(self, settings: Settings, policy: RetryPolicy = RETRY_POLICY) -> None:
@@ -50,11 +47,11 @@ class NeoWs:
         self.progress = Progress()
         """When a page last arrived or was given up, or a wait ended or will end."""
         self._settings = settings
-        self._policy = policy
-        self._budget = None if settings.simulated else _budget(settings)  # the simulator needs no budget
+        self._host = host_of(settings, policy)
+        self._budget = self._host.budget()
         self._lock = threading.Lock()
-        self._started: tuple[LoopThread, NeoWsClient] | None = None
-        self._requests_before = 0  # by clients that were closed
+        self._started: FetcherProcess | None = None
+        self._requests_before = 0  # by processes that have ended
 
     @property
     def source(self) -> str | None:
@@ -70,9 +67,13 @@ class NeoWs:
 
     @property
     def requests(self) -> int:
-        """Requests sent so far, repeated ones included."""
+        """Requests sent so far, repeated ones included; the last ones of a cancelled call count with the next call."""
         started = self._started
-        return self._requests_before + (started[1].requests if started else 0)
+        return self._requests_before + (started.requests if started else 0)
+
+    def start(self) -> None:
+        """Start the client's process now, so that it is ready at the first use."""
+        self._running()
 
     def pages(self, numbers: Iterable[int]) -> Generator[Page, None, None]:
         """Fetch Browse pages, and yield each one as soon as it arrives.
@@ -87,18 +88,14 @@ class NeoWs:
         numbers = list(numbers)
         if not numbers:
             return
+        missing = dict.fromkeys(numbers)
         try:
-            loop, client = self._running()
-        except Misconfigured as error:
-            raise PagesMissing(dict.fromkeys(numbers, error), len(numbers)) from None
-        pages = client.pages(numbers)
-        while page := loop.call(anext, pages, None):
-            try:
-                yield page
-            except GeneratorExit:
-                if not loop.ended:
-                    loop.call(pages.aclose)
-                raise
+            with closing(self._running().call("pages", numbers)) as pages:
+                for page in pages:
+                    del missing[page.number]
+                    yield page
+        except (Misconfigured, FetcherEnded) as error:
+            raise PagesMissing(dict.fromkeys(missing, error), len(numbers)) from None
 
     def stats(self) -> CatalogueStats:
         """Fetch NeoWs's own counts for its whole catalogue.
@@ -107,8 +104,8 @@ class NeoWs:
             NeoWsError: they could not be fetched.
             BudgetError: the budget's ledger cannot be used.
         """
-        loop, client = self._running()
-        return loop.call(client.fetch_stats)
+        stats: CatalogueStats = self._ask("fetch_stats")
+        return stats
 
     def heartbeat(self) -> Heartbeat:
         """Ask NeoWs for page 0 and its own counts, to see whether it is in order: two requests, without retries.
@@ -116,6 +113,7 @@ class NeoWs:
         Nothing is requested if the budget does not allow both at once.
 
         Raises:
+            FetcherEnded: the process that asks has ended.
             BudgetError: the budget's ledger cannot be used.
         """
         if self.affordable(HEARTBEAT_REQUESTS, _AT_ONCE_S, _AT_ONCE_S) < HEARTBEAT_REQUESTS:
@@ -123,10 +121,10 @@ class NeoWs:
             why = f"the request budget allows no request before {later:%Y-%m-%d %H:%M} UTC"
             return Heartbeat(datetime.now(UTC), NOT_ASKED, why)
         try:
-            loop, client = self._running()
+            heartbeat: Heartbeat = self._ask("fetch_heartbeat")
         except Misconfigured as error:
             return Heartbeat(datetime.now(UTC), REFUSED, str(error))
-        return loop.call(client.fetch_heartbeat)
+        return heartbeat
 
     def forecast(self, requests: int) -> float:
         """The earliest time at which the budget allows the last of that many requests (seconds since 1970).
@@ -164,8 +162,8 @@ class NeoWs:
         """Close the connections and the budget's ledger; the next use reopens them."""
         with self._lock:
             if self._started:
-                self._started[0].close()
-                self._requests_before += self._started[1].requests
+                self._requests_before += self._started.requests
+                self._started.close()
                 self._started = None
         if self._budget:
             self._budget.close()
@@ -178,42 +176,31 @@ class NeoWs:
     ) -> None:
         self.close()
 
-    def _running(self) -> "tuple[LoopThread, NeoWsClient]":
-        """The event loop and the client, started if necessary."""
+    def _running(self) -> FetcherProcess:
+        """The client's process, started if necessary."""
         with self._lock:
+            if self._started and self._started.ended:
+                self._requests_before += self._started.requests
+                self._started = None
             if self._started is None:
-                client = self._client()
-                loop = LoopThread(client, "neows")
-                weakref.finalize(self, loop.stop).atexit = False  # at exit, LoopThread ends it
-                self._started = loop, client
+                self._started = FetcherProcess(self._host, self.progress)
             return self._started
 
-    def _client(self) -> "NeoWsClient":
-        from neo_assets.sources.neows.client import NeoWsClient  # imports httpx, which is slow
-
-        if not self._settings.simulated:
-            return NeoWsClient(
-                self._settings.base_url,
-                self._settings.keys,
-                self._budget,
-                policy=self._policy,
-                progress=self.progress,
-            )
-
-        import httpx  # these three are imported here, as only the simulator needs them
-
-        from neo_assets.sources.simulator.app import create_app
-        from neo_assets.sources.simulator.catalogue import Catalogue
-
-        transport = httpx.ASGITransport(create_app(Catalogue()))
-        return NeoWsClient(
-            NASA_BASE_URL, [_EMBEDDED_KEY], None, transport=transport, policy=self._policy, progress=self.progress
-        )
+    def _ask(self, method: str) -> Any:
+        """The one answer of a method of the client."""
+        with closing(self._running().call(method)) as answers:
+            return next(answers)
 
 
-def _budget(settings: Settings) -> Budget:
+def host_of(settings: Settings, policy: RetryPolicy) -> Host:
+    """What the process that fetches needs to know of the settings."""
     url = urlsplit(settings.base_url)
-    host = f"{url.hostname}:{url.port or (443 if url.scheme == 'https' else 80)}"
-    return Budget(
-        settings.request_ledger, host, settings.keys, settings.requests_per_hour, settings.requests_per_second
+    return Host(
+        settings.base_url,
+        settings.keys,
+        None if settings.simulated else settings.request_ledger,
+        f"{url.hostname}:{url.port or (443 if url.scheme == 'https' else 80)}",
+        settings.requests_per_hour,
+        settings.requests_per_second,
+        policy,
     )

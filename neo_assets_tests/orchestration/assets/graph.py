@@ -48,28 +48,29 @@ class Graph:
         """
         sets = dg.StaticPartitionsDefinition(page_set_keys(self.settings.pages, self.settings.pages_per_set))
         tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
-        return dg.materialize(
-            [
-                *bronze_assets(sets, self.settings),
-                *silver_assets(sets),
-                *landed_assets(),
-                *gold_assets(sets, self.settings, METRICS),
-                *product_assets(sets, METRICS, Postgres.of(self.settings)),
-            ],
-            selection=select.split(","),
-            partition_key=None if last else first,
-            tags={name: key for name, key in tags.items() if key} if last else None,
-            run_config={"ops": {"raw_pages": {"config": config}}} if config else None,
-            instance=self.instance,
-            raise_on_error=False,
-            resources={
-                "lake": self.lake,
-                "neows": NeoWs(self.settings),
-                "metrics": METRICS,
-                "raw_pages_io": RawPagesIOManager(self.lake),
-                "parquet_io": ParquetIOManager(self.lake, METRICS.tables),
-            },
-        )
+        with NeoWs(self.settings) as neows:
+            return dg.materialize(
+                [
+                    *bronze_assets(sets, self.settings),
+                    *silver_assets(sets),
+                    *landed_assets(),
+                    *gold_assets(sets, self.settings, METRICS),
+                    *product_assets(sets, METRICS, Postgres.of(self.settings)),
+                ],
+                selection=select.split(","),
+                partition_key=None if last else first,
+                tags={name: key for name, key in tags.items() if key} if last else None,
+                run_config={"ops": {"raw_pages": {"config": config}}} if config else None,
+                instance=self.instance,
+                raise_on_error=False,
+                resources={
+                    "lake": self.lake,
+                    "neows": neows,
+                    "metrics": METRICS,
+                    "raw_pages_io": RawPagesIOManager(self.lake),
+                    "parquet_io": ParquetIOManager(self.lake, METRICS.tables),
+                },
+            )
 
 
 def failure(result: dg.ExecuteInProcessResult) -> str:

@@ -1,5 +1,7 @@
 """Each error's classification: whether to retry, whether it concerns all pages, whether it is an outage."""
 
+import pickle
+
 import pytest
 
 from neo_assets.sources.neows import errors
@@ -15,6 +17,7 @@ VERDICTS = {
     errors.Unavailable: (True, False, True),
     errors.Unreachable: (True, False, True),
     errors.NotAPage: (True, False, True),
+    errors.FetcherEnded: (True, False, False),
     errors.WrongPage: (True, False, False),
     errors.Outage: (True, True, False),
 }
@@ -29,3 +32,14 @@ def test_verdict(kind: type[errors.NeoWsError]) -> None:
     assert (kind.retryable, kind.concerns_all, kind.is_outage) == VERDICTS[kind]
     assert str(kind("host answered")) == "host answered"
     assert kind("host answered", 2_870).retry_after_s == 2_870
+
+
+def test_errors_can_be_told_to_another_process() -> None:
+    one = errors.RateLimited("over the limit", 2_870)
+    missing = errors.PagesMissing({3: one, 4: errors.NotFound("no such page")}, 10)
+    again = pickle.loads(pickle.dumps(missing))
+    assert (str(again), again.asked, again.retryable) == (str(missing), 10, False)
+    assert [(type(error), str(error), error.retry_after_s) for error in again.errors] == [
+        (errors.RateLimited, "over the limit", 2_870),
+        (errors.NotFound, "no such page", None),
+    ]
