@@ -133,9 +133,9 @@ def answer(request: Request, snapshot: Snapshot, resource: Resource, asked: Para
     asked.check_ranges()
     form = asked.format or form_of(request.headers.get("Accept", ""))
     wanted = asked.model_dump(exclude={"format"})
-    today = datetime.now(UTC).date()  # what comes next is another day's tomorrow
+    today = datetime.now(UTC).date()  # days such as +60 depend on it, and what comes next
     depends_on_nothing_but(snapshot, request)
-    parts = (snapshot.tag, today, resource, wanted, asked.conditions(), form)
+    parts = (snapshot.tag, today, resource, wanted, form)
     return unless_known(request, parts, lambda headers: _written(request, snapshot, resource, asked, form, headers))
 
 

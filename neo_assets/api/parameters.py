@@ -3,6 +3,8 @@ JPL's API of close approaches where it has them (https://ssd-api.jpl.nasa.gov/do
 """
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated, Any, ClassVar, Literal
@@ -14,8 +16,22 @@ from neo_assets.schema.facts import KM_PER_AU, KM_PER_LUNAR_DISTANCE
 
 Format = Literal["json", "csv", "ndjson", "arrow"]
 
-Condition = tuple[str, Any]
-"""SQL with one `?`, and the value for it."""
+Operator = Literal[">=", "<=", "="]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a column has to be."""
+
+    column: str
+    operator: Operator
+    values: tuple[Any, ...]
+    """What it is compared with. One of these is enough; with none, no row fulfils it."""
+
+
+IdsOf = Callable[[str], tuple[str, ...]]
+"""Gives the ids of the NEOs that have a text as their id, designation or name."""
+
 
 # Python reads them, and the description of the API has them: both know this much of regular expressions.
 _DISTANCE = r"^([0-9]{1,12}(\.[0-9]{0,18})?|\.[0-9]{1,18})(LD)?$"
@@ -110,8 +126,8 @@ class Parameters(BaseModel):
     """What every table takes."""
 
     model_config = ConfigDict(extra="forbid")
-    conditions_of: ClassVar[dict[str, str]] = {}
-    """The condition that each parameter sets."""
+    conditions_of: ClassVar[dict[str, tuple[str, Operator]]] = {}
+    """The column that each parameter is compared with, and how."""
     texts: ClassVar[dict[str, str]] = {}
     """Parameters that must be one of the texts in a column, as it is written there."""
     ranges: ClassVar[tuple[tuple[str, str], ...]] = ()
@@ -125,10 +141,14 @@ class Parameters(BaseModel):
     fields: LongText | None = Field(None, description="The fields wanted, separated by commas.")
     format: Format | None = Field(None, description="The form of the answer; goes before the header `Accept`.")
 
-    def conditions(self) -> list[Condition]:
+    def conditions(self, ids_of: IdsOf) -> list[Condition]:
         """The conditions that the given parameters set."""
         given = {name: getattr(self, name) for name in self.conditions_of}
-        return [_condition(name, self.conditions_of[name], value) for name, value in given.items() if value is not None]
+        return [
+            _condition(name, *self.conditions_of[name], value, ids_of)
+            for name, value in given.items()
+            if value is not None
+        ]
 
     def check_ranges(self) -> None:
         """Refuse a range that ends before it begins: an empty answer would not say why.
@@ -160,22 +180,24 @@ def _comparable(name: str, value: Any) -> Any:
     return to_day(value) if name.startswith("date_") else value
 
 
-def _condition(name: str, sql: str, value: Any) -> Condition:
+def _condition(name: str, column: str, operator: Operator, value: Any, ids_of: IdsOf) -> Condition:
+    if name == "des":
+        return Condition(column, operator, ids_of(value))
     if name.startswith("dist_") and value.endswith("LD"):
-        return sql.replace("miss_distance_au", "miss_distance_ld"), float(value.removesuffix("LD"))
+        return Condition("miss_distance_ld", operator, (float(value.removesuffix("LD")),))
     if name.startswith(("dist_", "moid_")):
-        return sql, _to_au(value)
-    return sql, to_day(value) if name.startswith("date_") else value
+        return Condition(column, operator, (_to_au(value),))
+    return Condition(column, operator, (to_day(value) if name.startswith("date_") else value,))
 
 
 class ObjectParameters(Parameters):
     """What tables of NEOs, and of their approaches, take."""
 
     conditions_of = {
-        "h_min": "absolute_magnitude_h >= ?",
-        "h_max": "absolute_magnitude_h <= ?",
-        "pha": "is_potentially_hazardous_asteroid = ?",
-        "orbit_class": "orbit_class = ?",
+        "h_min": ("absolute_magnitude_h", ">="),
+        "h_max": ("absolute_magnitude_h", "<="),
+        "pha": ("is_potentially_hazardous_asteroid", "="),
+        "orbit_class": ("orbit_class", "="),
     }
     texts = {"orbit_class": "orbit_class"}
     ranges: ClassVar[tuple[tuple[str, str], ...]] = (("h_min", "h_max"),)
@@ -189,24 +211,18 @@ class ObjectParameters(Parameters):
     des: Text | None = Field(None, description="One object: its id, designation or name.")
 
 
-IS_NAMED = "? IN (id, designation, name, name_limited)"
-"""The condition that a NEO has a name, designation or id."""
-
-_ONE_OBJECT = f"(SELECT id FROM neos WHERE {IS_NAMED})"
-
-
 class ApproachParameters(ObjectParameters):
     """What close approaches take."""
 
     conditions_of = ObjectParameters.conditions_of | {
-        "date_min": "close_approach_date >= ?",
-        "date_max": "close_approach_date <= ?",
-        "dist_min": "miss_distance_au >= ?",
-        "dist_max": "miss_distance_au <= ?",
-        "v_rel_min": "relative_velocity_km_s >= ?",
-        "v_rel_max": "relative_velocity_km_s <= ?",
-        "body": "orbiting_body = ?",
-        "des": f"neo_id IN {_ONE_OBJECT}",
+        "date_min": ("close_approach_date", ">="),
+        "date_max": ("close_approach_date", "<="),
+        "dist_min": ("miss_distance_au", ">="),
+        "dist_max": ("miss_distance_au", "<="),
+        "v_rel_min": ("relative_velocity_km_s", ">="),
+        "v_rel_max": ("relative_velocity_km_s", "<="),
+        "body": ("orbiting_body", "="),
+        "des": ("neo_id", "="),
     }
     texts = ObjectParameters.texts | {"body": "orbiting_body"}
     ranges = (*ObjectParameters.ranges, ("date_min", "date_max"), ("dist_min", "dist_max"), ("v_rel_min", "v_rel_max"))
@@ -226,9 +242,9 @@ class NeoParameters(ObjectParameters):
     """What NEOs take."""
 
     conditions_of = ObjectParameters.conditions_of | {
-        "des": f"id IN {_ONE_OBJECT}",
-        "sentry": "is_sentry_object = ?",
-        "moid_max": "earth_moid_au <= ?",
+        "des": ("id", "="),
+        "sentry": ("is_sentry_object", "="),
+        "moid_max": ("earth_moid_au", "<="),
     }
 
     sentry: bool | None = Field(None, description="Only objects that JPL's Sentry watches, or none of them.")
@@ -242,7 +258,7 @@ class NeoParameters(ObjectParameters):
 class BodyParameters(Parameters):
     """What counts per orbiting body take."""
 
-    conditions_of = {"body": "orbiting_body = ?"}
+    conditions_of = {"body": ("orbiting_body", "=")}
     texts = {"body": "orbiting_body"}
 
     body: Text | None = Field(None, description="One orbiting body, as NASA spells it: Earth, Juptr.")
@@ -251,6 +267,6 @@ class BodyParameters(Parameters):
 class CountParameters(BodyParameters):
     """What counts per year and orbiting body take."""
 
-    conditions_of = BodyParameters.conditions_of | {"year": "year = ?"}
+    conditions_of = BodyParameters.conditions_of | {"year": ("year", "=")}
 
     year: Year | None = Field(None, description="One calendar year (UTC).")

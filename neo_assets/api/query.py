@@ -3,6 +3,7 @@ written into it; names of columns are those that the database has. The form of t
 """
 
 import base64
+import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -63,9 +64,9 @@ class _Wanted:
         _check_texts(snapshot, resource.relation, asked)
         self.fields = _fields(self.columns, asked.fields)
         self.order, self.descending = _order(self.columns, resource, asked.sort)
-        self.conditions = [*resource.always, *asked.conditions()]
-        self.where = " AND ".join(sql for sql, _ in self.conditions) or "true"
-        self.values = [value for _, value in self.conditions]
+        self.conditions = [*resource.always, *asked.conditions(functools.partial(ids_of, snapshot))]
+        self.where = " AND ".join(map(_sql, self.conditions)) or "true"
+        self.values = [value for condition in self.conditions for value in condition.values]
         self.places = [self.order, *(name for name in resource.key if name != self.order)]
         self.sorted = f"ORDER BY {quoted(self.order)} {'DESC' if self.descending else 'ASC'} NULLS LAST" + "".join(
             f", {quoted(name)}" for name in self.places[1:]
@@ -116,6 +117,18 @@ def find(snapshot: Snapshot, resource: Resource, asked: Parameters) -> Found:
         cursor = _written(request, [last[_place(number)] for number in range(len(places))])
     [total] = snapshot.rows(wanted.count, wanted.values)["n"].to_pylist()
     return Found(rows.select(wanted.fields), total, cursor)
+
+
+def ids_of(snapshot: Snapshot, name: str) -> tuple[str, ...]:
+    """The ids of the NEOs that have a text as their id, designation or name."""
+    sql = "SELECT id FROM neos WHERE ? IN (id, designation, name, name_limited) ORDER BY id"
+    return tuple(snapshot.rows(sql, [name])["id"].to_pylist())
+
+
+def _sql(condition: Condition) -> str:
+    """A condition, with a `?` for each of its values."""
+    one = f"{quoted(condition.column)} {condition.operator} ?"
+    return f"({' OR '.join([one] * len(condition.values)) or 'false'})"
 
 
 def _fields(columns: Mapping[str, object], asked: str | None) -> list[str]:

@@ -15,16 +15,16 @@ from neo_assets.api.answers import CACHE_HEADERS, KNOWN, MEDIA_TYPES, About, Ans
 from neo_assets.api.cache import depends_on_nothing_but
 from neo_assets.api.errors import PROBLEM, UNAVAILABLE
 from neo_assets.api.parameters import (
-    IS_NAMED,
     ApproachParameters,
     BodyParameters,
+    Condition,
     CountParameters,
     NeoParameters,
     Parameters,
     Text,
 )
 from neo_assets.api.problems import Problem
-from neo_assets.api.query import Resource
+from neo_assets.api.query import Resource, ids_of
 from neo_assets.api.resources import APPROACHES, DICTIONARY, NEAR_MISSES, NEOS, UPCOMING, YEARLY, metric_of
 from neo_assets.api.snapshots import Snapshots
 
@@ -74,11 +74,11 @@ def reading(snapshots: Snapshots) -> APIRouter:
         asked: Annotated[Parameters, Query()],
     ) -> Response:
         """One near-Earth object with its orbit."""
-        one = replace(NEOS, always=((IS_NAMED, neo),))
         with snapshots.current() as snapshot:
-            if not snapshot.rows(f"SELECT id FROM neos WHERE {IS_NAMED} LIMIT 1", [neo]).num_rows:
+            ids = ids_of(snapshot, neo)
+            if not ids:
                 raise Problem(HTTPStatus.NOT_FOUND, "No NEO has this id, designation or name.")
-            return answer(request, snapshot, one, asked)
+            return answer(request, snapshot, replace(NEOS, always=(Condition("id", "=", ids),)), asked)
 
     @router.get("/v1/yearly-approaches", tags=["tables"], response_model=None, responses=_RESPONSES)
     def yearly_approaches(request: Request, asked: Annotated[CountParameters, Query()]) -> Response:
