@@ -1,6 +1,9 @@
 """The benchmarks: their command lines, their server, and that wrong totals end a comparison. No figure is asserted."""
 
+import contextlib
 import gzip
+import shutil
+import sqlite3
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -10,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import compare, copies, measure, products, published, scale, server
+from benchmarks import compare, copies, measure, products, published, scale, serve, server
 from benchmarks.harness import metered
 from neo_assets.lake import owner
 from neo_assets.lake.storage import Storage
@@ -21,6 +24,7 @@ from neo_assets.schema.pages import SIMULATOR
 from neo_assets.sources.simulator.catalogue import Catalogue, to_json
 from neo_assets_tests.pipeline.by_hand import METRICS, total
 from neo_assets_tests.postgres_server import programs_or_skip
+from neo_assets_tests.products.by_hand import fill, rows, with_products
 
 PARTS = ("imports", "first", "compute", "pace", "s3", "gather")
 
@@ -243,3 +247,37 @@ def test_neo_and_dagsters_command_have_the_right_totals(
     printed = capsys.readouterr().out
     assert "All totals are right" in printed
     assert printed.count(" MB |\n") == 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("wrk"), reason="wrk is not installed")
+def test_the_read_api_is_measured(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--only", "neo", "--pages", "2", "--rounds", "1", "--seconds", "1"]
+    arguments += ["--crowd-seconds", "1", "--clients", "20", "--requests", "200"]
+    monkeypatch.setattr(sys, "argv", ["serve.py", *arguments])
+    serve.main()
+    out = capsys.readouterr().out
+    assert "| everywhere | 50 | neo | " in out
+    assert ", 0 errors; " in out
+    assert "during 200 requests: 200 with 200; " in out
+    assert " 0 answers mixed them" in out
+
+
+def test_without_wrk_the_read_api_is_not_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["serve.py"])
+    with pytest.raises(SystemExit):
+        serve.main()
+    assert "apt install wrk" in capsys.readouterr().err
+
+
+def test_datasette_gets_the_rows_that_the_read_api_has(tmp_path: Path) -> None:
+    lake = with_products(tmp_path, fill)
+    serve.to_sqlite(Path(str(lake.root)), tmp_path / "neo.db")
+    with contextlib.closing(sqlite3.connect(tmp_path / "neo.db")) as given:
+        for table, of in (("approaches", "close_approaches"), ("yearly", "total_yearly_approaches")):
+            assert given.execute(f"SELECT count(*) FROM {table}").fetchall() == rows(lake, f"SELECT count(*) FROM {of}")
+        days = given.execute("SELECT close_approach_date FROM approaches WHERE miss_distance_au < 0.003").fetchall()
+    assert days == [("2029-04-13",)]

@@ -18,7 +18,7 @@ from neo_assets.api.middleware import add_middleware
 from neo_assets.api.page import page
 from neo_assets.api.reading import reading
 from neo_assets.api.requests import requests_for_reports
-from neo_assets.api.resources import NEOS, TABLES, YEARLY
+from neo_assets.api.resources import APPROACHES, NEOS, TABLES, YEARLY
 from neo_assets.api.seen import Meters
 from neo_assets.api.snapshots import Snapshots
 from neo_assets.api.state import RunsUnderWay, StateReader
@@ -45,7 +45,8 @@ def create_app(settings: Settings, *, lake: Storage | None = None, runs: RunsUnd
         runs: knows the runs under way; without it, the lake's audit tells them.
     """
     lake = lake or Storage(settings.lake)
-    snapshots, requests = Snapshots(lake), Requests.of(settings, lake)
+    snapshots = Snapshots(lake, in_memory=(APPROACHES.relation, APPROACHES.key))
+    requests = Requests.of(settings, lake)
     state = StateReader(settings, lake, snapshots, requests, runs)
     meters, listeners = Meters(), Listeners(state)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from http import HTTPStatus
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -85,7 +86,8 @@ class AnswerCache:
         key = _key(scope)
         known = self._find(key)
         if known and self._snapshots.is_time_to_look():
-            known = None
+            await run_in_threadpool(self._snapshots.look)
+            known = self._find(key)
         elif not known and (first := self._being_made.get(key)):
             await _at_most(_LONGEST_WAIT_S, first)
             known = self._find(key)

@@ -1,5 +1,6 @@
-"""Turns a request into SQL: what is asked of which table, in which order, from where on. Values are bound, never
-written into it; names of columns are those that the database has. The form of the answer is decided in `answers`.
+"""Turns a request into rows: what is asked of which table, in which order, from where on. In SQL, values are bound,
+never written into it; names of columns are those that the database has. The form of the answer is decided in `answers`;
+how rows are found in memory, in `held`.
 """
 
 import base64
@@ -14,6 +15,7 @@ import duckdb
 import msgspec
 import pyarrow as pa
 
+from neo_assets.api.held import Held
 from neo_assets.api.parameters import Condition, Parameters
 from neo_assets.api.problems import Problem, refuse
 from neo_assets.api.snapshots import Snapshot
@@ -87,36 +89,69 @@ def whole(snapshot: Snapshot, resource: Resource, asked: Parameters) -> Whole:
 
 
 def find(snapshot: Snapshot, resource: Resource, asked: Parameters) -> Found:
-    """The rows that a request asks for.
+    """The rows that a request asks for: from memory, if they are held there.
 
     Raises:
         Problem: a parameter is wrong, or the query takes too long.
     """
     wanted = _Wanted(snapshot, resource, asked)
-    columns, order, descending, places = wanted.columns, wanted.order, wanted.descending, wanted.places
-    known = f"{snapshot.tag} {resource} {wanted.conditions} {order} {descending}"
+    known = f"{snapshot.tag} {resource} {wanted.conditions} {wanted.order} {wanted.descending}"
     request = hashlib.sha256(known.encode()).hexdigest()[:16]
-    after, beyond = "true", list[str | None]()
-    if asked.cursor:
+    after = _read(asked.cursor, request, len(wanted.places)) if asked.cursor else None
+    if held := snapshot.held(resource.relation):
+        rows, total, last = _in_memory(held, wanted, after, asked.limit)
+    else:
+        rows, total, last = _in_database(snapshot, resource.relation, wanted, after, asked.limit)
+    return Found(rows, total, _written(request, last) if last else None)
+
+
+_Texts = Sequence[str | None]
+"""What a row has in the columns that it is sorted by, as texts."""
+
+
+def _in_memory(held: Held, wanted: _Wanted, after: _Texts | None, limit: int) -> tuple[pa.Table, int, _Texts | None]:
+    """The rows of a page, the number of all, and the place of the last one if more follow."""
+    try:
+        begin = held.place(wanted.order, after) if after else None
+    except ValueError:
+        raise _foreign() from None
+    total, numbers = held.count_and_first(
+        wanted.conditions, wanted.order, descending=wanted.descending, after=begin, most=limit + 1
+    )
+    rows = held.rows(numbers.slice(0, limit), wanted.fields)
+    if len(numbers) <= limit:
+        return rows, total, None
+    last = held.rows(numbers.slice(limit - 1, 1), wanted.places)
+    texts = [column.cast(pa.string())[0].as_py() for column in last.columns]
+    return rows, total, [text and text.removesuffix(".000000") for text in texts]  # of times, as DuckDB writes them
+
+
+def _in_database(
+    snapshot: Snapshot, relation: str, wanted: _Wanted, after: _Texts | None, limit: int
+) -> tuple[pa.Table, int, _Texts | None]:
+    """The rows of a page, the number of all, and the place of the last one if more follow."""
+    later, beyond = "true", list[str | None]()
+    if after:
+        columns, places = wanted.columns, wanted.places
         types = [columns[name]["type"] if name in columns else "BIGINT" for name in places]  # rowid has no description
-        after, beyond = _after(places, types, descending, _read(asked.cursor, request, len(places)))
+        later, beyond = _after(places, types, wanted.descending, after)
     shown = [quoted(name) for name in wanted.fields]
-    shown += [f"CAST({quoted(name)} AS VARCHAR) AS {quoted(_place(number))}" for number, name in enumerate(places)]
+    shown += [f"CAST({quoted(name)} AS VARCHAR) AS {quoted(_place(at))}" for at, name in enumerate(wanted.places)]
     sql = (
-        f"SELECT {', '.join(shown)} FROM {quoted(resource.relation)} WHERE ({wanted.where}) AND ({after}) "
-        f"{wanted.sorted} LIMIT {asked.limit + 1}"
+        f"SELECT {', '.join(shown)} FROM {quoted(relation)} WHERE ({wanted.where}) AND ({later}) "
+        f"{wanted.sorted} LIMIT {limit + 1}"
     )
     try:
         rows = snapshot.rows(sql, [*wanted.values, *(value for value in beyond if value is not None)])
     except duckdb.ConversionException:
         raise _foreign() from None
-    cursor = None
-    if rows.num_rows > asked.limit:
-        rows = rows.slice(0, asked.limit)
-        last = rows.slice(asked.limit - 1).to_pylist()[0]
-        cursor = _written(request, [last[_place(number)] for number in range(len(places))])
     [total] = snapshot.rows(wanted.count, wanted.values)["n"].to_pylist()
-    return Found(rows.select(wanted.fields), total, cursor)
+    last = None
+    if rows.num_rows > limit:
+        rows = rows.slice(0, limit)
+        [row] = rows.slice(limit - 1).to_pylist()
+        last = [row[_place(at)] for at in range(len(wanted.places))]
+    return rows.select(wanted.fields), total, last
 
 
 def ids_of(snapshot: Snapshot, name: str) -> tuple[str, ...]:
@@ -156,9 +191,7 @@ def _check_texts(snapshot: Snapshot, relation: str, asked: Parameters) -> None:
             raise refuse(asked.name_of(parameter), f"there is no {value}; there are: {', '.join(known)}")
 
 
-def _after(
-    places: Sequence[str], types: Sequence[str], descending: bool, at: Sequence[str | None]
-) -> tuple[str, list[str | None]]:
+def _after(places: Sequence[str], types: Sequence[str], descending: bool, at: _Texts) -> tuple[str, list[str | None]]:
     """The condition of rows that come later than a place, and its values. Rows without a value to sort by come last."""
     order, *keys = map(quoted, places)
     first, *others = (f"CAST(? AS {kind})" for kind in types)
@@ -169,7 +202,7 @@ def _after(
     return f"{beyond} OR ({order} = {first} AND {later})", [at[0], *at]
 
 
-def _written(request: str, at: Sequence[str | None]) -> str:
+def _written(request: str, at: _Texts) -> str:
     return base64.urlsafe_b64encode(msgspec.json.encode([request, *at])).decode().rstrip("=")
 
 

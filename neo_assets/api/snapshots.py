@@ -9,7 +9,7 @@ import secrets
 import tempfile
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path
@@ -19,6 +19,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from neo_assets.api.held import Held, Loading
 from neo_assets.api.problems import Problem
 from neo_assets.lake import layout
 from neo_assets.lake.storage import LakeDamaged, LakeError, Storage
@@ -49,13 +50,20 @@ _TURNS = threading.BoundedSemaphore(8)
 class Snapshot:
     """A database that does not change. Any thread may use it."""
 
-    def __init__(self, file: Path, version: str, longest_query_s: float = _LONGEST_QUERY_S) -> None:
+    def __init__(
+        self,
+        file: Path,
+        version: str,
+        longest_query_s: float = _LONGEST_QUERY_S,
+        in_memory: tuple[str, Sequence[str]] | None = None,
+    ) -> None:
         """
         Args:
             file: a file that nobody else uses, with the database; its name is deleted as soon as it is open, so that
                 nothing of it stays when the process is killed.
             version: what tells it from other databases.
             longest_query_s: how long a query may take, in seconds.
+            in_memory: a table or view to hold in memory, and its key.
         """
         self._file, self._longest_query_s = file, longest_query_s
         self._connection = duckdb.connect(str(file), read_only=True, config=_LIMITS | {"temp_directory": f"{file}.tmp"})
@@ -72,6 +80,7 @@ class Snapshot:
             file.unlink()
         self.tag = hashlib.sha256(f"{self.about['snapshot_id']} {version}".encode()).hexdigest()[:16]
         """Tells this database from any other, even of the same snapshot."""
+        self._loading = Loading(self._connection.cursor(), *in_memory) if in_memory else None
 
     def rows(self, sql: str, values: list[Any] | dict[str, Any] | None = None) -> pa.Table:
         """The rows of a query.
@@ -145,8 +154,19 @@ class Snapshot:
             self._texts[relation, column] = [str(one) for one in self.rows(sql)["one"].to_pylist()]
         return self._texts[relation, column]
 
+    def held(self, relation: str) -> Held | None:
+        """The rows of a table or view in memory; None if they are not there, or not yet."""
+        return self._loading.held if self._loading and self._loading.relation == relation else None
+
+    def wait_until_loaded(self) -> None:
+        """Wait until what is to be held in memory is there."""
+        if self._loading:
+            self._loading.join()
+
     def close(self) -> None:
         """Close the database, and delete its file."""
+        if self._loading:
+            self._loading.end()
         self._connection.close()
         self._file.unlink(missing_ok=True)
 
@@ -154,13 +174,19 @@ class Snapshot:
 class Snapshots:
     """The snapshot of a lake, as it was stored last."""
 
-    def __init__(self, lake: Storage, longest_query_s: float = _LONGEST_QUERY_S) -> None:
+    def __init__(
+        self,
+        lake: Storage,
+        longest_query_s: float = _LONGEST_QUERY_S,
+        in_memory: tuple[str, Sequence[str]] | None = None,
+    ) -> None:
         """
         Args:
             lake: the lake.
             longest_query_s: how long a query may take, in seconds.
+            in_memory: a table or view to hold in memory, and its key.
         """
-        self._lake, self._longest_query_s = lake, longest_query_s
+        self._lake, self._longest_query_s, self._in_memory = lake, longest_query_s, in_memory
         self._lock = threading.Lock()
         self._looking = threading.Lock()
         self._version = ""
@@ -180,7 +206,7 @@ class Snapshots:
         return current.tag if current else None
 
     def is_time_to_look(self) -> bool:
-        """Whether the caller is to ask for `current`, which looks for another snapshot: true for one in two seconds."""
+        """Whether the caller is to `look` for another snapshot: true for one of them in two seconds."""
         now = time.monotonic()
         if min(now - self._looked_at, now - self._told_at) < _LOOK_EVERY_S:
             return False
@@ -194,7 +220,7 @@ class Snapshots:
         Raises:
             Problem: there is none yet.
         """
-        self._look()
+        self.look()
         with self._lock:
             snapshot = self._current
             if snapshot is None:
@@ -208,7 +234,7 @@ class Snapshots:
                 self._users[snapshot] -= 1
                 self._close_unless_used(snapshot)
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """Take up the stored database if it is another one. The former one is kept if that fails.
 
         One thread does so. The others go on with the former snapshot, except that they wait for the first one.
@@ -245,7 +271,7 @@ class Snapshots:
             made = index.read(self._lake).get(DATABASE)
             if not made or made.sha256 != digest:
                 raise LakeDamaged("it is not the one that products/index.json lists; `neo tables` makes it again")
-            opened = Snapshot(file, version, self._longest_query_s)
+            opened = Snapshot(file, version, self._longest_query_s, self._in_memory)
         except (LakeError, OSError, duckdb.Error, Problem) as error:
             file.unlink(missing_ok=True)
             logger.warning("the stored database cannot be opened: %s", error)
@@ -253,6 +279,8 @@ class Snapshots:
                 self._damage = _DAMAGED
             return _DAMAGED if copied else _UNREACHABLE
         self._damage = None
+        if self._current:
+            opened.wait_until_loaded()  # meanwhile, the former one answers from memory
         with self._lock:
             before, self._current = self._current, opened
             self.taken_up_at = time.time()
