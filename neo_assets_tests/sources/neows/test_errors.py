@@ -5,6 +5,7 @@ import pickle
 import pytest
 
 from neo_assets.sources.neows import errors
+from neo_assets.sources.neows.budget import BudgetError
 
 VERDICTS = {
     errors.KeyRejected: (False, True, False),
@@ -34,12 +35,20 @@ def test_verdict(kind: type[errors.NeoWsError]) -> None:
     assert kind("host answered", 2_870).retry_after_s == 2_870
 
 
-def test_errors_can_be_told_to_another_process() -> None:
-    one = errors.RateLimited("over the limit", 2_870)
-    missing = errors.PagesMissing({3: one, 4: errors.NotFound("no such page")}, 10)
-    again = pickle.loads(pickle.dumps(missing))
-    assert (str(again), again.asked, again.retryable) == (str(missing), 10, False)
-    assert [(type(error), str(error), error.retry_after_s) for error in again.errors] == [
-        (errors.RateLimited, "over the limit", 2_870),
-        (errors.NotFound, "no such page", None),
-    ]
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(kind("host answered", 2_870) for kind in (*VERDICTS, errors.OtherJson)),
+        errors.PagesMissing({3: errors.RateLimited("over the limit", 2_870), 4: errors.NotFound("no such page")}, 10),
+        BudgetError("the ledger cannot be used"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_can_be_told_to_another_process(error: Exception) -> None:
+    assert told(pickle.loads(pickle.dumps(error))) == told(error)
+
+
+def told(error: Exception) -> object:
+    """What there is to know of an error."""
+    pages = {number: told(one) for number, one in getattr(error, "failed", {}).items()}
+    return type(error), str(error), getattr(error, "retry_after_s", None), getattr(error, "asked", None), pages
