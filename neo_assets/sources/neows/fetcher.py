@@ -10,6 +10,7 @@ import contextvars
 import functools
 import logging
 import os
+import pickle
 import signal
 import socket
 import traceback
@@ -21,7 +22,7 @@ import httpx
 from neo_assets.sources.neows.budget import BudgetError
 from neo_assets.sources.neows.client import NeoWsClient
 from neo_assets.sources.neows.errors import NeoWsError, PagesMissing
-from neo_assets.sources.neows.messages import Call, Host, Kind, Reply, packed, receive
+from neo_assets.sources.neows.messages import Call, Host, Kind, Reply, packed, receive, receive_call
 from neo_assets.sources.neows.progress import Progress
 
 _EXACT_S = 0.1
@@ -61,9 +62,22 @@ class _Caller:
                     await self._writer.drain()
             self.tell(Kind.END)
         except Exception as error:
-            if not isinstance(error, NeoWsError | PagesMissing | BudgetError):
-                error.add_note(traceback.format_exc())
-            self.tell(Kind.ERROR, error)
+            self.tell(Kind.ERROR, _tellable(error))
+
+
+def _tellable(error: Exception) -> Exception:
+    """The error, or another one in its words if no other process could read it.
+
+    An unexpected one says where it was raised.
+    """
+    trace = "".join(traceback.format_exception(error))
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        error = RuntimeError(f"{type(error).__name__}: {error}")
+    if not isinstance(error, NeoWsError | PagesMissing | BudgetError):
+        error.add_note(trace)
+    return error
 
 
 _caller = contextvars.ContextVar[_Caller]("caller")
@@ -114,18 +128,19 @@ class _Fetcher:
         call.add_done_callback(self._calls.discard)
 
     async def _serve(self, sock: socket.socket) -> None:
+        reader, writer = await asyncio.open_unix_connection(sock=sock)
         try:
-            call: Call = receive(sock)  # it follows at once
+            call = await receive_call(reader)
         except EOFError:
-            sock.close()
+            writer.close()
             return
         for name, level in call.levels.items():
             logging.getLogger(name).setLevel(level)
-        reader, writer = await asyncio.open_unix_connection(sock=sock)
         wanted = asyncio.Semaphore(0)
         caller = _Caller(writer, self)
         _caller.set(caller)
         answering = asyncio.create_task(caller.answer(self._answers(call), wanted))
+        answering.add_done_callback(lambda _: writer.close())  # else NeoWs would wait for ever if it failed to tell
         try:
             with contextlib.suppress(ConnectionError):  # NeoWs's process was killed
                 while more := await reader.read(100):
@@ -134,7 +149,6 @@ class _Fetcher:
         finally:
             answering.cancel()
             await asyncio.wait([answering])
-            writer.close()
 
     async def _answers(self, call: Call) -> AsyncGenerator[Any, None]:
         """What the method yields, or returns."""

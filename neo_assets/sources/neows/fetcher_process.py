@@ -1,8 +1,8 @@
 """NeoWs's end of the process that fetches: starts it, calls it, notices its end. `fetcher` is the process's own end.
 
-Why a process: `neo run` is bound by Python's interpreter lock. Of 26 s of CPU time over 1,180 pages, fetching took a
-quarter, and no thread could do it while another one computed. In a process of its own, it runs on another core;
-what is left of it here is receiving, 0.1 ms for each page (docs/decisions/0017-fetching-in-a-process.md).
+Why a process: `neo run` is bound by Python's interpreter lock. Fetching took a quarter of its CPU time, and no thread
+could do it while another one computed. In a process of its own, it runs on another core; what is left of it here is
+receiving, 0.1 ms for each page (docs/decisions/0017-fetching-in-a-process.md).
 """
 
 import contextlib
@@ -19,7 +19,9 @@ from neo_assets.sources.neows.messages import WANTED, Call, Host, Kind, Reply, r
 from neo_assets.sources.neows.progress import Progress
 
 _ENDS_WITHIN_S = 10.0
-"""How long the process may take to cancel its requests and give their slots back, before it is killed."""
+"""How long the process may take to cancel its requests and give their slots back. After that, callers do not wait for
+it any longer, and `close` kills it.
+"""
 
 _LOGGERS = ("", "neo_assets", "httpx", "httpcore")
 """Loggers whose levels here hold there too."""
@@ -65,7 +67,7 @@ class FetcherProcess:
         """Call a method of `NeoWsClient`, and yield what it returns, or each thing that it yields.
 
         It goes on only when the next thing is asked for. If this is closed or interrupted, the call is cancelled; the
-        exception propagates once that is done.
+        exception propagates once that is done, or has taken too long.
 
         Raises:
             FetcherEnded: the process has ended.
@@ -118,7 +120,8 @@ def _log(record: logging.LogRecord) -> None:
 
 
 def _hang_up(sock: socket.socket) -> None:
-    """Have the call cancelled, and wait until it is."""
+    """Have the call cancelled, and wait until it is, unless the process does not answer."""
+    sock.settimeout(_ENDS_WITHIN_S)
     with contextlib.suppress(OSError):
         sock.shutdown(socket.SHUT_WR)
         while sock.recv(1 << 20):

@@ -10,11 +10,14 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from neo_assets.schema.pages import Page
 from neo_assets.sources.neows.budget import Budget
 from neo_assets.sources.neows.retry_policy import RetryPolicy
+
+if TYPE_CHECKING:
+    from asyncio import StreamReader  # NeoWs itself does without an event loop
 
 _SIZES = struct.Struct("=II")
 """What a message begins with: the sizes of its pickled part, and of the page's body that follows."""
@@ -100,6 +103,20 @@ def receive(sock: socket.socket) -> Any:
     size, body_size = _SIZES.unpack(_read(sock, _SIZES.size))
     message = pickle.loads(_read(sock, size))
     return message._replace(value=replace(message.value, body=_read(sock, body_size))) if body_size else message
+
+
+async def receive_call(reader: "StreamReader") -> Call:
+    """Wait for a call, without keeping others waiting: its caller may be slow to send it.
+
+    Raises:
+        EOFError: the other end is closed.
+    """
+    try:
+        size, _ = _SIZES.unpack(await reader.readexactly(_SIZES.size))
+        call: Call = pickle.loads(await reader.readexactly(size))
+    except ConnectionResetError:
+        raise EOFError from None
+    return call
 
 
 def _read(sock: socket.socket, size: int) -> bytes:

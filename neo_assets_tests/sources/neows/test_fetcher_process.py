@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -17,9 +18,11 @@ import pytest
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from neo_assets.sources.neows import messages
 from neo_assets.sources.neows.client import CONCURRENCY
 from neo_assets.sources.neows.errors import FetcherEnded, NeoWsError, PagesMissing
 from neo_assets.sources.neows.fetcher_process import FetcherProcess
+from neo_assets.sources.neows.messages import WANTED, Call, Kind
 from neo_assets.sources.neows.progress import Progress
 from neo_assets.sources.neows.source import NeoWs, host_of
 from neo_assets_tests.conftest import Served
@@ -141,6 +144,53 @@ def test_an_unexpected_error_says_where_it_was_raised(served: Served) -> None:
     assert "fetcher.py" in caught.value.__notes__[0]
 
 
+@pytest.mark.parametrize(
+    ("raising", "said"),
+    [
+        ("import threading; raise ValueError('no', threading.Lock())", "ValueError: ('no', "),
+        ("import httpx; raise httpx.HTTPStatusError('no', request=None, response=None)", "HTTPStatusError: no"),
+    ],
+    ids=["cannot be pickled", "cannot be unpickled"],
+)
+def test_an_error_that_no_other_process_could_read_is_told_in_words(served: Served, raising: str, said: str) -> None:
+    process = FetcherProcess(host_of(at(served), QUICK), Progress())
+    with pytest.raises(RuntimeError) as caught:
+        next(process.call("pages", map(exec, [raising])))
+    process.close()
+    assert str(caught.value).startswith(said)
+    assert "client.py" in caught.value.__notes__[0]
+
+
+def test_an_error_that_cannot_even_be_told_in_words_ends_the_call(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("neo_assets.sources.neows.fetcher_process._ENDS_WITHIN_S", 0.2)
+    process = FetcherProcess(host_of(at(served), QUICK), Progress())
+    with pytest.raises(FetcherEnded, match="has hung up"):
+        next(process.call("pages", map(exec, ["raise type('Mute', (Exception,), {'__str__': lambda self: 1 / 0})"])))
+    process.close()
+
+
+def test_a_caller_that_is_slow_to_say_what_it_wants_keeps_no_other_waiting(served: Served) -> None:
+    control, stdin = socket.socketpair()
+    program = "from neo_assets.sources.neows.fetcher import main; main()"
+    with control, stdin, subprocess.Popen([sys.executable, "-c", program], stdin=stdin.fileno()) as process:
+        messages.send(control, host_of(at(served), QUICK))
+        slow, theirs = socket.socketpair()
+        quick, theirs_too = socket.socketpair()
+        with slow, quick, theirs, theirs_too:
+            for one in (theirs, theirs_too):
+                socket.send_fds(control, [WANTED], [one.fileno()])
+            quick.settimeout(PATIENCE_S)
+            for caller in (quick, slow):
+                messages.send(caller, Call("fetch_stats", (), {}))
+                caller.sendall(WANTED)
+                while (reply := messages.receive(caller)).kind is not Kind.ANSWER:
+                    assert reply.kind is Kind.NOTE
+            control.close()
+            assert process.wait(PATIENCE_S) == 0
+
+
 # --- the process
 
 
@@ -183,6 +233,20 @@ def test_if_it_is_killed_the_pages_still_missing_fail_and_the_next_use_starts_an
     served.answers = {}
     assert [page.number for page in neows.pages([3])] == [3]
     assert neows.requests > 6
+
+
+def test_a_caller_does_not_wait_for_ever_for_a_process_that_does_not_answer(
+    neows: NeoWs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("neo_assets.sources.neows.fetcher_process._ENDS_WITHIN_S", 0.2)
+    with closing(neows.pages(range(20))) as pages:
+        next(pages)
+        fetcher = fetcher_of(psutil.Process())
+        fetcher.suspend()
+        started = time.monotonic()
+    neows.close()
+    assert time.monotonic() < started + 5
+    assert has_ended(fetcher)
 
 
 @pytest.mark.parametrize("ask", [NeoWs.stats, NeoWs.heartbeat])
