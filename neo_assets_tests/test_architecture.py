@@ -66,6 +66,7 @@ TRIED_THROUGH = {
     "cli/served.py": "cli/test_serve.py",
     "cli/simulate.py": "cli/test_main.py",
     "cli/totals.py": "cli/test_main.py",
+    "cli/workers.py": "cli/test_serve.py",
     "orchestration/assets/conditions.py": "orchestration/test_automation.py",
     "orchestration/assets/landed.py": "orchestration/test_landing_runs.py",
     "orchestration/checks/by_hand.py": "orchestration/checks/test_counts.py",

@@ -10,6 +10,9 @@ import click
 _LONGEST_GOODBYE_S = 10
 """So long the server waits, when it stops, for clients that are still reading."""
 
+_LONGEST_SILENCE_S = 60
+"""A worker that does not answer its parent for so long is replaced; on a busy machine, five seconds are nothing."""
+
 _LONGEST_MESSAGE = 1_024
 """Bytes of a message over a WebSocket; what clients send is not used."""
 
@@ -42,13 +45,15 @@ def serve(host: str, port: int, workers: int) -> None:
     from neo_assets.settings import Settings, share_metrics
 
     settings = Settings.load()
-    if missing := [name for name in ("fastapi_offline", "prometheus_client", "uvicorn") if not find_spec(name)]:
+    if missing := [
+        name for name in ("fastapi_offline", "prometheus_client", "starlette_compress") if not find_spec(name)
+    ]:
         raise click.ClickException(f"{missing[0]} is not installed: run `.venv/bin/pip install -e '.[serve]'`")
 
     import uvicorn
-    from uvicorn.supervisors import Multiprocess
 
     from neo_assets.api.server import Protocol, connections
+    from neo_assets.cli.workers import Workers
     from neo_assets.sources.simulator.app import bind
 
     config = uvicorn.Config(
@@ -64,6 +69,7 @@ def serve(host: str, port: int, workers: int) -> None:
         http=Protocol,
         limit_concurrency=connections(),
         timeout_graceful_shutdown=_LONGEST_GOODBYE_S,
+        timeout_worker_healthcheck=_LONGEST_SILENCE_S,
         ws_max_size=_LONGEST_MESSAGE,
         ws_ping_interval=_PING_EVERY_S,
         ws_per_message_deflate=False,
@@ -86,6 +92,6 @@ def serve(host: str, port: int, workers: int) -> None:
         with contextlib.suppress(KeyboardInterrupt):
             if workers > 1:
                 share_metrics(stack.enter_context(tempfile.TemporaryDirectory(prefix="neo-metrics-")))
-                Multiprocess(config, [listener]).run()
+                Workers(config, [listener]).run()
             else:
                 uvicorn.Server(config).run(sockets=[listener])

@@ -63,6 +63,15 @@ def test_listeners_see_dagsters_runs_and_do_not_hold_up_its_end(tmp_path: Path, 
     assert (ended.code, ended.err) == (0, "")
 
 
+def test_ctrl_c_while_workers_start_leaves_no_traceback(tmp_path: Path) -> None:
+    lake = with_products(tmp_path, fill_from_simulator)
+    for number in range(4):
+        with neo_serve(tmp_path / f"served {number}", lake, "--workers", 4) as server:
+            time.sleep(number * 0.3)
+        ended = server.started.wait()
+        assert (ended.code, ended.err) == (0, "")
+
+
 def test_a_busy_port_is_refused_in_one_line(tmp_path: Path) -> None:
     with listening() as busy:
         port = busy.getsockname()[1]

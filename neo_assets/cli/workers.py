@@ -1,0 +1,33 @@
+"""Several processes that answer together for `neo serve`."""
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from multiprocessing import resource_tracker
+
+from uvicorn.supervisors import Multiprocess
+
+
+class Workers(Multiprocess):
+    """Workers that Ctrl-C in a terminal does not reach, as it could interrupt an import: this process ends them."""
+
+    def init_processes(self) -> None:
+        """Start all of them."""
+        with _ctrl_c_held_back():
+            super().init_processes()
+
+    def keep_subprocess_alive(self) -> None:
+        """Start another one in place of one that has died."""
+        with _ctrl_c_held_back():
+            super().keep_subprocess_alive()
+
+
+@contextlib.contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """Processes that are started in the block never get SIGINT; this one gets it after the block."""
+    resource_tracker.ensure_running()  # otherwise the first start does so, and then lets SIGINT through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
