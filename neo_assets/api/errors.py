@@ -19,7 +19,7 @@ from neo_assets.api.problems import Problem, wrong_parameters
 from neo_assets.api.seen import HEADER
 from neo_assets.lake.storage import LakeError
 from neo_assets.logs import current_request_id
-from neo_assets.products.requests import RequestsUnusable
+from neo_assets.products.requests_database import RequestsUnusable
 
 logger = logging.getLogger(__name__)
 

@@ -27,9 +27,9 @@ from neo_assets.products.requests import (
     ReportFailed,
     Request,
     Requests,
-    RequestsUnusable,
     Status,
 )
+from neo_assets.products.requests_database import RequestsUnusable
 from neo_assets.products.spreadsheet import as_csv
 
 _PIECE = 1 << 20

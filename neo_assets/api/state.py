@@ -25,7 +25,8 @@ from neo_assets.pipeline.incidents import Kind
 from neo_assets.pipeline.metrics.duckdb import DuckDB
 from neo_assets.pipeline.metrics.engine import Metrics
 from neo_assets.pipeline.metrics.registry import BUILT_IN, Metric, of_one_s_own
-from neo_assets.products.requests import Requests, RequestsUnusable, Status
+from neo_assets.products.requests import Requests, Status
+from neo_assets.products.requests_database import RequestsUnusable
 from neo_assets.schema.audit import FAILED, SUCCESS
 from neo_assets.settings import Settings, SettingsError
 from neo_assets.sources.neows.budget import BudgetError

@@ -11,7 +11,8 @@ from sqlalchemy.exc import DBAPIError
 from neo_assets.lake.storage import LakeError
 from neo_assets.pipeline.metrics.contract import EngineError
 from neo_assets.products.postgres import PostgresError
-from neo_assets.products.requests import ReportFailed, RequestsUnusable
+from neo_assets.products.requests import ReportFailed
+from neo_assets.products.requests_database import RequestsUnusable
 from neo_assets.sources.neows.budget import BudgetError
 from neo_assets.sources.neows.errors import NeoWsError, PagesMissing
 

@@ -8,26 +8,23 @@ one UPDATE that names the state it comes from. So of several workers that try, o
 up changes nothing.
 """
 
-import contextlib
 import importlib.util
 import json
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, Self
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, OperationalError
 
 from neo_assets.lake.state_directory import home_of
 from neo_assets.lake.storage import Storage
 from neo_assets.logs import current_request_id
-from neo_assets.pipeline.text import one_line
+from neo_assets.products.requests_database import RequestsDatabase
 from neo_assets.settings import Settings, SettingsError
 
 SCHEMA = "neo_api"
@@ -43,10 +40,6 @@ TOOK_TOO_LONG = f"it took longer than {LONGEST_S / 60:g} minutes"
 """Why a request was taken from a worker, for clients."""
 
 _DRIVER = "psycopg2"
-_BUSY_S = 30
-"""How long to wait for other processes that write, and for a server to answer, in seconds."""
-
-_ONE_AT_A_TIME = 0x6E656F71  # any number: it is the name of the lock under which PostgreSQL makes the table
 
 
 class Status(StrEnum):
@@ -86,12 +79,6 @@ _IS_ALIVE = _C.status != sa.literal_column(f"'{Status.FAILED}'")
 sa.Index("requests_once", _C.lake, _C.digest, unique=True, sqlite_where=_IS_ALIVE, postgresql_where=_IS_ALIVE)
 """The same order is there once; if it failed, it may be ordered again."""
 sa.Index("requests_in_order", _C.lake, _C.status, _C.number)
-
-
-class RequestsUnusable(Exception):
-    """The requests cannot be read or written; the message says why, without a password."""
-
-    retryable = True
 
 
 class ReportFailed(Exception):
@@ -155,27 +142,15 @@ class Request:
 class Requests:
     """The requests for reports of one lake. Any thread may use them."""
 
-    def __init__(self, url: sa.URL, lake: Storage) -> None:
+    def __init__(self, database: RequestsDatabase, lake: Storage) -> None:
         """Connects to nothing yet.
 
         Args:
-            url: the database.
+            database: the database.
             lake: the lake whose requests they are; a database may keep those of several.
         """
+        self._database = database
         self._lake = lake.root
-        self._file = Path(url.database or "") if url.get_backend_name() == "sqlite" else None
-        # Whatever the driver says of them, a URL's parts may be in its messages: only `where` is shown.
-        self.where = str(self._file) if self._file else f"{url.host}{f':{url.port}' if url.port else ''}/{url.database}"
-        """The file, or host and database, for people."""
-        waits = {"timeout": _BUSY_S} if self._file else {"connect_timeout": _BUSY_S}
-        self._engine = sa.create_engine(
-            url,
-            connect_args=waits,
-            pool_pre_ping=not self._file,
-            execution_options={"schema_translate_map": {SCHEMA: None}} if self._file else {},
-        )
-        self._password = str(url.password or "")
-        self._is_there = False
 
     @classmethod
     def of(cls, settings: Settings, lake: Storage) -> Self:
@@ -185,14 +160,15 @@ class Requests:
             SettingsError: the package that talks to the database is not installed.
         """
         if not settings.postgres_url:
-            return cls(sa.URL.create("sqlite", database=str(home_of(settings.dagster_home, lake) / FILE)), lake)
+            file = sa.URL.create("sqlite", database=str(home_of(settings.dagster_home, lake) / FILE))
+            return cls(RequestsDatabase(file, _TABLE), lake)
         if not importlib.util.find_spec(_DRIVER):
             raise SettingsError(
                 "NEO_POSTGRES_URL needs PostgreSQL's drivers, which are not installed: run `.venv/bin/pip install -e "
                 "'.[postgres]'`, or unset NEO_POSTGRES_URL"
             )
         url = sa.make_url(settings.postgres_url.get_secret_value())
-        return cls(url.set(drivername=f"postgresql+{_DRIVER}"), lake)
+        return cls(RequestsDatabase(url.set(drivername=f"postgresql+{_DRIVER}"), _TABLE), lake)
 
     def order(self, order: Order) -> Request:
         """Order a report. The same order as one before, unless that failed, is the same request.
@@ -200,7 +176,8 @@ class Requests:
         Raises:
             RequestsUnusable: it cannot be kept.
         """
-        insert = sqlite.insert if self._file else postgresql.insert
+        is_sqlite = self._database.engine.dialect.name == "sqlite"
+        insert = sqlite.insert if is_sqlite else postgresql.insert
         row = {
             "job_id": uuid.uuid4().hex,
             "lake": self._lake,
@@ -213,7 +190,7 @@ class Requests:
         }
         known = sa.select(_TABLE).where(_C.lake == self._lake, _C.digest == order.digest, _IS_ALIVE)
         while True:  # again, if the one that was there has failed in between
-            with self._explained(), self._made().begin() as connection:
+            with self._database.explained(), self._database.made().begin() as connection:
                 connection.execute(insert(_TABLE).values(row).on_conflict_do_nothing())
                 if found := connection.execute(known).one_or_none():
                     return _request(found)
@@ -232,9 +209,9 @@ class Requests:
         """How many requests are in each state. Raises like `order`."""
         by_status = sa.select(_C.status, sa.func.count()).where(_C.lake == self._lake).group_by(_C.status)
         found: Sequence[Any] = []
-        with self._explained():
-            if self._exists():
-                with self._engine.connect() as connection:
+        with self._database.explained():
+            if self._database.exists():
+                with self._database.engine.connect() as connection:
                     found = [*connection.execute(by_status)]
         return dict.fromkeys(Status, 0) | {Status(status): number for status, number in found}
 
@@ -300,7 +277,7 @@ class Requests:
 
     def close(self) -> None:
         """Close all connections."""
-        self._engine.dispose()
+        self._database.engine.dispose()
 
     def __enter__(self) -> Self:
         return self
@@ -310,10 +287,10 @@ class Requests:
 
     def _step(self, *state: sa.ColumnElement[bool], **values: Any) -> Request | None:
         """Change the request in this state; None if there is none."""
-        with self._explained():
-            if not self._exists():
+        with self._database.explained():
+            if not self._database.exists():
                 return None
-            with self._engine.begin() as connection:
+            with self._database.engine.begin() as connection:
                 changed = connection.execute(
                     sa.update(_TABLE).where(_C.lake == self._lake, *state).values(values).returning(_TABLE)
                 ).one_or_none()
@@ -321,49 +298,11 @@ class Requests:
 
     def _select(self, query: sa.Select[Any]) -> list[Request]:
         """The requests that a query finds; none if nothing was ever ordered, and nothing is made then."""
-        with self._explained():
-            if not self._exists():
+        with self._database.explained():
+            if not self._database.exists():
                 return []
-            with self._engine.connect() as connection:
+            with self._database.engine.connect() as connection:
                 return [_request(row) for row in connection.execute(query)]
-
-    def _exists(self) -> bool:
-        """Whether there is the table; looking makes no file."""
-        if not self._is_there and (not self._file or self._file.exists()):
-            with self._engine.connect() as connection:
-                self._is_there = sa.inspect(connection).has_table(_TABLE.name, None if self._file else SCHEMA)
-        return self._is_there
-
-    def _made(self) -> sa.Engine:
-        """The database, with the table made unless another process was faster."""
-        if self._exists():
-            return self._engine
-        if self._file:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-        with self._engine.connect() as connection:
-            # A transaction that reads first could not wait for others that write.
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if self._file else "BEGIN")
-            if not self._file:
-                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ONE_AT_A_TIME})")
-                connection.execute(sa.schema.CreateSchema(SCHEMA, if_not_exists=True))
-            _TABLE.create(connection, checkfirst=True)
-            connection.commit()
-        self._is_there = True
-        return self._engine
-
-    @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Turn errors of the database into one line."""
-        try:
-            yield
-        except (DBAPIError, OSError) as error:
-            said = one_line(str(error.orig if isinstance(error, DBAPIError) else error))
-            if self._password:
-                said = said.replace(self._password, "...")
-            way_out = "check NEO_POSTGRES_URL and the server" if not self._file else "check the disk and DAGSTER_HOME"
-            if self._file and isinstance(error, OperationalError) and "locked" in said:
-                way_out = "another process keeps it locked: try again"
-            raise RequestsUnusable(f"the requests in {self.where} cannot be used ({said}): {way_out}") from None
 
 
 def _held(taken: Request) -> tuple[sa.ColumnElement[bool], ...]:

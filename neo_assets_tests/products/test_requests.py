@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from neo_assets.lake.storage import Storage
-from neo_assets.products.requests import FILE, SCHEMA, Order, Request, Requests, RequestsUnusable, Status
-from neo_assets_tests.integration.harness import nobody_at
-from neo_assets_tests.postgres_server import PASSWORD, PostgresServer, run
+from neo_assets.products.requests import FILE, SCHEMA, Order, Request, Requests, Status
+from neo_assets_tests.postgres_server import PostgresServer, run
 from neo_assets_tests.settings import settings_of
 
 Open = Callable[..., Requests]
@@ -244,28 +243,6 @@ def test_postgres_keeps_them_in_a_schema_of_its_own(postgres_server: PostgresSer
         assert run(url, f"SELECT count(*) FROM pg_namespace WHERE nspname = '{SCHEMA}'") == [(0,)], "not by reading"
         requests.order(order())
     assert run(url, f"SELECT status, retries FROM {SCHEMA}.requests") == [("queued", 0)]
-
-
-def test_a_server_that_is_gone_is_told_in_one_line_without_the_password() -> None:
-    with nobody_at() as nobody:
-        url = SecretStr(f"postgresql://ada:{PASSWORD}@{nobody}/neo")
-        with (
-            Requests.of(settings_of(postgres_url=url), Storage(LAKE)) as requests,
-            pytest.raises(RequestsUnusable) as told,
-        ):
-            requests.order(order())
-    assert f"the requests in {nobody}/neo cannot be used (" in str(told.value)
-    assert PASSWORD not in str(told.value)
-    assert "\n" not in str(told.value)
-
-
-def test_a_damaged_file_is_told_in_one_line(tmp_path: Path) -> None:
-    (tmp_path / FILE).write_bytes(b"no database" * 100)
-    with (
-        Requests.of(settings_of(dagster_home=tmp_path), Storage(LAKE)) as requests,
-        pytest.raises(RequestsUnusable, match="file is not a database"),
-    ):
-        requests.those()
 
 
 def test_the_database_refuses_what_is_no_state(tmp_path: Path) -> None:
