@@ -97,7 +97,7 @@ def collect(requests: Requests, lake: Storage) -> tuple[list[Request], list[Requ
     """Move the reports that were made to `reports/`, in order of arrival, and delete what attempts have left.
 
     Returns:
-        The requests whose reports were collected, and those whose reports are damaged or lost.
+        The requests whose reports were collected, and those that have failed now, as their reports are damaged or lost.
 
     Raises:
         LakeError: the lake cannot be read or written.
@@ -110,6 +110,7 @@ def collect(requests: Requests, lake: Storage) -> tuple[list[Request], list[Requ
             with contextlib.suppress(FileNotFoundError):  # another process is faster
                 lake.move(done.report_file_path or "", target)
         if not _is_whole(lake, done, target):
+            requests.lost(done, "its report is damaged or lost")
             damaged.append(done)
         elif now := requests.collected(done, target):
             collected.append(now)

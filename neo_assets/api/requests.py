@@ -51,7 +51,7 @@ _WRONG: dict[int | str, dict[str, Any]] = {400: PROBLEM | {"description": "The o
 _REPORT: dict[int | str, dict[str, Any]] = {
     200: {"content": {media: {} for media in FORMATS.values()}},
     304: {"description": "The client has this report already."},
-    409: PROBLEM | {"description": "The report is not there yet, or it could not be made."},
+    409: PROBLEM | {"description": "The report is not there yet, it could not be made, or it is lost."},
 }
 _UNKNOWN: dict[int | str, dict[str, Any]] = {404: PROBLEM | {"description": "There is no such request."}}
 _LARGE: dict[int | str, dict[str, Any]] = {413: PROBLEM | {"description": "The body is too large."}}
@@ -71,6 +71,9 @@ def requests_for_reports(settings: Settings, lake: Storage, requests: Requests, 
         if not found:
             raise Problem(HTTPStatus.NOT_FOUND, "There is no such request.")
         return found
+
+    def failed(reason: str | None) -> Problem:
+        return Problem(HTTPStatus.CONFLICT, f"There is no report: {reason}. Order it again.")
 
     @router.post(
         "/v1/requests",
@@ -103,7 +106,7 @@ def requests_for_reports(settings: Settings, lake: Storage, requests: Requests, 
         """The report of a request, once that has succeeded."""
         found = known(job_id)
         if found.status == Status.FAILED:
-            raise Problem(HTTPStatus.CONFLICT, f"The report could not be made: {found.reason}. Order it again.")
+            raise failed(found.reason)
         if found.status in (Status.QUEUED, Status.PROCESSING):
             raise Problem(
                 HTTPStatus.CONFLICT,
@@ -116,8 +119,9 @@ def requests_for_reports(settings: Settings, lake: Storage, requests: Requests, 
         try:
             file = opened(requests, lake, found)
         except FileNotFoundError:
-            logger.error("the report of request %s is lost", found.job_id)
-            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "The report is lost; the server's log says so.") from None
+            logger.warning("the report of request %s is lost", found.job_id)
+            requests.lost(found, reason := "it is lost")
+            raise failed(reason) from None
         name = f'attachment; filename="{found.job_id}.{found.order.format}"'
         headers |= {"Content-Length": str(found.bytes), "Content-Disposition": name}
         return StreamingResponse(_pieces(file), headers=headers, media_type=FORMATS[found.order.format])

@@ -117,7 +117,7 @@ def _collect_job(settings: Settings) -> dg.JobDefinition:
         context.log.info("%s collected", quantity(len(collected), "report"))
         if damaged:
             places = ", ".join(lake.location(one.report_file_path or "") for one in damaged)
-            raise dg.Failure(f"damaged or lost, so not collected: {places}", allow_retries=False)
+            raise dg.Failure(f"damaged or lost, so their requests have failed: {places}", allow_retries=False)
 
     @dg.job(name=COLLECT, description="Move the reports that were made for clients to `reports/` in the lake.")
     def collect_reports() -> None:

@@ -3,9 +3,9 @@ state that only legal steps change. What is ordered is checked in `api`, the rep
 off, and when, is decided in `orchestration.requests`.
 
 A request goes from `queued` to `processing` when a worker takes it, then to `success`, and to `downloaded` when its
-report has been collected; or to `failed`. A worker that fails gives it back once, so it is `queued` again. Each step is
-one UPDATE that names the state it comes from. So of several workers that try, one succeeds, and a worker that was given
-up changes nothing.
+report has been collected; or to `failed`, even then, if its report is lost. A worker that fails gives it back once, so
+it is `queued` again. Each step is one UPDATE that names the state it comes from. So of several workers that try, one
+succeeds, and a worker that was given up changes nothing.
 """
 
 import importlib.util
@@ -116,7 +116,7 @@ class Request:
     run_id: str | None
     """The run that has taken it, or did."""
     reason: str | None
-    """Why the last attempt failed."""
+    """Why the last attempt failed, or what became of its report."""
     sha256: str | None
     bytes: int | None
     request_id: str | None = None
@@ -274,6 +274,19 @@ class Requests:
         """
         succeeded = (_C.job_id == done.job_id, _C.status == Status.SUCCESS)
         return self._step(*succeeded, status=Status.DOWNLOADED, report_file_path=path)
+
+    def lost(self, done: Request, reason: str) -> Request | None:
+        """Let a request fail whose report is there no more, so that it can be ordered again. Raises like `order`.
+
+        Args:
+            done: the request.
+            reason: what became of the report, for clients.
+
+        Returns:
+            The request; None if that is known already.
+        """
+        had_one = (_C.job_id == done.job_id, _C.status.in_((Status.SUCCESS, Status.DOWNLOADED)))
+        return self._step(*had_one, status=Status.FAILED, report_file_path=None, reason=reason)
 
     def close(self) -> None:
         """Close all connections."""

@@ -243,6 +243,12 @@ def test_a_damaged_report_is_not_collected(reports: Reports) -> None:
     collected, damaged = collect(reports.requests, reports.lake)
     assert [one.job_id for one in collected] == [good.job_id]
     assert [one.job_id for one in damaged] == [request.job_id]
+    assert reports.now(request).status == Status.FAILED
+    assert reports.files() == [f"reports/{good.job_id}/report.csv"]
+    assert collect(reports.requests, reports.lake) == ([], [])
+    again = reports.order()
+    assert again.job_id != request.job_id
+    assert reports.work_off(again)
 
 
 def test_what_killed_attempts_left_is_deleted(reports: Reports) -> None:

@@ -164,18 +164,31 @@ def test_why_a_report_failed_is_told(writing: httpx.Client, requests: Requests) 
     answer = writing.get(f"/v1/requests/{job_id}/report")
     assert (answer.status_code, answer.json()["detail"]) == (
         409,
-        "The report could not be made: there is no such metric. Order it again.",
+        "There is no report: there is no such metric. Order it again.",
     )
     assert writing.post("/v1/requests", json=ORDER | {"format": "arrow"}).json()["job_id"] != job_id
 
 
-def test_a_lost_report_is_a_problem(writing: httpx.Client, requests: Requests, served_lake: Storage) -> None:
-    job_id = writing.post("/v1/requests", json=ORDER | {"format": "json"}).json()["job_id"]
+@pytest.mark.parametrize("is_collected", [False, True])
+def test_a_lost_report_is_ordered_again(
+    writing: httpx.Client, requests: Requests, served_lake: Storage, is_collected: bool
+) -> None:
+    order = ORDER | {"format": "json"}
+    job_id = writing.post("/v1/requests", json=order).json()["job_id"]
     worked_off(requests, served_lake, job_id)
-    [done] = requests.those(Status.SUCCESS)
+    if is_collected:
+        collect(requests, served_lake)
+    [done] = requests.those(Status.SUCCESS, Status.DOWNLOADED)
     served_lake.delete(done.report_file_path or "")
-    answer = writing.get(f"/v1/requests/{job_id}/report")
-    assert (answer.status_code, served_lake.root in answer.text) == (503, False)
+    for _ in range(2):
+        answer = writing.get(f"/v1/requests/{job_id}/report")
+        assert (answer.status_code, answer.json()["detail"]) == (
+            409,
+            "There is no report: it is lost. Order it again.",
+        )
+    second = writing.post("/v1/requests", json=order).json()["job_id"]
+    worked_off(requests, served_lake, second)
+    assert writing.get(f"/v1/requests/{second}/report").status_code == 200
 
 
 def test_a_database_that_is_gone_is_a_problem(served_lake: Storage) -> None:

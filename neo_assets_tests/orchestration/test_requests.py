@@ -196,7 +196,8 @@ def test_a_damaged_report_fails_the_collection_but_not_of_others(place: Place) -
     place.lake.write(place.now(requests[0]).report_file_path or "", b"something else")
     result = place.collect()
     assert not result.success
-    assert [place.now(one).status for one in requests] == [Status.SUCCESS, Status.DOWNLOADED]
+    assert [place.now(one).status for one in requests] == [Status.FAILED, Status.DOWNLOADED]
+    assert place.collect().success, "it is told once"
 
 
 def test_it_is_collected_every_90_minutes(place: Place) -> None:

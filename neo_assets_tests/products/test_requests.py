@@ -28,6 +28,8 @@ LEGAL = {
     ("processing", "success"),
     ("processing", "failed"),
     ("success", "downloaded"),
+    ("success", "failed"),
+    ("downloaded", "failed"),
 }
 _NUMBER = itertools.count()
 OVER = ("success", "downloaded", "failed")
@@ -90,6 +92,20 @@ def test_the_same_order_is_the_same_request_until_it_fails(opened: Open) -> None
         assert [one.status for one in requests.those()] == ["failed", "queued", "queued"]
 
 
+def test_a_report_that_is_lost_can_be_ordered_again(opened: Open) -> None:
+    with opened() as requests:
+        made = requests.succeed(taken(requests), "work/report.csv", "abc", 3)
+        assert made
+        assert requests.collected(made, "reports/report.csv")
+        lost = requests.lost(made, "it was deleted")
+        assert lost
+        assert (lost.status, lost.report_file_path, lost.reason) == (Status.FAILED, None, "it was deleted")
+        again = taken(requests)
+        assert again.job_id != made.job_id
+        for one in (made, again):
+            assert requests.lost(one, "late") is None, "it is known already, or there was none yet"
+
+
 def test_a_worker_that_was_given_up_changes_nothing(opened: Open) -> None:
     with opened() as requests:
         late = taken(requests, run_id="late")
@@ -124,7 +140,7 @@ def test_reading_makes_nothing(opened: Open, tmp_path: Path) -> None:
 
 Plan = list[tuple[str, int, int]]
 STEPS = st.tuples(
-    st.sampled_from(["order", "take", "succeed", "give back", "fail", "collect", "reap"]),
+    st.sampled_from(["order", "take", "succeed", "give back", "fail", "collect", "lose", "reap"]),
     st.integers(0, 2),  # which order
     st.integers(0, 2),  # which worker
 )
@@ -168,6 +184,8 @@ def act(requests: Requests, step: tuple[str, int, int], held: dict[tuple[int, in
         held[which, worker] = requests.fail(mine, "it failed") or mine
     elif what == "collect":
         held[which, worker] = requests.collected(mine, f"reports/{which}") or mine
+    elif what == "lose":
+        held[which, worker] = requests.lost(mine, "it was deleted") or mine
     elif found := requests.get(mine.job_id):  # as the sensor does: whoever has it is given up
         held[which, worker] = requests.give_back(found, "its run died") or found
 
@@ -216,7 +234,8 @@ def test_nor_do_several_at_once(opened: Open, plans: list[Plan]) -> None:
     assert len(successes) == len(set(successes)), "none is done twice"
     for states in shown.states.values():  # the watcher may miss some
         ended = [state for state in states if state in OVER]
-        assert ended in ([], ["failed"], ["success"], ["success", "downloaded"], ["downloaded"]), states
+        assert ended == sorted(ended, key=("success", "downloaded", "failed").index), states
+        assert len(ended) == len(set(ended)), states
 
 
 def test_of_many_that_order_or_take_the_same_one_succeeds(opened: Open) -> None:
