@@ -35,6 +35,9 @@ them.
 An answer is of one snapshot, never of two. Times are UTC; each distance and velocity has its unit in its name. An
 answer has at most 1,000 rows: `total` says how many there are, and `next` where to go on."""
 
+_PATIENCE_S = 2.0
+"""How long the database of requests may let a client wait, in seconds: it waits in a thread that others need."""
+
 
 def create_app(settings: Settings, *, lake: Storage | None = None, runs: RunsUnderWay | None = None) -> FastAPI:
     """The API over the products of a lake.
@@ -46,7 +49,7 @@ def create_app(settings: Settings, *, lake: Storage | None = None, runs: RunsUnd
     """
     lake = lake or Storage(settings.lake)
     snapshots = Snapshots(lake, in_memory=(APPROACHES.relation, APPROACHES.key))
-    requests = Requests.of(settings, lake)
+    requests = Requests.of(settings, lake, _PATIENCE_S)
     state = StateReader(settings, lake, snapshots, requests, runs)
     meters, listeners = Meters(), Listeners(state)
 

@@ -86,7 +86,8 @@ def requests_for_reports(settings: Settings, lake: Storage, requests: Requests, 
         """Order all rows of a table as a file. The same order within a snapshot is the same request."""
         ordered = read_order(body)
         with snapshots.current() as snapshot:
-            request = requests.order(checked(snapshot, ordered))
+            wanted = checked(snapshot, ordered)
+        request = requests.order(wanted)  # which may have to wait, and the snapshot should not
         response.headers["Location"] = f"/v1/requests/{request.job_id}"
         response.headers["Cache-Control"] = "no-store"
         return Record(**request.record())

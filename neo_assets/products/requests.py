@@ -41,6 +41,9 @@ TOOK_TOO_LONG = f"it took longer than {LONGEST_S / 60:g} minutes"
 
 _DRIVER = "psycopg2"
 
+_PATIENCE_S = 30.0
+"""How long a run waits for the database, in seconds; one that fails for it is made again."""
+
 
 class Status(StrEnum):
     """The state of a request."""
@@ -153,22 +156,27 @@ class Requests:
         self._lake = lake.root
 
     @classmethod
-    def of(cls, settings: Settings, lake: Storage) -> Self:
+    def of(cls, settings: Settings, lake: Storage, patience_s: float = _PATIENCE_S) -> Self:
         """The requests of a lake: in the database that the settings name, else in a file beside Dagster's state.
+
+        Args:
+            settings: the settings.
+            lake: the lake.
+            patience_s: how long the database may let one wait, in seconds.
 
         Raises:
             SettingsError: the package that talks to the database is not installed.
         """
         if not settings.postgres_url:
             file = sa.URL.create("sqlite", database=str(home_of(settings.dagster_home, lake) / FILE))
-            return cls(RequestsDatabase(file, _TABLE), lake)
+            return cls(RequestsDatabase(file, _TABLE, patience_s), lake)
         if not importlib.util.find_spec(_DRIVER):
             raise SettingsError(
                 "NEO_POSTGRES_URL needs PostgreSQL's drivers, which are not installed: run `.venv/bin/pip install -e "
                 "'.[postgres]'`, or unset NEO_POSTGRES_URL"
             )
         url = sa.make_url(settings.postgres_url.get_secret_value())
-        return cls(RequestsDatabase(url.set(drivername=f"postgresql+{_DRIVER}"), _TABLE), lake)
+        return cls(RequestsDatabase(url.set(drivername=f"postgresql+{_DRIVER}"), _TABLE, patience_s), lake)
 
     def order(self, order: Order) -> Request:
         """Order a report. The same order as one before, unless that failed, is the same request.

@@ -7,12 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from neo_assets.pipeline.text import one_line
-
-_BUSY_S = 30
-"""How long to wait for other processes that write, and for a server to answer, in seconds."""
 
 _ONE_AT_A_TIME = 0x6E656F71  # any number: it is the name of the lock under which PostgreSQL makes the table
 
@@ -26,12 +23,14 @@ class RequestsUnusable(Exception):
 class RequestsDatabase:
     """The database of a table. Any thread may use it."""
 
-    def __init__(self, url: sa.URL, table: sa.Table) -> None:
+    def __init__(self, url: sa.URL, table: sa.Table, patience_s: float) -> None:
         """Connects to nothing yet.
 
         Args:
             url: the database.
             table: the only table in it that is used.
+            patience_s: how long to wait for a connection, for a server that does not answer, for processes that write
+                and for a statement, in seconds; for each of them.
         """
         self._table = table
         self._file = Path(url.database or "") if url.get_backend_name() == "sqlite" else None
@@ -39,10 +38,10 @@ class RequestsDatabase:
         self.where = str(self._file) if self._file else f"{url.host}{f':{url.port}' if url.port else ''}/{url.database}"
         """The file, or host and database, for people."""
         self._schema = None if self._file else table.schema  # SQLite has none
-        waits = {"timeout": _BUSY_S} if self._file else {"connect_timeout": _BUSY_S}
         self.engine = sa.create_engine(
             url,
-            connect_args=waits,
+            connect_args={"timeout": patience_s} if self._file else _patience_of_postgres(url, patience_s),
+            pool_timeout=patience_s,
             pool_pre_ping=not self._file,
             execution_options={"schema_translate_map": {table.schema: self._schema}},
         )
@@ -82,7 +81,7 @@ class RequestsDatabase:
         """
         try:
             yield
-        except (DBAPIError, OSError) as error:
+        except (SQLAlchemyError, OSError) as error:  # not only the driver's: no connection may be free
             said = one_line(str(error.orig if isinstance(error, DBAPIError) else error))
             if self._password:
                 said = said.replace(self._password, "...")
@@ -90,3 +89,15 @@ class RequestsDatabase:
             if self._file and isinstance(error, OperationalError) and "locked" in said:
                 way_out = "another process keeps it locked: try again"
             raise RequestsUnusable(f"the requests in {self.where} cannot be used ({said}): {way_out}") from None
+
+
+def _patience_of_postgres(url: sa.URL, patience_s: float) -> dict[str, object]:
+    """How a connection to PostgreSQL is told to wait no longer than that, beside what its URL tells it."""
+    ms = int(patience_s * 1_000)
+    told = url.query.get("options", ())
+    options = [*((told,) if isinstance(told, str) else told), f"-c statement_timeout={ms} -c lock_timeout={ms}"]
+    return {
+        "connect_timeout": max(1, round(patience_s)),  # the driver knows whole seconds only
+        "tcp_user_timeout": ms,
+        "options": " ".join(options),
+    }

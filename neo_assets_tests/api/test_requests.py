@@ -1,6 +1,9 @@
 """The paths on which clients order reports: who may, what they may order, and what they are told meanwhile."""
 
+import contextlib
 import json
+import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -200,6 +203,19 @@ def test_a_database_that_is_gone_is_a_problem(served_lake: Storage) -> None:
                 assert nobody not in answer.text
                 assert PASSWORD not in answer.text
             assert client.get("/v1/neos").status_code == 200, "reading goes on"
+
+
+def test_a_database_that_is_locked_keeps_clients_waiting_for_seconds_only(
+    writing: httpx.Client, tmp_path: Path
+) -> None:
+    place = writing.post("/v1/requests", json=ORDER).headers["Location"]
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        begun = time.monotonic()
+        for answer in (writing.post("/v1/requests", json=ORDER), writing.get(place)):
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "10")
+        assert time.monotonic() - begun < 20
+    assert writing.get(place).status_code == 200
 
 
 def test_the_description_says_what_may_be_ordered(writing: httpx.Client) -> None:
