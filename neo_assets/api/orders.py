@@ -57,11 +57,11 @@ def read_order(body: bytes) -> Ordered:
     try:
         return Ordered.model_validate_json(body)
     except ValidationError as error:
-        raise Problem(
-            HTTPStatus.BAD_REQUEST,
-            "The order is wrong; `errors` says how.",
-            wrong_parameters(map(dict, error.errors())),
-        ) from None
+        errors: list[dict[str, Any]] = [dict(one) for one in error.errors()]
+        # A value that is none of the types that a parameter may have gets an error for each type.
+        values = {one["loc"][1]: "give one text, number, true or false" for one in errors if len(one["loc"]) > 2}
+        wrong = [*wrong_parameters(one for one in errors if len(one["loc"]) <= 2), *values.items()]
+        raise Problem(HTTPStatus.BAD_REQUEST, "The order is wrong; `errors` says how.", wrong) from None
 
 
 def checked(snapshot: Snapshot, ordered: Ordered) -> Order:
@@ -104,6 +104,7 @@ def selection(snapshot: Snapshot, table: str, parameters: Mapping[str, str]) -> 
     except ValidationError as error:
         wrong = wrong_parameters(map(dict, error.errors()))
         raise Problem(HTTPStatus.BAD_REQUEST, "Parameters are wrong; `errors` says which.", wrong) from None
+    asked.check_ranges()
     return resource, asked
 
 

@@ -35,7 +35,7 @@ def requests(context: click.Context, as_json: bool) -> None:
     for one in found:
         click.echo(json.dumps(one.record()) if as_json else _line(one))
     if not found:
-        click.echo("No report has been ordered.", err=True)
+        click.echo(f"No report has been ordered: there is no request in {kept.where}.", err=True)
 
 
 @requests.command()
@@ -51,7 +51,7 @@ def work() -> None:
     from neo_assets.sources.neows.source import NeoWs
 
     settings = Settings.load()
-    lake, failed = Storage(settings.lake), dict[str, Exception]()
+    lake, failed, worked = Storage(settings.lake), dict[str, Exception](), False
     with (
         Requests.of(settings, lake) as kept,
         NeoWs(settings) as neows,
@@ -60,6 +60,7 @@ def work() -> None:
         if kept.those(Status.PROCESSING, most=1):
             jobs.give_back_lost(kept)
         while waiting := kept.those(Status.QUEUED, most=1):
+            worked = True
             try:
                 jobs.make_report(waiting[0])
             except EXPECTED as error:
@@ -70,6 +71,8 @@ def work() -> None:
                 failed.pop(waiting[0].job_id, None)
             if (now := kept.get(waiting[0].job_id)) and now.status != Status.QUEUED:
                 click.echo(_line(now))
+    if not worked:
+        click.echo(f"No request waits in {kept.where}.", err=True)
     if failed:
         first = next(iter(failed.values()))
         raise click.ClickException(f"{quantity(len(failed), 'report')} could not be made. First error: {first}")

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from neo_assets.api.app import create_app
 from neo_assets.api.state import Run, RunsUnderWay
+from neo_assets.cli.workers import end_with_parent
 from neo_assets.lake.storage import Storage
 from neo_assets.logs import as_json
 from neo_assets.settings import Settings
@@ -16,6 +17,7 @@ from neo_assets.settings import Settings
 
 def from_settings() -> FastAPI:
     """The API of the settings, for servers that start it by its name, each worker in a process of its own."""
+    end_with_parent()
     settings = Settings.load()
     if settings.log == "json":
         as_json()

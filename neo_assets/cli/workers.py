@@ -1,11 +1,25 @@
 """Several processes that answer together for `neo serve`."""
 
 import contextlib
+import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
 
 from uvicorn.supervisors import Multiprocess
+
+
+def end_with_parent() -> None:
+    """Have this process end once the one that started it has, even if that one is killed: it would hold the port."""
+    if parent := multiprocessing.parent_process():
+
+        def wait() -> None:
+            parent.join()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        threading.Thread(target=wait, name="parent", daemon=True).start()
 
 
 class Workers(Multiprocess):

@@ -154,6 +154,8 @@ class Requests:
         """
         self._database = database
         self._lake = lake.root
+        self.where = database.where
+        """The file, or host and database, for people."""
 
     @classmethod
     def of(cls, settings: Settings, lake: Storage, patience_s: float = _PATIENCE_S) -> Self:

@@ -30,9 +30,9 @@ def order(kept: Requests, name: str, table: str = "neos") -> Request:
 
 
 def test_without_requests_there_is_nothing_to_do(kept: Requests, neo: Neo) -> None:
-    assert neo("requests") == Ended(0, "", "No report has been ordered.\n")
-    assert neo("requests", "--json") == Ended(0, "", "No report has been ordered.\n")
-    assert neo("requests", "work") == Ended(0, "", "")
+    none = f"No report has been ordered: there is no request in {kept.where}.\n"
+    assert neo("requests") == neo("requests", "--json") == Ended(0, "", none)
+    assert neo("requests", "work") == Ended(0, "", f"No request waits in {kept.where}.\n")
     assert neo("requests", "collect") == Ended(0, "", "No report is to be collected.\n")
     assert not Path("data").exists()
 

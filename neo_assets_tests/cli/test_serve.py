@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -70,6 +72,18 @@ def test_ctrl_c_while_workers_start_leaves_no_traceback(tmp_path: Path) -> None:
             time.sleep(number * 0.3)
         ended = server.started.wait()
         assert (ended.code, ended.err) == (0, "")
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    lake = with_products(tmp_path, fill_from_simulator)
+    with neo_serve(tmp_path / "served", lake, "--workers", 2) as server:
+        assert httpx.get(f"{server.url}/health/live", timeout=PATIENCE_S).status_code == 200
+        os.kill(server.started.process.pid, signal.SIGKILL)
+        deadline = time.monotonic() + PATIENCE_S
+        with contextlib.suppress(httpx.TransportError):
+            while httpx.get(f"{server.url}/health/live", timeout=PATIENCE_S):
+                assert time.monotonic() < deadline, "workers answer on"
+                time.sleep(0.1)
 
 
 def test_a_busy_port_is_refused_in_one_line(tmp_path: Path) -> None:
