@@ -283,6 +283,26 @@ def test_the_api_has_the_lake_of_the_code_location_and_no_secret() -> None:
     }
 
 
+def test_what_ordering_reports_needs_is_there_to_be_uncommented() -> None:
+    """The API gets the token and the database of requests, in compose from the file that the code location reads, too."""
+    writing = {"NEO_API_TOKEN", "NEO_POSTGRES_URL"}
+    compose = yaml.safe_load(re.sub(r"# (NEO_\w+: )", r"\1", TEXTS[DEPLOY / "compose.yaml"]))
+    given = compose["services"]["api"]["environment"]
+    assert given.keys() - COMPOSE["services"]["api"]["environment"].keys() == writing
+    for name in writing:
+        assert given[name] == f"${{{name}:?set it in deploy/.env}}"
+        assert re.search(rf"^# {name}=", ENV_EXAMPLE, re.MULTILINE)
+    uncommented = re.sub(r"# (- name: NEO_|  valueFrom:)", r"\1", TEXTS[DEPLOY / "helm/api.yaml"])
+    deployment, _ = yaml.safe_load_all(uncommented)
+    secrets = {
+        one["name"]: one["valueFrom"]["secretKeyRef"]
+        for one in deployment["spec"]["template"]["spec"]["containers"][0]["env"]
+        if "valueFrom" in one
+    }
+    assert {name: secret["key"] for name, secret in secrets.items()} == {name: name for name in writing}
+    assert {"name": secrets["NEO_POSTGRES_URL"]["name"]} in CODE_LOCATION["envSecrets"]
+
+
 def test_images_and_charts_have_the_versions_of_the_project() -> None:
     assert {part["image"]["tag"] for part in CHART_PARTS} == {PROJECT["version"]}
     for spec in (WORKER, API["spec"]):
