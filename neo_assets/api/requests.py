@@ -11,12 +11,14 @@ from typing import Annotated, Any, Literal
 import pyarrow as pa
 from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, Field
+from starlette.background import BackgroundTask
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response, StreamingResponse
 
 from neo_assets.api.access import REFUSED, writers_only
 from neo_assets.api.answers import unless_known
 from neo_assets.api.errors import PROBLEM, UNAVAILABLE
+from neo_assets.api.middleware import IS_HEAD
 from neo_assets.api.orders import FORMATS, Ordered, checked, read_order
 from neo_assets.api.parameters import Text
 from neo_assets.api.problems import Problem
@@ -114,9 +116,9 @@ def requests_for_reports(settings: Settings, lake: Storage, requests: Requests, 
                 f"The report is not there yet: the request is {found.status}.",
                 headers={"Retry-After": "10"},
             )
-        return unless_known(request, [found.sha256], lambda headers: sent(found, headers))
+        return unless_known(request, [found.sha256], lambda headers: sent(request, found, headers))
 
-    def sent(found: Request, headers: dict[str, str]) -> Response:
+    def sent(request: HttpRequest, found: Request, headers: dict[str, str]) -> Response:
         try:
             file = opened(requests, lake, found)
         except FileNotFoundError:
@@ -125,7 +127,13 @@ def requests_for_reports(settings: Settings, lake: Storage, requests: Requests, 
             raise failed(reason) from None
         name = f'attachment; filename="{found.job_id}.{found.order.format}"'
         headers |= {"Content-Length": str(found.bytes), "Content-Disposition": name}
-        return StreamingResponse(_pieces(file), headers=headers, media_type=FORMATS[found.order.format])
+        media_type = FORMATS[found.order.format]
+        if request.scope.get(IS_HEAD):
+            file.close()
+            return Response(headers=headers, media_type=media_type)
+        # A client that has gone by now has nothing read, and so nothing closed.
+        closing = BackgroundTask(file.close)
+        return StreamingResponse(_pieces(file), headers=headers, media_type=media_type, background=closing)
 
     return router
 

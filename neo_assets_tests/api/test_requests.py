@@ -173,6 +173,21 @@ def test_why_a_report_failed_is_told(writing: httpx.Client, requests: Requests) 
     assert writing.post("/v1/requests", json=ORDER | {"format": "arrow"}).json()["job_id"] != job_id
 
 
+def test_head_of_a_report_has_its_headers_and_reads_nothing(
+    writing: httpx.Client, requests: Requests, served_lake: Storage
+) -> None:
+    job_id = writing.post("/v1/requests", json=ORDER | {"format": "ndjson"}).json()["job_id"]
+    worked_off(requests, served_lake, job_id)
+    whole, head = (writing.request(method, f"/v1/requests/{job_id}/report") for method in ("GET", "HEAD"))
+    assert (head.status_code, head.content) == (200, b"")
+    names = ("ETag", "Content-Type", "Content-Disposition")
+    assert [head.headers[name] for name in names] == [whole.headers[name] for name in names]
+    assert int(head.headers["Content-Length"]) == len(whole.content)
+    [done] = requests.those(Status.SUCCESS)
+    served_lake.delete(done.report_file_path or "")
+    assert writing.head(f"/v1/requests/{job_id}/report").status_code == 409, "whether it is there is looked at"
+
+
 @pytest.mark.parametrize("is_collected", [False, True])
 def test_a_lost_report_is_ordered_again(
     writing: httpx.Client, requests: Requests, served_lake: Storage, is_collected: bool
