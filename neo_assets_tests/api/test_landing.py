@@ -2,9 +2,11 @@
 
 import hashlib
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
@@ -108,6 +110,16 @@ def test_a_large_file_is_refused(writing: httpx.Client, lake: Storage, monkeypat
         assert (answer.status_code, answer.json()["detail"]) == (413, "The body may have 1,000 bytes at most.")
     assert lake.files("") == []
     assert writing.put("/v1/landing/a.json", content=b"x" * 1_000).status_code == 201
+
+
+@pytest.mark.parametrize("size", [10, 3_000_000])
+def test_a_full_disk_is_told(writing: httpx.Client, lake: Storage, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    with Path("/dev/full").open("r+b") as full, monkeypatch.context() as patched:
+        patched.setattr(tempfile, "TemporaryFile", lambda **_: full)
+        answer = writing.put("/v1/landing/a.json", content=b"x" * size)
+    assert (answer.status_code, answer.json()["detail"]) == (503, "There is no room for the file now.")
+    assert lake.files("") == []
+    assert writing.put("/v1/landing/a.json", content=b"x" * size).json()["bytes"] == size
 
 
 @pytest.mark.parametrize("framing", ["Content-Length: 1000000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n5\r\n"])
