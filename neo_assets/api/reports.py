@@ -114,9 +114,10 @@ def collect(requests: Requests, lake: Storage) -> tuple[list[Request], list[Requ
             damaged.append(done)
         elif now := requests.collected(done, target):
             collected.append(now)
-    for info in lake.files(layout.WORK):
-        left_by = requests.get(layout.request_of(info.path))
-        if left_by and left_by.status in (Status.FAILED, Status.DOWNLOADED):
+    left = lake.files(layout.WORK)
+    over = {one.job_id for one in requests.those(Status.FAILED, Status.DOWNLOADED)} if left else set()
+    for info in left:
+        if layout.request_of(info.path) in over:
             with contextlib.suppress(FileNotFoundError):
                 lake.delete(info.path)
     return collected, damaged

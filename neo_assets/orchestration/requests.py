@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from neo_assets.lake import layout
 from neo_assets.lake.storage import Storage
 from neo_assets.logs import REQUEST_ID
 from neo_assets.orchestration.failures import failing_in_one_line
@@ -166,14 +167,15 @@ def _collection(settings: Settings) -> dg.ScheduleDefinition:
         cron_schedule=["0 0-21/3 * * *", "30 1-22/3 * * *"],
         job_name=COLLECT,
         execution_timezone="UTC",
-        description="Has the reports that were made for clients collected, every 90 minutes, if there are any.",
+        description="Every 90 minutes, has the reports that were made for clients collected, and what attempts left "
+        "deleted, if there is either.",
         default_status=dg.DefaultScheduleStatus.RUNNING,
     )
     def schedule(
         context: dg.ScheduleEvaluationContext, lake: dg.ResourceParam[Storage]
     ) -> dg.RunRequest | dg.SkipReason:
         with Requests.of(settings, lake) as requests:
-            if not requests.those(Status.SUCCESS, most=1):
+            if not requests.those(Status.SUCCESS, most=1) and not lake.files(layout.WORK):
                 return dg.SkipReason("no report is to be collected")
         return dg.RunRequest(tags=BEFORE_OTHERS)
 

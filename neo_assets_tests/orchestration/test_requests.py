@@ -200,6 +200,18 @@ def test_a_damaged_report_fails_the_collection_but_not_of_others(place: Place) -
     assert place.collect().success, "it is told once"
 
 
+def test_what_failed_attempts_left_is_deleted_though_nothing_is_collected(place: Place) -> None:
+    request = place.order()
+    taken = place.requests.take(request.job_id, 0, "killed")
+    assert taken
+    place.lake.write(f"work/{request.job_id}-0.csv", b"of an attempt")
+    assert place.requests.fail(taken, "it cannot be made")
+    assert place.tick_of_schedule() == (1, None)
+    assert place.collect().success
+    assert place.lake.files("work") == []
+    assert place.tick_of_schedule() == (0, "no report is to be collected")
+
+
 def test_it_is_collected_every_90_minutes(place: Place) -> None:
     schedule = place.defs.resolve_schedule_def("report_collection")
     assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
