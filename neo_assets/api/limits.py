@@ -64,13 +64,21 @@ class SmallBodies:
         if int(stated) > left:
             await problem_response(Problem(_TOO_LARGE, detail))(scope, receive, send)
             return
+        has_begun = False
 
         async def receive_little() -> Message:
             nonlocal left
             message = await receive()
             left -= len(message.get("body", b""))
-            if left < 0:
-                raise HTTPException(_TOO_LARGE, detail)
-            return message
+            if left >= 0:
+                return message
+            if has_begun:  # its status is sent, so all that is left is to end it, as if the client had gone
+                return {"type": "http.disconnect"}
+            raise HTTPException(_TOO_LARGE, detail)
 
-        await self.app(scope, receive_little, send)
+        async def send_noting(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        await self.app(scope, receive_little, send_noting)

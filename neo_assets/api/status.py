@@ -86,7 +86,7 @@ class Listeners:
 
     @contextlib.contextmanager
     def joined(self) -> Iterator[_Place]:
-        """A place, for the time of the block, that always holds the newest update unless it was taken from it.
+        """A place that holds the newest update until the listener takes it. It exists for the time of the block.
 
         Raises:
             Problem: there are too many listeners, or the server stops.
@@ -169,13 +169,15 @@ class _EventStream(Response):
 
         async def say(body: bytes, more: bool = True, longest_s: float = _LONGEST_SEND_S) -> None:
             message: Message = {"type": "http.response.body", "body": body, "more_body": more}
-            await asyncio.wait_for(send(message), longest_s)
+            async with asyncio.timeout(longest_s):
+                await send(message)
 
         async def tell() -> None:
             await say(format_sse_event(retry=_COME_BACK_MS))
             while True:
                 try:
-                    update = await asyncio.wait_for(place.get(), _PING_EVERY_S)
+                    async with asyncio.timeout(_PING_EVERY_S):
+                        update = await place.get()
                 except TimeoutError:
                     await say(KEEPALIVE_COMMENT)
                 else:
@@ -220,7 +222,8 @@ def status(listeners: Listeners) -> APIRouter:
         async def tell(place: _Place) -> None:
             while True:
                 update = await place.get()
-                await asyncio.wait_for(socket.send_text(update.text), _LONGEST_SEND_S)
+                async with asyncio.timeout(_LONGEST_SEND_S):
+                    await socket.send_text(update.text)
 
         async def leave() -> None:
             while (await socket.receive())["type"] != "websocket.disconnect":
@@ -234,7 +237,8 @@ def status(listeners: Listeners) -> APIRouter:
         except Problem as problem:
             code, reason = _TRY_AGAIN_LATER, str(problem)
         with contextlib.suppress(*_GONE, RuntimeError):  # it may have left
-            await asyncio.wait_for(socket.close(code, reason), _GOODBYE_S)
+            async with asyncio.timeout(_GOODBYE_S):
+                await socket.close(code, reason)
 
     return router
 
@@ -244,7 +248,10 @@ _GONE = (TimeoutError, OSError, WebSocketDisconnect)
 
 
 async def _until_one_ends(*works: Coroutine[Any, Any, object]) -> None:
-    """Do several things at once until one of them ends; then cancel the others. A client that has gone is no error."""
+    """Do several things at once until one of them ends; then cancel the others. A client that has gone is no error.
+
+    They must not use `asyncio.wait_for`, which may lose a cancellation in Python 3.11.
+    """
     tasks = [asyncio.create_task(work) for work in works]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

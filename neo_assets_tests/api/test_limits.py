@@ -177,3 +177,12 @@ def test_a_body_that_is_not_wanted_does_no_harm(api: httpx.Client, path: str) ->
     assert api.request("GET", path, content=b"x" * 1_000).status_code == 200
     assert api.request("GET", path, content=b"x" * 1_000_000).status_code == 413
     assert api.get(path).status_code == 200
+
+
+def test_a_stream_ends_when_too_much_is_sent_to_it(api: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
+    content = iter([b"x" * 1_000] * 1_000)
+    with api.stream("GET", "/events", content=content) as answer:
+        assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/event-stream; charset=utf-8")
+        answer.read()
+    assert not caplog.records
+    assert api.get("/health/live").status_code == 200
