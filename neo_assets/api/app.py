@@ -82,5 +82,6 @@ def create_app(settings: Settings, *, lake: Storage | None = None, runs: RunsUnd
     app.include_router(page(snapshots, lake))
 
     tables = {f"/v1/{name}": table for name, (table, _) in TABLES.items()}
-    describe(app, snapshots, tables | {"/v1/neos/{neo}": NEOS, "/stats": YEARLY})
+    tables |= {"/v1/neos/{neo}": NEOS, "/stats": YEARLY}
+    describe(app, snapshots, tables, is_limited=bool(settings.api_requests_per_minute))
     return app

@@ -19,21 +19,23 @@ from neo_assets.api.query import Resource
 from neo_assets.api.snapshots import Snapshot, Snapshots
 
 
-def describe(app: FastAPI, snapshots: Snapshots, tables: Mapping[str, Resource]) -> None:
+def describe(app: FastAPI, snapshots: Snapshots, tables: Mapping[str, Resource], *, is_limited: bool) -> None:
     """Have an application describe itself by its snapshot.
 
     Args:
         app: the application.
         snapshots: what it reads.
         tables: what is read at each path.
+        is_limited: whether clients may ask only so often.
     """
     in_general = app.openapi
+    anywhere = _ANYWHERE | (_TOO_OFTEN if is_limited else {})
 
     def by_the_snapshot(request: Request) -> Response:
         whole = copy.deepcopy(in_general())
         for _, operation in _operations(whole):
             operation["responses"].pop("422", None)  # FastAPI's status of wrong parameters; ours is 400
-            for status, said in _ANYWHERE.items():
+            for status, said in anywhere.items():
                 operation["responses"].setdefault(status, {"description": said, "content": _PROBLEM})
             for parameter in operation.get("parameters", []):
                 parameter["schema"] = _without_null(parameter["schema"])
@@ -54,11 +56,14 @@ def describe(app: FastAPI, snapshots: Snapshots, tables: Mapping[str, Resource])
 _PROBLEM = {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{ProblemDetails.__name__}"}}}
 _ANYWHERE = {
     "400": "The URL or a parameter is wrong.",
+    "408": "The request does not come in time.",
     "413": "The body is too large.",
     "414": "The URL is too long.",
     "431": "The headers are too long.",
 }
 """What any path may answer, before or instead of its own answer."""
+
+_TOO_OFTEN = {"429": "This address has asked too often; Retry-After says how long to wait."}
 
 
 def _operations(whole: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -22,8 +22,8 @@ ENDLESS = ["/events"]
 
 
 WRITING = ["/v1/requests", "/v1/landing/{name}"]
-"""What valid bodies hold, OpenAPI has no words for: which parameters there are depends on the table, and a file has to
-be a page or NEOs, as NeoWs sends them.
+"""OpenAPI cannot say what a valid body holds: which parameters there are depends on the table, and a file has to be a
+page or NEOs, as NeoWs sends them.
 """
 
 RULES = """
@@ -62,8 +62,16 @@ def test_every_answer_is_described(api: httpx.Client) -> None:
     for path, methods in api.get("/openapi.json").json()["paths"].items():
         for operation in methods.values():
             assert "422" not in operation["responses"], path
+            assert {"400", "408", "413", "414", "431"} <= {*operation["responses"]}, path
+            assert "429" not in operation["responses"], "there is no limit"
             found = next(said for status, said in operation["responses"].items() if status.startswith("2"))
             assert found.get("content"), path
+
+
+def test_where_clients_may_ask_only_so_often_it_says_so(served_lake: Storage) -> None:
+    with client_of(served_lake, api_requests_per_minute=60) as client:
+        operations = [one for of in client.get("/openapi.json").json()["paths"].values() for one in of.values()]
+    assert all("429" in one["responses"] for one in operations)
 
 
 @pytest.fixture(scope="module")
