@@ -15,7 +15,7 @@ _FULL_AFTER_S = 60.0
 """A bucket that is left alone for so long is full, and forgotten."""
 
 _MOST_CLIENTS = 50_000
-_OF_OPERATORS = ("/health/", "/metrics")
+_OF_OPERATORS = ("/health/live", "/health/ready", "/metrics")
 _BITS_OF_NETWORK = 64
 """Who has one IPv6 address has all those that begin with the same bits."""
 
@@ -62,7 +62,7 @@ class RateLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer 429."""
-        if scope["type"] == "http" and not scope["path"].startswith(_OF_OPERATORS):
+        if scope["type"] == "http" and scope["path"] not in _OF_OPERATORS:
             wait_s = self._limiter.wait_s(client_of(scope), time.monotonic())
             if wait_s:
                 problem = Problem(

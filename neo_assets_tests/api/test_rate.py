@@ -28,6 +28,7 @@ def test_who_asks_too_often_is_told_how_long_to_wait(limited: httpx.Client) -> N
     assert 1 <= int(refused.headers["Retry-After"]) <= 30
     assert (refused.headers["Cache-Control"], refused.headers["Access-Control-Allow-Origin"]) == ("no-store", "*")
     assert {limited.get(path).status_code for path in ("/health/live", "/health/ready", "/metrics") * 3} == {200}
+    assert {limited.get(path).status_code for path in ("/metricsfoo", "/metrics/", "/health/")} == {429}
 
 
 def test_without_the_setting_anyone_may_ask_as_often_as_they_like(api: httpx.Client) -> None:
