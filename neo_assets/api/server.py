@@ -34,7 +34,10 @@ _LEAST_BYTES_S = 1_000
 
 
 def connections() -> int:
-    """How many connections a worker takes: as many as it may have open files, of which it may get more."""
+    """How many connections a worker takes.
+
+    Each is an open file, so the limit of open files is raised first, as far as allowed.
+    """
     if sys.platform == "win32":
         return _MOST_CONNECTIONS
     import resource

@@ -206,7 +206,7 @@ class Snapshots:
         return current.tag if current else None
 
     def is_time_to_look(self) -> bool:
-        """Whether the caller is to `look` for another snapshot: true for one of them in two seconds."""
+        """Whether the caller is to `look` for another snapshot. True for one caller every two seconds."""
         now = time.monotonic()
         if min(now - self._looked_at, now - self._told_at) < _LOOK_EVERY_S:
             return False

@@ -1,7 +1,7 @@
 """`/metrics`: the state of the pipeline and of the API, for Prometheus. What is measured of requests is in `seen`; the
 alert rules and the dashboard that read these metrics are in `deploy/`.
 
-An answer costs no more than the state does, which is read every two seconds at most. It holds no key: a key is named by
+An answer costs no more than the state does, which is read once in a second at most. It holds no key: a key is named by
 its number.
 """
 

@@ -63,7 +63,7 @@ def serve(host: str, port: int, workers: int) -> None:
         port=port,
         workers=workers,
         log_config=None if settings.log == "json" else uvicorn.config.LOGGING_CONFIG,
-        log_level="warning",  # the API logs requests itself; the server's lines would have their queries
+        log_level="warning",  # with NEO_LOG=json, the API logs requests; the server's lines would have queries
         access_log=False,  # even unwritten, a line for each answer costs time
         server_header=False,
         http=Protocol,
