@@ -11,7 +11,7 @@ from neo_assets.api.answers import CACHE_HEADERS, KNOWN, unless_known
 from neo_assets.api.errors import UNAVAILABLE
 from neo_assets.api.problems import Problem
 from neo_assets.lake import layout
-from neo_assets.lake.storage import LakeError, Storage
+from neo_assets.lake.storage import Storage
 from neo_assets.products import calendar, report
 
 
@@ -21,13 +21,19 @@ def files(lake: Storage) -> APIRouter:
 
     def product(request: Request, name: str, media_type: str, made_by: str) -> Response:
         path = layout.product(name)
-
-        def read(headers: dict[str, str]) -> Response:
-            return Response(lake.read(path).to_pybytes(), headers=headers, media_type=media_type)
-
         try:
-            return unless_known(request, [lake.versions([path])[path]], read)
-        except (KeyError, FileNotFoundError, LakeError):
+            version = lake.versions([path])[path]
+            while True:
+                answer = unless_known(
+                    request,
+                    [version],
+                    lambda headers: Response(lake.read(path).to_pybytes(), headers=headers, media_type=media_type),
+                )
+                now = lake.versions([path])[path]
+                if now == version:
+                    return answer
+                version = now  # it was replaced meanwhile, and an ETag must be that of what is read
+        except (KeyError, FileNotFoundError):
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"{name} has not been made yet: {made_by}.") from None
 
     @router.get("/feeds/upcoming.ics", tags=["files"], response_class=Response, responses=_responses("text/calendar"))

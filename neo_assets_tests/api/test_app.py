@@ -1,13 +1,16 @@
 """The paths of the API: what each of them answers, and what a client finds beside the tables."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx
+import pyarrow as pa
 import pytest
 
 from neo_assets.lake.storage import Storage
 from neo_assets.products.calendar import CALENDAR
 from neo_assets.products.index import store
+from neo_assets.products.report import PAGE
 from neo_assets_tests.api.conftest import Get
 from neo_assets_tests.products.by_hand import rows
 
@@ -81,6 +84,40 @@ def test_the_calendar_is_served_as_it_is_stored(api: httpx.Client, served_lake: 
         assert (again.status_code, again.content) == (304, b"")
     finally:
         served_lake.delete(f"products/{CALENDAR}")
+
+
+def test_a_file_that_is_replaced_while_it_is_read_has_the_etag_of_what_is_read(
+    api: httpx.Client, served_lake: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(served_lake, CALENDAR, b"BEGIN:VCALENDAR\r\n", "by hand", 0)
+    read = Storage.read
+
+    def read_what_is_new(lake: Storage, path: str) -> pa.Buffer:
+        monkeypatch.undo()
+        store(served_lake, CALENDAR, b"BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n", "by hand", 0)
+        return read(lake, path)
+
+    try:
+        monkeypatch.setattr(Storage, "read", read_what_is_new)
+        during, after = (api.get("/feeds/upcoming.ics") for _ in range(2))
+        assert during.content == after.content
+        assert during.headers["ETag"] == after.headers["ETag"]
+    finally:
+        monkeypatch.undo()
+        served_lake.delete(f"products/{CALENDAR}")
+
+
+def test_a_file_that_cannot_be_read_is_not_one_that_is_not_made(
+    api: httpx.Client, served_lake: Storage, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = Path(served_lake.location(f"products/{PAGE}"))
+    place.mkdir()
+    try:
+        answer = api.get("/report")
+    finally:
+        place.rmdir()
+    assert (answer.status_code, "the log of the API" in answer.json()["detail"]) == (503, True)
+    assert PAGE in caplog.text
 
 
 def test_health(get: Get) -> None:
