@@ -184,12 +184,20 @@ class StateReader:
         self._state: State | None = None
 
     def read(self) -> State:
-        """The state, at most a second old. It may take as long as the lake takes to answer."""
-        with self._lock:
+        """The state, at most a second old. It may take as long as the lake takes to answer.
+
+        While another thread waits for the lake, it is the last one, if there is one.
+        """
+        if not self._lock.acquire(timeout=-1 if self._state is None else _READ_EVERY_S):
+            assert self._state is not None
+            return self._state
+        try:
             if self._state is None or time.monotonic() - self._read_at >= _READ_EVERY_S:
                 self._state = self._now()
                 self._read_at = time.monotonic()
             return self._state
+        finally:
+            self._lock.release()
 
     def _now(self) -> State:
         seen = self._said_once("lake", self._looks.look, LakeError)
@@ -266,7 +274,7 @@ class StateReader:
         audited = [_run_of(row) for row in recorded]
         ended = [run for run in audited if run.status in (SUCCESS, FAILED)]
         known = self._runs.last()
-        under_way = [run for run in audited if run not in ended] if known is None else known
+        under_way = [run for run in audited if run.status not in (SUCCESS, FAILED)] if known is None else known
         processing = sum(run.started_at is not None for run in under_way)
         return Runs(
             under_way=list(under_way[:_MOST_RUNS]),
@@ -288,6 +296,7 @@ class _Aside(Generic[_Answer]):
         self._asking: threading.Thread | None = None
         self._answer: _Answer | None = None
         self._answered_at = 0.0
+        self._failed_with: str | None = None
 
     def last(self) -> _Answer | None:
         """What the answer is now, or was a few seconds ago; None if there is none so new."""
@@ -298,8 +307,15 @@ class _Aside(Generic[_Answer]):
         return self._answer if time.monotonic() - self._answered_at < _LASTS_S else None
 
     def _note(self) -> None:
-        self._answer = self._ask()
-        self._answered_at = time.monotonic()
+        try:
+            self._answer = self._ask()
+        except Exception as error:  # nobody waits for this thread, so the log must say it; once, not every few seconds
+            if self._failed_with != (said := f"{type(error).__name__}: {error}"):
+                logger.exception("a part of the state cannot be read")
+                self._failed_with = said
+        else:
+            self._answered_at = time.monotonic()
+            self._failed_with = None
 
 
 def _of_one_s_own(settings: Settings) -> Sequence[Metric]:

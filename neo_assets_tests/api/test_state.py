@@ -1,5 +1,6 @@
 """The state of the pipeline: that it says what the lake, the ledger and Dagster's runs show, and no key."""
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -156,3 +157,38 @@ def test_requests_for_reports_are_counted_by_their_state(
     file.write_bytes(b"not a database" * 1_000)
     assert read().requests is None
     assert str(file) in caplog.text
+
+
+def test_an_error_of_what_knows_the_runs_is_logged_once(lake: Storage, caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> None:
+        raise ValueError("no such column")
+
+    snapshots = Snapshots(lake)
+    reader = reader_of(lake, Settings(pages=2, pages_per_set=1, lake=lake.root), snapshots, fail)
+    states = [reader._now() for _ in range(3)]
+    snapshots.close()
+    assert [state.runs.under_way for state in states] == [[]] * 3
+    assert caplog.text.count("ValueError: no such column") == 1
+
+
+def test_while_the_lake_lets_one_reader_wait_others_get_the_last_state(lake: Storage) -> None:
+    asked, may_go_on = threading.Event(), threading.Event()
+    settings = Settings(pages=2, pages_per_set=1, lake=lake.root)
+    snapshots = Snapshots(lake)
+    reader = reader_of(lake, settings, snapshots)
+    before = reader.read()
+
+    def wait_for_the_lake() -> None:
+        with reader._lock:
+            asked.set()
+            may_go_on.wait()
+
+    slow = threading.Thread(target=wait_for_the_lake)
+    slow.start()
+    asked.wait()
+    try:
+        assert reader.read() is before
+    finally:
+        may_go_on.set()
+        slow.join()
+        snapshots.close()
