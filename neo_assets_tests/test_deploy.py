@@ -284,7 +284,7 @@ def test_the_api_has_the_lake_of_the_code_location_and_no_secret() -> None:
 
 
 def test_what_ordering_reports_needs_is_there_to_be_uncommented() -> None:
-    """The API gets the token and the database of requests, in compose from the file that the code location reads, too."""
+    """The API gets the token and the database of requests, in compose from the file that the code location reads."""
     writing = {"NEO_API_TOKEN", "NEO_POSTGRES_URL"}
     compose = yaml.safe_load(re.sub(r"# (NEO_\w+: )", r"\1", TEXTS[DEPLOY / "compose.yaml"]))
     given = compose["services"]["api"]["environment"]

@@ -39,7 +39,7 @@ def files(lake: Storage) -> APIRouter:
     @router.get("/feeds/upcoming.ics", tags=["files"], response_class=Response, responses=_responses("text/calendar"))
     def calendar_feed(request: Request) -> Response:
         """A calendar of the approaches to Earth within 0.05 au in the next 365 days."""
-        return product(request, calendar.CALENDAR, "text/calendar; charset=utf-8", "materialize `upcoming`")
+        return product(request, calendar.CALENDAR, "text/calendar; charset=utf-8", "run `dg launch --assets upcoming`")
 
     @router.get("/report", tags=["files"], response_class=Response, responses=_responses("text/html"))
     def report_page(request: Request) -> Response:

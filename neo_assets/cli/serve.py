@@ -79,7 +79,10 @@ def serve(host: str, port: int, workers: int) -> None:
     except OSError as error:
         raise click.ClickException(f"{error.strerror or error}; give another --port or --host") from None
     if not Storage(settings.lake).versions([layout.product(DATABASE)]):
-        click.echo(f"{settings.lake} has no database yet: run `neo tables`. Until then, the answer is 503.", err=True)
+        click.echo(
+            f"{settings.lake} has no database yet: run `neo run`, then `neo tables`. Until then, the answer is 503.",
+            err=True,
+        )
     with listener, contextlib.ExitStack() as stack:
         listener.set_inheritable(True)
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections inherit it

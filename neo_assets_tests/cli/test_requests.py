@@ -69,6 +69,6 @@ def test_a_lake_without_a_database_fails_them(kept: Requests, disk_lake: Storage
     order(kept, "one")
     disk_lake.delete(f"products/{DATABASE}")
     ended = neo("requests", "work")
-    assert (ended.code, "there is no database yet" in ended.err) == (1, True)
+    assert (ended.code, "There is no database yet" in ended.err) == (1, True)
     [one] = kept.those()
     assert (one.status, one.retries) == (Status.FAILED, 1)

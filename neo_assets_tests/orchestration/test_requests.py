@@ -120,7 +120,7 @@ def test_a_run_that_fails_is_followed_by_one_more(place: Place) -> None:
         assert place.now(request).status == status
     place.lake.write(f"products/{DATABASE}", database)
     assert place.tick() == []
-    assert "there is no database yet" in (place.now(request).reason or "")
+    assert "There is no database yet" in (place.now(request).reason or "")
 
 
 def test_a_request_whose_run_died_has_another_run(place: Place) -> None:
