@@ -172,21 +172,22 @@ def test_ci_runs_some_tests_on_each_other_python_that_is_installed(venv: Path, t
 
 
 BROWSER, DATABASE = "Installing Chromium\nmore\n", "Installing PostgreSQL\nmore\n"
-PACKAGES = {BROWSER: "chromium", DATABASE: "postgresql"}
+METRICS = "Installing Prometheus\nmore\n"
+PACKAGES = {BROWSER: "chromium", DATABASE: "postgresql", METRICS: "prometheus"}
 
 
 @pytest.mark.parametrize(
     ("programs", "user", "said"),
     [
-        (["apt-get"], 0, [BROWSER, DATABASE]),
+        (["apt-get"], 0, [BROWSER, DATABASE, METRICS]),
         (["apt-get"], 1000, []),
-        (["apt-get", "google-chrome"], 0, [DATABASE]),
-        (["apt-get", "chromium-browser", "pg_ctlcluster"], 0, []),
-        (["apt-get", "initdb"], 0, [BROWSER]),
+        (["apt-get", "google-chrome"], 0, [DATABASE, METRICS]),
+        (["apt-get", "chromium-browser", "pg_ctlcluster", "prometheus", "promtool"], 0, []),
+        (["apt-get", "initdb", "prometheus"], 0, [BROWSER, METRICS]),
         ([], 0, []),
     ],
 )
-def test_ci_installs_a_browser_and_a_database_where_there_is_none(
+def test_ci_installs_what_the_tests_need_and_is_not_there(
     tmp_path: Path, programs: list[str], user: int, said: list[str]
 ) -> None:
     out, called = run_ci(tmp_path, programs, user)
@@ -199,7 +200,8 @@ def test_ci_goes_on_if_nothing_can_be_installed(tmp_path: Path) -> None:
     out, _ = run_ci(tmp_path, ["apt-get"], 0, "exit 100")
     browser = "Chromium cannot be installed: the tests of Dagster's UI will be skipped\n"
     database = "PostgreSQL cannot be installed: its tests will be skipped\n"
-    assert out == f"{BROWSER}{browser}{DATABASE}{database}make test COV=1\nmake lint\n"
+    metrics = "Prometheus cannot be installed: its tests will be skipped\n"
+    assert out == f"{BROWSER}{browser}{DATABASE}{database}{METRICS}{metrics}make test COV=1\nmake lint\n"
 
 
 def run_ci(tmp_path: Path, programs: list[str], user: int, does: str = "exit 0") -> tuple[str, list[str]]:

@@ -139,8 +139,9 @@ def test_a_prometheus_scrapes_the_api_and_judges_the_rules(program: Path, api: h
 
     def ask(query: str) -> list[dict[str, Any]]:
         try:
-            answer = httpx.get(f"http://{at}/api/v1/query", params={"query": query}, timeout=PATIENCE_S).json()
-        except httpx.TransportError:  # it is starting
+            response = httpx.get(f"http://{at}/api/v1/query", params={"query": query}, timeout=PATIENCE_S)
+            answer = response.raise_for_status().json()
+        except (httpx.TransportError, httpx.HTTPStatusError):  # it is starting
             return []
         result: list[dict[str, Any]] = answer.get("data", {}).get("result", [])
         return result

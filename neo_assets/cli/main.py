@@ -58,8 +58,8 @@ class _Commands(click.Group):
 
     def invoke(self, context: click.Context) -> Any:
         """Run a command. Ctrl-C ends it in the way that Click prints nothing about."""
-        begin_if_set()
         try:
+            begin_if_set()
             return super().invoke(context)
         except KeyboardInterrupt:
             raise click.Abort from None

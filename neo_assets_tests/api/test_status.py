@@ -209,6 +209,6 @@ def test_head_ends(api: Served) -> None:
 def test_the_description_names_the_stream_and_the_state(api: Served) -> None:
     described = httpx.get(api.url.join("/openapi.json"), timeout=PATIENCE_S).json()
     answers = described["paths"]["/events"]["get"]["responses"]
-    assert list(answers) == ["200", "503"]
+    assert {"200", "503"} <= answers.keys()
     assert list(answers["200"]["content"]) == ["text/event-stream"]
     assert {"Update", "State", "KeyBudget"} <= described["components"]["schemas"].keys()

@@ -76,7 +76,7 @@ def test_metrics_of_the_whole_catalogue_are_computed_in_one_step(lake: Storage, 
 def test_a_metric_of_ones_own_is_computed_totalled_and_checked(tmp_path: Path) -> None:
     (tmp_path / "fast_approaches.sql").write_text(FAST)
     given = settings_of(pages=2, pages_per_set=1, lake=str(tmp_path / "lake"), metrics=tmp_path)
-    instance = dg.DagsterInstance.ephemeral()
+    instance = dg.DagsterInstance.ephemeral(str(tmp_path / "state"))
     defs = build_defs(given)
     graph = defs.resolve_asset_graph()
     assert graph.get(dg.AssetKey("fast_approaches")).parent_keys == {dg.AssetKey("close_approaches")}
@@ -110,7 +110,7 @@ def test_wrong_sql_is_one_line_that_names_its_file(
     given = settings_of(pages=1, pages_per_set=1, lake=str(tmp_path / "lake"), metrics=tmp_path)
     job, [page_set] = build_defs(given).resolve_job_def("page_set"), given.page_sets
     result = job.execute_in_process(
-        partition_key=page_set, instance=dg.DagsterInstance.ephemeral(), raise_on_error=False
+        partition_key=page_set, instance=dg.DagsterInstance.ephemeral(str(tmp_path / "state")), raise_on_error=False
     )
     assert failure(result).startswith(said)
     assert "\n" not in failure(result)
