@@ -34,7 +34,7 @@ _LONGEST_QUERY_S = 2.0
 _LOOK_EVERY_S = 2.0
 """How often the lake is asked whether there is another database."""
 
-_NONE_YET = "There is no database yet: where the lake is, run `neo run` if that is empty, then `neo tables`."
+_NONE_YET = "There is no database yet: run `neo run` if the lake is empty, then `neo tables`."
 _GONE = "The stored database is gone: run `neo tables` where the lake is."
 _DAMAGED = "The stored database is damaged, or not the one that products/index.json lists: `neo tables` makes it again."
 _UNREACHABLE = "The lake cannot be read."
