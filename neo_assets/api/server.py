@@ -68,7 +68,9 @@ class Protocol(HttpToolsProtocol):
         self._read = 0
         """Bytes of the head, or of the body, so far."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(  # type: ignore[override]  # as uvicorn itself does: a server has no other transports
+        self, transport: asyncio.Transport
+    ) -> None:
         """Take a connection; those that would leave no file for answers are closed."""
         super().connection_made(transport)
         if self.limit_concurrency and len(self.connections) > self.limit_concurrency * 4 // 3:

@@ -90,7 +90,8 @@ def _open(data: ConfigurableClassData | None, lake: Storage) -> RunStorage | Non
     if _CREATES_TABLES in options:
         without = yaml.safe_dump({**data.config_dict, _CREATES_TABLES: False})
         storage: Any = data._replace(config_yaml=without).rehydrate()
-        return storage.run_storage  # type: ignore[no-any-return]
+        records: RunStorage = storage.run_storage
+        return records
     return None
 
 

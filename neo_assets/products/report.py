@@ -27,6 +27,9 @@ from neo_assets.schema.facts import KM_PER_AU
 PAGE, TABLE = "report.html", "report.csv"
 """The files, by their names among the products."""
 
+_TEMPLATES = ("page.html", "banner.html", "verdict.html")
+"""The page, and what it shares with the page of the API."""
+
 VERDICTS = {
     "consistent": "All its pages are of one state of the catalogue, and none is missing.",
     "drifted": "The catalogue changed while it was gathered, so figures may be off by a few objects:",
@@ -99,7 +102,7 @@ def _origin_of_database(lake: Storage) -> str:
 
 def _origins(of_database: str, day: date) -> Mapping[str, str]:
     texts = (figure.file for figure in figures())
-    parts = map(part, ("page.html", "style.css", "snapshot.sql", "headline.sql"))
+    parts = map(part, (*_TEMPLATES, "style.css", "snapshot.sql", "headline.sql"))
     return {
         PAGE: digest([of_database, f"{day}", *texts, *parts]),
         TABLE: digest([of_database, part("neos.sql")]),
@@ -164,9 +167,13 @@ def utc(time: datetime) -> str:
 
 
 def template(text: str) -> jinja2.Template:
-    """The template of a page, which escapes what is filled in."""
+    """The template of a page, which escapes what is filled in. It may include what pages share."""
     return jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.FunctionLoader(part),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
     ).from_string(text)
 
 

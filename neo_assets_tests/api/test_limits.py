@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
@@ -144,7 +145,7 @@ def test_no_answer_has_sql(api: httpx.Client, values: list[str]) -> None:
         assert not any(word in answer.text.replace(values[0], "") for word in ("SELECT", "WHERE", "Binder", "duckdb"))
 
 
-def app_with_bodies(lake: Storage) -> object:
+def app_with_bodies(lake: Storage) -> FastAPI:
     """The API, with a path that reads bodies, and one below those that take files."""
     app = create_app(Settings(lake=str(lake.root)), lake=lake)
 
@@ -157,7 +158,7 @@ def app_with_bodies(lake: Storage) -> object:
 
 
 def test_bodies_are_small_except_where_files_are_put(served_lake: Storage) -> None:
-    with serving(app_with_bodies(served_lake), http=Protocol) as url, httpx.Client(timeout=PATIENCE_S) as client:  # type: ignore[arg-type]
+    with serving(app_with_bodies(served_lake), http=Protocol) as url, httpx.Client(timeout=PATIENCE_S) as client:
         at = httpx.URL(url)
 
         def sent(path: str, size: int, *, in_pieces: bool) -> tuple[int, str]:

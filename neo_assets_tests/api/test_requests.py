@@ -20,7 +20,10 @@ from neo_assets_tests.integration.harness import nobody_at
 from neo_assets_tests.postgres_server import PASSWORD
 from neo_assets_tests.settings import settings_of
 
-ORDER = {"table": "close-approaches", "parameters": {"body": "Earth", "dist-max": "0.2", "sort": "dist"}}
+ORDER: dict[str, Any] = {
+    "table": "close-approaches",
+    "parameters": {"body": "Earth", "dist-max": "0.2", "sort": "dist"},
+}
 SECRET = SecretStr(TOKEN)
 
 
@@ -59,7 +62,7 @@ def test_a_report_is_ordered_made_and_fetched(writing: httpx.Client, requests: R
     assert (done["status"], done["files_to_process"]) == ("success", 0)
     report = writing.get(f"{place}/report")
     assert report.headers["Content-Type"].startswith("text/csv")
-    page = writing.get("/v1/close-approaches", params=ORDER["parameters"] | {"limit": 1_000, "format": "csv"})  # type: ignore[operator]
+    page = writing.get("/v1/close-approaches", params=ORDER["parameters"] | {"limit": 1_000, "format": "csv"})
     assert report.content == page.content
     assert report.content.count(b"\n") > 100
     again = writing.get(f"{place}/report", headers={"If-None-Match": report.headers["ETag"]})

@@ -15,7 +15,7 @@ from neo_assets.lake.storage import Storage
 from neo_assets.products import report
 from neo_assets.settings import Settings
 from neo_assets_tests.integration.harness import serving
-from neo_assets_tests.integration.test_ui import CHROMIUM, browser_page
+from neo_assets_tests.integration.test_ui import IN_CHROMIUM, browser_page
 from neo_assets_tests.products.by_hand import fill, fill_from_simulator, with_products
 
 try:
@@ -24,10 +24,7 @@ try:
 except ModuleNotFoundError:
     pytest.skip("needs Playwright and axe: make setup-dev", allow_module_level=True)
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium on PATH; on Debian: apt-get install chromium"),
-]
+pytestmark = IN_CHROMIUM
 
 WIDE, PHONE, NARROWEST = (ViewportSize(width=width, height=800) for width in (1280, 360, 320))
 STANDARDS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]

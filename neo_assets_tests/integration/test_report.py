@@ -8,7 +8,7 @@ import pytest
 
 from neo_assets.lake.storage import Storage
 from neo_assets.products import report
-from neo_assets_tests.integration.test_ui import CHROMIUM, browser_page
+from neo_assets_tests.integration.test_ui import IN_CHROMIUM, browser_page
 from neo_assets_tests.products.by_hand import fill, fill_from_simulator, make
 
 try:
@@ -16,10 +16,7 @@ try:
 except ModuleNotFoundError:
     pytest.skip("needs Playwright: make setup-dev", allow_module_level=True)
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium on PATH; on Debian: apt-get install chromium"),
-]
+pytestmark = IN_CHROMIUM
 
 BANNER = "Simulated data."
 

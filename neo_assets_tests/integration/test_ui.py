@@ -32,10 +32,13 @@ SHOWN_IN_FULL = 6
 """Assets in a group whose graph fits into the window; of larger ones, the boxes lose their details and long names."""
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [
+IN_CHROMIUM = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium on PATH; on Debian: apt-get install chromium"),
 ]
+"""The marks of tests in a browser."""
+
+pytestmark = IN_CHROMIUM
 
 # No sandbox, which needs privileges that containers lack; no shared memory, of which they have little; no requests of
 # Chromium's own, and no names to look up.

@@ -1,6 +1,6 @@
 """The lake at a glance: what it shows after each step of a refresh, and what is read again."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -117,9 +117,9 @@ def counted(lake: Storage, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str
         for name in ("read", "read_tail"):
             original = getattr(lake, name)
 
-            def noted(path: str, *size: int, original: object = original) -> object:
+            def noted(path: str, *size: int, original: Callable[..., object] = original) -> object:
                 read.append(path)
-                return original(path, *size)  # type: ignore[operator]
+                return original(path, *size)
 
             patched.setattr(lake, name, noted)
         yield read

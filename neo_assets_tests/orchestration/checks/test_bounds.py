@@ -1,7 +1,5 @@
 """The checks of the bounds: their names and severities. Only a snapshot that passes every check is accepted."""
 
-from pathlib import Path
-
 import dagster as dg
 import pytest
 
@@ -15,7 +13,6 @@ from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.orchestration.checks.corrupting import (
     PAGE_SETS,
     Corrupted,
-    copied,
     first_row,
     made,
 )
@@ -29,11 +26,6 @@ def right(tmp_path_factory: pytest.TempPathFactory) -> Storage:
     for info in lake.files(layout.ACCEPTED):
         lake.delete(info.path)
     return lake
-
-
-@pytest.fixture
-def lake_of(right: Storage, tmp_path: Path) -> Corrupted:
-    return copied(right, tmp_path)
 
 
 def fetch(lake: Storage, neos: int, hours: float) -> None:

@@ -43,7 +43,6 @@ from neo_assets_tests.orchestration.checks.corrupting import (
     PAGE_SETS,
     SECOND,
     Corrupted,
-    copied,
     exchanged,
     first_row,
     made,
@@ -61,11 +60,6 @@ ERROR = dg.AssetCheckSeverity.ERROR
 def right(tmp_path_factory: pytest.TempPathFactory) -> Storage:
     """A lake without fault; do not change it."""
     return made(tmp_path_factory.mktemp("right"), CATALOGUE)
-
-
-@pytest.fixture
-def lake_of(right: Storage, tmp_path: Path) -> Corrupted:
-    return copied(right, tmp_path)
 
 
 def compared_as_strings(lake: Corrupted) -> None:

@@ -2,8 +2,6 @@
 notice is tested in `test_fault_matrix`.
 """
 
-from pathlib import Path
-
 import dagster as dg
 import pytest
 
@@ -17,7 +15,6 @@ from neo_assets_tests.orchestration.checks.corrupting import (
     PAGE_SETS,
     SECOND,
     Corrupted,
-    copied,
     first_row,
     made,
 )
@@ -29,11 +26,6 @@ from neo_assets_tests.sources.neows.examples import approach, neo, page
 def right(tmp_path_factory: pytest.TempPathFactory) -> Storage:
     """A lake without fault; do not change it."""
     return made(tmp_path_factory.mktemp("right"), Catalogue(45))
-
-
-@pytest.fixture
-def lake_of(right: Storage, tmp_path: Path) -> Corrupted:
-    return copied(right, tmp_path)
 
 
 def verdict(lake: Storage, name: str, max_age_hours: float = 1e300, asset: str = SNAPSHOT.name) -> Verdict:
