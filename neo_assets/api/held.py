@@ -49,7 +49,7 @@ class Held:
             for name, column in self._columns.items()
             if pa.types.is_dictionary(column.type)
         }
-        self._numbers = pa.array(range(rows.num_rows), pa.uint32())
+        self._numbers = pa.arange(0, rows.num_rows).cast(pa.uint32())
         self._ascending = {name for name in self._columns if name not in self._texts and _ascends(self._columns[name])}
 
     @classmethod
