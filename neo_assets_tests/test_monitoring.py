@@ -5,7 +5,6 @@ import json
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import pytest
 import yaml
 
 from neo_assets_tests.api.conftest import client_of
-from neo_assets_tests.integration.harness import PATIENCE_S, free_port
+from neo_assets_tests.integration.harness import PATIENCE_S, free_port, wait_until
 from neo_assets_tests.products.by_hand import fill_from_simulator, with_products
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
@@ -147,11 +146,7 @@ def test_a_prometheus_scrapes_the_api_and_judges_the_rules(program: Path, api: h
         return result
 
     try:
-        deadline = time.monotonic() + PATIENCE_S
-        while not (stored := ask("neo_pages_stored")):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        assert [one["value"][1] for one in stored] == ["2"]
+        assert [one["value"][1] for one in wait_until(lambda: ask("neo_pages_stored"))] == ["2"]
         assert ask('up{job="neo_assets"}')[0]["value"][1] == "1"
         assert ask('neo_snapshot_verdict{verdict="consistent"}')[0]["value"][1] == "1"
         rules = httpx.get(f"http://{at}/api/v1/rules", timeout=PATIENCE_S).json()["data"]["groups"]

@@ -19,6 +19,7 @@ from neo_assets.lake import owner, raw_pages, tables
 from neo_assets.lake.storage import LakeDamaged, LakeLacks, LakeWrong, Storage
 from neo_assets.pipeline import landed_objects
 from neo_assets.pipeline.consistency import Snapshot
+from neo_assets.pipeline.gather import reused_and_missing
 from neo_assets.pipeline.land import TakenIn, affected_page_sets, take_in
 from neo_assets.pipeline.metrics.engine import Metrics
 from neo_assets.pipeline.quarantine import without_discarded
@@ -267,7 +268,7 @@ class Runner:
         if again := _to_ask_again(failed, self._neows.fetched - fetched_before, self._policy):
             say(f"Asking again for {quantity(len(again), 'page set')} that could not be fetched")
             failed = {key: error for key, error in failed.items() if key not in again}
-            failed |= self._gather_once(again, take_again, not_before=started.isoformat())
+            failed |= self._gather_once(again, take_again, not_before=started)
         if len(failed) < len(keys) and (self._neows.fetched > fetched_before or self._stats_are_lost()):
             self._gather_stats()
         self._recompute_stale([key for key in keys if key not in done and key not in failed])
@@ -279,12 +280,12 @@ class Runner:
         take_again: Collection[int],
         done: Collection[str] = (),
         at_hand: Collection[str] = (),
-        not_before: str = "",
+        not_before: datetime | None = None,
     ) -> dict[str, PageSetError]:
         """Fetch and compute page sets, except those that are done.
 
         Once NeoWs refuses all further requests, only page sets in `at_hand`, whose pages are all stored, are computed.
-        Pages fetched at `not_before` (ISO 8601) or later are not fetched again.
+        Pages fetched at `not_before` or later are not fetched again.
 
         Returns:
             The page sets that failed, with their errors.
@@ -302,7 +303,9 @@ class Runner:
                 say(f"{label}: not fetched")
                 failed[key] = PagesMissing(dict.fromkeys(pages, stopped), len(pages))
             else:
-                config = {"take_again": again, "not_before": not_before}
+                config = {"take_again": again, "not_before": not_before.isoformat() if not_before else ""}
+                if following := [other for other in keys[number:] if other not in done]:
+                    self._expect(following[0], take_again, not_before)
                 try:
                     _report(self._jobs.execute("page_set", key, {"ops": {"raw_pages": {"config": config}}}))
                     fetched = self._neows.fetched - before
@@ -316,6 +319,13 @@ class Runner:
                     failed[key] = error
             self._neows.bar.update(len(pages) - (self._neows.fetched - before))
         return failed
+
+    def _expect(self, page_set: str, take_again: Collection[int], not_before: datetime | None) -> None:
+        """Have pages that this page set lacks fetched ahead, while the one before it is computed."""
+        since = not_before or datetime.max.replace(tzinfo=UTC)
+        max_age_hours = self._settings.raw_max_age_hours
+        _, missing = reused_and_missing(self._lake, page_set, max_age_hours, take_again, since)
+        self._neows.expect(missing)
 
     def _recompute(self, page_set: str) -> PageSetError | None:
         try:

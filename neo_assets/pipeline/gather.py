@@ -76,12 +76,9 @@ def gather(
     def warn(page: int) -> None:
         logger.warning("page %d is damaged in the lake and will be fetched again", page)
 
-    hours_since = (datetime.now(UTC) - since) / timedelta(hours=1)
-    [young] = reusable_pages(lake, [page_set], max(max_age_hours, hours_since), warn).values()
-    reused = [facts for facts in young if facts.page not in again or facts.arrived_at >= since]
+    reused, missing = reused_and_missing(lake, page_set, max_age_hours, again, since, warn)
     yield from reused
     owned_by = neows.source
-    missing = sorted(set(pages_of(page_set)) - {facts.page for facts in reused})
     lead = raw_pages.lead(lake) if missing else timedelta(0)
     with contextlib.closing(neows.pages(missing)) as fetched:
         for page in fetched:
@@ -89,6 +86,24 @@ def gather(
                 owner.claim(lake, page.source)
                 owned_by = page.source
             yield page.dated_later(lead)
+
+
+def reused_and_missing(
+    lake: Storage,
+    page_set: str,
+    max_age_hours: float,
+    again: Collection[int],
+    since: datetime,
+    on_damaged: Callable[[int], object] = lambda page: None,
+) -> tuple[list[PageFacts], list[int]]:
+    """The stored pages of a set that `gather` reuses, and the numbers of those that it fetches, with its arguments.
+
+    `on_damaged` is called with the number of each damaged page.
+    """
+    hours_since = (datetime.now(UTC) - since) / timedelta(hours=1)
+    [young] = reusable_pages(lake, [page_set], max(max_age_hours, hours_since), on_damaged).values()
+    reused = [facts for facts in young if facts.page not in again or facts.arrived_at >= since]
+    return reused, sorted(set(pages_of(page_set)) - {facts.page for facts in reused})
 
 
 def stored(lake: Storage, page_set: str) -> Pages:

@@ -6,7 +6,7 @@ import json
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ from neo_assets.lake.storage import Storage
 from neo_assets.pipeline import incidents
 from neo_assets.pipeline.incidents import Incident, Kind
 from neo_assets.settings import Settings
-from neo_assets_tests.integration.harness import PATIENCE_S, serving
+from neo_assets_tests.integration.harness import PATIENCE_S, serving, wait_until
 from neo_assets_tests.products.by_hand import fill_from_simulator, with_products
 
 SOON_S = 20.0
@@ -84,13 +84,6 @@ def what(update: dict[str, Any]) -> list[str]:
     return [one["what"] for one in update["state"]["incidents"]]
 
 
-def until(wanted: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
-    deadline = time.monotonic() + patience_s
-    while not wanted():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def test_events_come_at_once_and_with_each_change(api: Served) -> None:
     with api.events() as events:
         first = next(events)
@@ -145,7 +138,7 @@ def test_a_hundred_listeners_share_one_reader_that_rests_when_they_have_left(api
         assert {update["sequence"] for update in threads.map(next, streams)} == {2}
         assert {json.loads(one.recv(PATIENCE_S))["sequence"] for one in sockets} == {2}
         assert len(api.reads) - reads <= (time.time() - began) / 2 + 1, "as often as for one"
-    until(lambda: rests(api))
+    wait_until(lambda: rests(api))
 
 
 def rests(api: Served) -> bool:
@@ -170,7 +163,7 @@ def test_one_who_never_reads_delays_nobody_and_is_given_up(
                 while what(next(events))[-1:] != [f"change {number}"]:
                     pass
                 assert time.monotonic() - changed < SOON_S
-        until(lambda: rests(api))
+        wait_until(lambda: rests(api))
 
 
 def test_those_whose_connection_breaks_are_forgotten(api: Served) -> None:
@@ -184,7 +177,7 @@ def test_those_whose_connection_breaks_are_forgotten(api: Served) -> None:
     for one in killed:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         one.close()
-    until(lambda: rests(api))
+    wait_until(lambda: rests(api))
 
 
 def test_too_many_are_refused(api: Served, monkeypatch: pytest.MonkeyPatch) -> None:

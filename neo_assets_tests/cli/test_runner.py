@@ -27,6 +27,7 @@ from neo_assets.schema.page_sets import page_set_keys
 from neo_assets.schema.tables import CATALOGUE_STATS, CLOSE_APPROACHES, RAW_PAGE_INDEX, TABLES
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.errors import PagesMissing
+from neo_assets.sources.neows.source import NeoWs
 from neo_assets.sources.simulator.catalogue import to_json
 from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.integration.harness import (
@@ -41,6 +42,7 @@ from neo_assets_tests.integration.harness import (
     no_answer,
     place,
     serving,
+    wait_until,
 )
 from neo_assets_tests.pipeline.by_hand import METRICS
 from neo_assets_tests.settings import settings_of
@@ -117,6 +119,24 @@ def test_every_page_is_requested_once_and_the_totals_agree(lake: Storage, neows:
     assert run() == {}
     assert sorted(neows.asked) == list(range(4))
     assert totals(lake).items() >= counted(SIX_PAGES, 80).items()
+
+
+@pytest.mark.parametrize(("stored", "ahead"), [([], [2, 3]), ([2], [3])])
+def test_the_next_page_set_is_fetched_while_one_is_computed(
+    lake: Storage, neows: Faulty, settings: Callable[..., Settings], stored: list[int], ahead: list[int]
+) -> None:
+    def wait_for_the_next() -> None:
+        wait_until(lambda: sorted(neows.asked) == [0, 1, *ahead])
+
+    with NeoWs(settings(requests_per_hour=100_000)) as other:
+        for page in other.pages(stored):
+            raw_pages.write_page(lake, page)
+    neows.asked.clear()
+    waiting = Overtaken(lake.root, layout.table_file(CLOSE_APPROACHES, SETS[0]), wait_for_the_next)
+    with runner_of(settings(), waiting) as runner:
+        assert runner.refresh() == {}
+    assert waiting.other == []
+    assert sorted(neows.asked) == [0, 1, *ahead]
 
 
 def test_a_page_set_that_fails_does_not_stop_the_others(
@@ -327,10 +347,7 @@ def test_a_killed_run_is_marked_as_failed_by_the_next(
     neows.answers[3] = lambda: no_answer
     with serving(neows) as url:
         killed = at.start("neo", "run", NEOWS_BASE_URL=url, NEO_REQUESTS_PER_SECOND=1)
-        deadline = time.monotonic() + PATIENCE_S
-        while not neows.asked:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until(lambda: neows.asked)
         killed.kill()
         neows.mend()
         monkeypatch.chdir(at.path)

@@ -13,11 +13,12 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import boto3
 import pyarrow as pa
@@ -45,8 +46,19 @@ _OTHERS = (
 _COVERAGE = ("COVERAGE_", "COV_CORE_")
 
 
+T = TypeVar("T")
+
 PATIENCE_S = 240.0
 """Seconds to wait for something that takes a few seconds on an idle machine."""
+
+
+def wait_until(what: Callable[[], T | None], every_s: float = 0.05, patience_s: float = PATIENCE_S) -> T:
+    """Wait until something is true, and return what it then is."""
+    deadline = time.monotonic() + patience_s
+    while not (found := what()):
+        assert time.monotonic() < deadline, "it took too long"
+        time.sleep(every_s)
+    return found
 
 
 def is_a_setting(name: str) -> bool:

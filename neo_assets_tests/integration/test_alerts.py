@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from neo_assets_tests.integration.harness import PATIENCE_S, place, unpacked
+from neo_assets_tests.integration.harness import place, unpacked, wait_until
 from neo_assets_tests.sinks import PASSWORD, SECRET, USER, mail_server, webhook
 
 pytestmark = pytest.mark.slow
@@ -19,9 +19,7 @@ AT_MOST_S = 60.0
 
 def seconds_until(what: Callable[[], object]) -> float:
     started = time.monotonic()
-    while not what():
-        assert time.monotonic() < started + PATIENCE_S
-        time.sleep(0.2)
+    wait_until(what, every_s=0.2)
     return time.monotonic() - started
 
 

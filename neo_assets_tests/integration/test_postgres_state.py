@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from neo_assets.schema.page_sets import page_set_keys
 from neo_assets.sources.simulator.app import create_app
 from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.integration.conftest import ASSETS, DagsterDev
-from neo_assets_tests.integration.harness import KEY, PATIENCE_S, dagster_yaml_for_postgres, place, serving
+from neo_assets_tests.integration.harness import KEY, PATIENCE_S, dagster_yaml_for_postgres, place, serving, wait_until
 from neo_assets_tests.postgres_server import programs_or_skip, run, serving_postgres
 
 pytestmark = pytest.mark.slow
@@ -60,14 +60,6 @@ class Gate:
         await self.app(scope, receive, send)
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait until a condition holds that costs a query."""
-    until = time.monotonic() + 2 * PATIENCE_S
-    while not condition():
-        assert time.monotonic() < until, "it took too long"
-        time.sleep(0.5)
-
-
 @pytest.fixture(scope="module")
 def backfilled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backfilled]:
     """A backfill of 16 page sets, 8 at once; the server was killed while those 8 were under way."""
@@ -88,14 +80,14 @@ def backfilled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backfilled]
         dev = DagsterDev(at)
         try:
             dev.launch(PAGE_SETS)
-            wait_until(lambda: statuses(url)["STARTED"] == AT_ONCE)
+            wait_until(lambda: statuses(url)["STARTED"] == AT_ONCE, every_s=0.5, patience_s=2 * PATIENCE_S)
             gate.is_open = True
-            wait_until(lambda: len(events_of_steps(url)) > 100)
+            wait_until(lambda: len(events_of_steps(url)) > 100, every_s=0.5)
             at_kill = statuses(url), events_of_steps(url)
             server.kill()
             time.sleep(OUTAGE_S)
             assert server.start()
-            wait_until(lambda: status_of_backfill(url) != "REQUESTED")
+            wait_until(lambda: status_of_backfill(url) != "REQUESTED", every_s=0.5, patience_s=2 * PATIENCE_S)
             yield Backfilled(url, *at_kill)
         finally:
             dev.server.kill()

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 
 from neo_assets.lake.storage import Storage
 from neo_assets_tests.api.conftest import TOKEN
-from neo_assets_tests.integration.harness import PATIENCE_S, Place, Started, place
+from neo_assets_tests.integration.harness import PATIENCE_S, Place, Started, place, wait_until
 from neo_assets_tests.products.by_hand import fill_from_simulator, with_products
 
 pytestmark = pytest.mark.slow
@@ -45,15 +44,6 @@ class Blocked:
         self.aside.replace(self.file)
 
 
-def soon(what: Callable[[], Any]) -> Any:
-    """What something gives, once it is true."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not (found := what()):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    return found
-
-
 def records(at: Place) -> list[dict[str, Any]]:
     return [json.loads(line) for line in at.neo("requests", "--json").out.splitlines()]
 
@@ -61,7 +51,7 @@ def records(at: Place) -> list[dict[str, Any]]:
 def serve(at: Place) -> tuple[Started, httpx.Client]:
     """A running `neo serve`, and a client that has the token."""
     server = at.start("neo", "serve", "--port", 0)
-    said = soon(lambda: re.search(r"at (http://127\.0\.0\.1:\d+);", server.output()))
+    said = wait_until(lambda: re.search(r"at (http://127\.0\.0\.1:\d+);", server.output()))
     headers = {"Authorization": f"Bearer {TOKEN}"}
     return server, httpx.Client(base_url=said[1], timeout=PATIENCE_S, headers=headers)
 
@@ -101,7 +91,7 @@ def test_a_process_that_is_killed_at_work_loses_no_request(at: Place) -> None:
     first, second = order_all(at)
     with Blocked(at):
         worker = at.start("neo", "requests", "work")
-        soon(lambda: records(at)[0]["status"] == "processing")
+        wait_until(lambda: records(at)[0]["status"] == "processing")
         worker.kill()
     assert [one["status"] for one in records(at)] == ["processing", "queued"]
     ended = at.neo("requests", "work")
@@ -132,9 +122,9 @@ def test_a_daemon_that_is_killed_with_its_run_loses_no_request(at: Place, daemon
     first, second = order_all(at)
     with Blocked(at):
         daemon = daemons()
-        soon(lambda: records(at)[0]["status"] == "processing")
+        wait_until(lambda: records(at)[0]["status"] == "processing")
         daemon.kill()
     daemons()
-    soon(lambda: {one["status"] for one in records(at)} == {"success"})
+    wait_until(lambda: {one["status"] for one in records(at)} == {"success"})
     assert [one["retries"] for one in records(at)] == [1, 0]
     assert files(at) == sorted([f"work/{first['job_id']}-1.csv", f"work/{second['job_id']}-0.parquet"])

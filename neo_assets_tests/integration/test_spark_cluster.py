@@ -9,8 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Event, Thread
@@ -29,7 +28,7 @@ from neo_assets.pipeline.metrics.spark import Spark
 from neo_assets.schema.page_sets import page_set_keys
 from neo_assets.schema.tables import CLOSE_APPROACHES
 from neo_assets.sources.simulator.catalogue import Catalogue as Simulated
-from neo_assets_tests.integration.harness import free_port
+from neo_assets_tests.integration.harness import free_port, wait_until
 from neo_assets_tests.pipeline.by_hand import METRICS, gather, pages_from
 
 PAGE_SETS = page_set_keys(6, 2)
@@ -93,13 +92,6 @@ def end(process: psutil.Process) -> None:
         for one in [*process.children(recursive=True), process]:
             one.kill()
     process.wait()
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + START_S
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 def alive(ui: int) -> int:

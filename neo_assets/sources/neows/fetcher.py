@@ -54,12 +54,11 @@ class _Caller:
                 self._writer.write(part)
 
     async def answer(self, answers: AsyncGenerator[Any, None], wanted: asyncio.Semaphore) -> None:
-        """Send each answer when it is wanted, and then the end, or the error."""
+        """Send each answer when it is wanted, and then the end, or the error. What is wanted limits what waits."""
         try:
             async with contextlib.aclosing(answers):
                 while await wanted.acquire() and (answer := await anext(answers, None)) is not None:
                     self.tell(Kind.ANSWER, answer)
-                    await self._writer.drain()
             self.tell(Kind.END)
         except Exception as error:
             self.tell(Kind.ERROR, _tellable(error))

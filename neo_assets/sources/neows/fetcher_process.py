@@ -63,25 +63,37 @@ class FetcherProcess:
         """Whether the process has ended."""
         return self._process.poll() is not None
 
-    def call(self, method: str, *arguments: object) -> Generator[Any, None, None]:
+    def call(self, method: str, *arguments: object, ahead: int = 0) -> Generator[Any, None, None]:
         """Call a method of `NeoWsClient`, and yield what it returns, or each thing that it yields.
 
-        It goes on only when the next thing is asked for. If this is closed or interrupted, the call is cancelled; the
-        exception propagates once that is done, or has taken too long.
+        It begins at once, but goes on only when the next thing is asked for. If this is closed or interrupted, the call
+        is cancelled; the exception propagates once that is done, or has taken too long.
+
+        Args:
+            method: name of the method.
+            arguments: its arguments.
+            ahead: how many things it may yield before they are asked for; they wait in the process's memory.
 
         Raises:
             FetcherEnded: the process has ended.
             Exception: what the method raised.
         """
         levels = {name: logging.getLogger(name).getEffectiveLevel() for name in _LOGGERS}
+        answers = self._answers(Call(method, arguments, levels), 1 + ahead)
+        next(answers)  # has sent the call
+        return answers
+
+    def _answers(self, call: Call, wanted: int) -> Generator[Any, None, None]:
+        """Send a call, yield None, and then the answers; so many are made before they are asked for."""
         ours, theirs = socket.socketpair()
         with ours, self._progress.elsewhere() as progress_was:
             over = False
             try:
                 with contextlib.suppress(OSError), theirs:  # if the process has ended, `receive` notices
                     socket.send_fds(self._control, [WANTED], [theirs.fileno()])
-                    send(ours, Call(method, arguments, levels))
-                    ours.sendall(WANTED)
+                    send(ours, call)
+                    ours.sendall(wanted * WANTED)
+                yield None
                 while not over:
                     reply: Reply = receive(ours)
                     progress_was(reply.progress_at)

@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterable
 from contextlib import closing
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from neo_assets.schema.heartbeat import NOT_ASKED, REFUSED, Heartbeat
@@ -27,7 +27,20 @@ from neo_assets.sources.neows.retry_policy import RETRY_POLICY, RetryPolicy
 HEARTBEAT_REQUESTS = 2
 """Requests that one heartbeat sends."""
 
+_AHEAD = 32
+"""Pages of the next page set that may be fetched ahead. They take 12 MB of the process that fetches, and are lost if a
+run is killed.
+"""
+
 _AT_ONCE_S = 60.0
+
+
+class _Ahead(NamedTuple):
+    """A call for pages that has begun before anyone asked for them."""
+
+    numbers: list[int]
+    process: FetcherProcess
+    pages: Generator[Page, None, None]
 
 
 class NeoWs:
@@ -52,6 +65,8 @@ class NeoWs:
         self._lock = threading.Lock()
         self._started: FetcherProcess | None = None
         self._requests_before = 0  # by processes that have ended
+        self._expected: list[int] = []
+        self._ahead: _Ahead | None = None
 
     @property
     def source(self) -> str | None:
@@ -86,16 +101,37 @@ class NeoWs:
             BudgetError: the budget's ledger cannot be used.
         """
         numbers = list(numbers)
-        if not numbers:
-            return
         missing = dict.fromkeys(numbers)
-        try:
-            with closing(self._running().call("pages", numbers)) as pages:
-                for page in pages:
-                    del missing[page.number]
-                    yield page
-        except (Misconfigured, FetcherEnded) as error:
-            raise PagesMissing(dict.fromkeys(missing, error), len(numbers)) from None
+        expected, self._expected = self._expected, []
+        begun = self._begun_ahead(numbers)
+        if numbers:
+            try:
+                with closing(begun or self._running().call("pages", numbers)) as pages:
+                    for page in pages:
+                        del missing[page.number]
+                        yield page
+            except (Misconfigured, FetcherEnded) as error:
+                raise PagesMissing(dict.fromkeys(missing, error), len(numbers)) from None
+        if expected:
+            process = self._running()
+            self._ahead = _Ahead(expected, process, process.call("pages", expected, ahead=_AHEAD - 1))
+
+    def expect(self, numbers: Iterable[int]) -> None:
+        """Say which pages will be asked for after the next call of `pages`.
+
+        Once that has yielded its last page, some of them are fetched ahead, while the caller computes. They are dropped
+        if `pages` is then called for others.
+        """
+        self._expected = list(numbers)
+
+    def _begun_ahead(self, numbers: list[int]) -> Generator[Page, None, None] | None:
+        """The call that was begun ahead for these pages, if there is one. If it was begun for others, it ends."""
+        ahead, self._ahead = self._ahead, None
+        if ahead and ahead.numbers == numbers and not ahead.process.ended:
+            return ahead.pages
+        if ahead:
+            ahead.pages.close()
+        return None
 
     def stats(self) -> CatalogueStats:
         """Fetch NeoWs's own counts for its whole catalogue.
@@ -160,6 +196,9 @@ class NeoWs:
 
     def close(self) -> None:
         """Close the connections and the budget's ledger; the next use reopens them."""
+        if self._ahead:
+            self._ahead.pages.close()
+            self._ahead = None
         with self._lock:
             if self._started:
                 self._requests_before += self._started.requests

@@ -26,7 +26,7 @@ from neo_assets.sources.neows.messages import WANTED, Call, Kind
 from neo_assets.sources.neows.progress import Progress
 from neo_assets.sources.neows.source import NeoWs, host_of
 from neo_assets_tests.conftest import Served
-from neo_assets_tests.integration.harness import PATIENCE_S
+from neo_assets_tests.integration.harness import PATIENCE_S, wait_until
 from neo_assets_tests.orchestration.assets.graph import KEY, at
 from neo_assets_tests.sources.neows.fetching import QUICK
 
@@ -35,13 +35,6 @@ from neo_assets_tests.sources.neows.fetching import QUICK
 def neows(served: Served) -> Iterator[NeoWs]:
     with NeoWs(at(served), QUICK) as neows:
         yield neows
-
-
-def wait_until(what: Callable[[], object]) -> None:
-    until = time.monotonic() + PATIENCE_S
-    while not what():
-        assert time.monotonic() < until
-        time.sleep(0.01)
 
 
 def fetcher_of(process: psutil.Process) -> psutil.Process:
