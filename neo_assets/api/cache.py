@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from http import HTTPStatus
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -22,8 +21,13 @@ _BYTES_BESIDE = 1_000
 _LONGEST_WAIT_S = 2.0
 """How long a request waits for the answer to one like it."""
 
+_READING = frozenset(("GET", "HEAD"))
+"""Methods with the same answer; the server leaves out the body for the second one."""
+
 _DECISIVE = frozenset((b"accept", b"accept-encoding", b"if-none-match"))
-"""The headers of a request that decide what is answered."""
+"""The headers of a request that decide what is answered, beside `Origin`, of which only its presence does."""
+
+_OF_A_BODY = frozenset((b"content-length", b"transfer-encoding"))
 
 _MAY_BE_KEPT = frozenset((HTTPStatus.OK, HTTPStatus.NOT_MODIFIED))
 _MARK = "answered_from"
@@ -80,13 +84,12 @@ class AnswerCache:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, as it was answered before if that is known."""
-        if scope["type"] != "http" or scope["method"] != "GET":
+        if scope["type"] != "http" or scope["method"] not in _READING or not (key := _key(scope)):
             await self.app(scope, receive, send)
             return
-        key = _key(scope)
         known = self._find(key)
-        if known and self._snapshots.is_time_to_look():
-            await run_in_threadpool(self._snapshots.look)
+        if known:
+            await self._snapshots.look_if_it_is_time()
             known = self._find(key)
         elif not known and (first := self._being_made.get(key)):
             await _at_most(_LONGEST_WAIT_S, first)
@@ -143,8 +146,17 @@ async def _at_most(seconds: float, event: asyncio.Event) -> None:
         await asyncio.wait_for(event.wait(), seconds)
 
 
-def _key(scope: Scope) -> _Key:
-    return scope["path"], scope["query_string"], tuple(one for one in scope["headers"] if one[0] in _DECISIVE)
+def _key(scope: Scope) -> _Key | None:
+    """What decides the answer to a request; None if it has a body, which has to be read."""
+    decisive = list[tuple[bytes, bytes]]()
+    for name, value in scope["headers"]:
+        if name in _DECISIVE:
+            decisive.append((name, value))
+        elif name == b"origin":
+            decisive.append((name, b""))
+        elif name in _OF_A_BODY:
+            return None
+    return scope["path"], scope["query_string"], tuple(decisive)
 
 
 def _size(key: _Key, answer: _Answer) -> int:

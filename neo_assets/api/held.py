@@ -76,6 +76,10 @@ class Held:
         rows = pa.table([_with_sorted_texts(column) for column in rows.columns], schema.names)
         return cls(_sorted(rows, key), key)
 
+    def texts(self, name: str) -> list[str]:
+        """The different texts in a column, sorted."""
+        return self._texts[name]
+
     def count_and_first(
         self,
         conditions: Sequence[Condition],

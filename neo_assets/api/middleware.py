@@ -25,9 +25,6 @@ def add_middleware(app: FastAPI, settings: Settings, snapshots: Snapshots, meter
     """Add all of it to an application; what is added last is passed first."""
     app.add_middleware(ShowsRoute)
     app.add_middleware(CompressMiddleware, minimum_size=1_000, brotli=False)  # brotli is slower, and gains little
-    app.add_middleware(AnswerCache, snapshots=snapshots)  # so it keeps answers compressed
-    if settings.api_requests_per_minute:
-        app.add_middleware(RateLimit, per_minute=settings.api_requests_per_minute)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=["*"],
@@ -38,6 +35,9 @@ def add_middleware(app: FastAPI, settings: Settings, snapshots: Snapshots, meter
     app.add_middleware(_HeadAsGet)
     app.add_middleware(OnlyText)
     app.add_middleware(SmallBodies)
+    app.add_middleware(AnswerCache, snapshots=snapshots)  # so it keeps answers as they are sent, and spares all before
+    if settings.api_requests_per_minute:
+        app.add_middleware(RateLimit, per_minute=settings.api_requests_per_minute)
     app.add_middleware(Seen, meters=meters)
 
 

@@ -68,7 +68,8 @@ class RateLimit:
                 problem = Problem(
                     HTTPStatus.TOO_MANY_REQUESTS,
                     "This address has asked too often: wait as long as Retry-After says.",
-                    headers={"Retry-After": str(math.ceil(wait_s))},
+                    # Scripts of other sites may know why; what lets them read answers comes after this.
+                    headers={"Retry-After": str(math.ceil(wait_s)), "Access-Control-Allow-Origin": "*"},
                 )
                 await problem_response(problem)(scope, receive, send)
                 return

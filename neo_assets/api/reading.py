@@ -2,12 +2,14 @@
 products are in `files`.
 """
 
+import asyncio
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Path, Query
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -21,10 +23,11 @@ from neo_assets.api.parameters import (
     CountParameters,
     NeoParameters,
     Parameters,
+    TableRoute,
     Text,
 )
 from neo_assets.api.problems import Problem
-from neo_assets.api.query import Resource, ids_of
+from neo_assets.api.query import Resource, ids_of, is_quick
 from neo_assets.api.resources import APPROACHES, DICTIONARY, NEAR_MISSES, NEOS, UPCOMING, YEARLY, metric_of
 from neo_assets.api.snapshots import Snapshots
 
@@ -46,26 +49,34 @@ _NOT_FOUND: dict[int | str, dict[str, Any]] = {404: PROBLEM | {"description": "T
 
 def reading(snapshots: Snapshots) -> APIRouter:
     """The paths that read tables."""
-    router = APIRouter()
+    router = APIRouter(route_class=TableRoute)
+    turns = asyncio.Lock()
 
-    def table(request: Request, resource: Resource, asked: Parameters) -> Response:
-        with snapshots.current() as snapshot:
-            return answer(request, snapshot, resource, asked)
+    async def table(request: Request, resource: Resource, asked: Parameters) -> Response:
+        await snapshots.look_if_it_is_time()
+        with snapshots.taken_up() as snapshot:
+            if not is_quick(snapshot, resource, asked):
+                return await run_in_threadpool(answer, request, snapshot, resource, asked)
+            # Here, as threads would wait for each other's interpreter lock; but only one each time round the event
+            # loop, so that new connections and kept answers do not wait for all of them.
+            async with turns:
+                await asyncio.sleep(0)
+                return answer(request, snapshot, resource, asked)
 
     @router.get("/v1/close-approaches", tags=["tables"], response_model=None, responses=_RESPONSES)
-    def close_approaches(request: Request, asked: Annotated[ApproachParameters, Query()]) -> Response:
+    async def close_approaches(request: Request, asked: Annotated[ApproachParameters, Query()]) -> Response:
         """Close approaches, each beside its NEO: past and predicted, to all orbiting bodies."""
-        return table(request, APPROACHES, asked)
+        return await table(request, APPROACHES, asked)
 
     @router.get("/v1/upcoming", tags=["tables"], response_model=None, responses=_RESPONSES)
-    def upcoming(request: Request, asked: Annotated[Parameters, Query()]) -> Response:
+    async def upcoming(request: Request, asked: Annotated[Parameters, Query()]) -> Response:
         """Approaches to Earth from today (UTC) to 60 days ahead, the next one first."""
-        return table(request, UPCOMING, asked)
+        return await table(request, UPCOMING, asked)
 
     @router.get("/v1/neos", tags=["tables"], response_model=None, responses=_RESPONSES)
-    def neos(request: Request, asked: Annotated[NeoParameters, Query()]) -> Response:
+    async def neos(request: Request, asked: Annotated[NeoParameters, Query()]) -> Response:
         """Near-Earth objects with their orbits."""
-        return table(request, NEOS, asked)
+        return await table(request, NEOS, asked)
 
     @router.get("/v1/neos/{neo}", tags=["tables"], response_model=None, responses=_RESPONSES | _NOT_FOUND)
     def one_neo(
@@ -81,14 +92,14 @@ def reading(snapshots: Snapshots) -> APIRouter:
             return answer(request, snapshot, replace(NEOS, always=(Condition("id", "=", ids),)), asked)
 
     @router.get("/v1/yearly-approaches", tags=["tables"], response_model=None, responses=_RESPONSES)
-    def yearly_approaches(request: Request, asked: Annotated[CountParameters, Query()]) -> Response:
+    async def yearly_approaches(request: Request, asked: Annotated[CountParameters, Query()]) -> Response:
         """Number of close approaches, per year and orbiting body, past and predicted alike."""
-        return table(request, YEARLY, asked)
+        return await table(request, YEARLY, asked)
 
     @router.get("/v1/near-misses", tags=["tables"], response_model=None, responses=_RESPONSES)
-    def near_misses(request: Request, asked: Annotated[BodyParameters, Query()]) -> Response:
+    async def near_misses(request: Request, asked: Annotated[BodyParameters, Query()]) -> Response:
         """Number of approaches within 0.2 au, per orbiting body, past and predicted alike."""
-        return table(request, NEAR_MISSES, asked)
+        return await table(request, NEAR_MISSES, asked)
 
     @router.get("/v1/metrics/{name}", tags=["tables"], response_model=None, responses=_RESPONSES | _NOT_FOUND)
     def metric(
@@ -105,9 +116,9 @@ def reading(snapshots: Snapshots) -> APIRouter:
             return answer(request, snapshot, metric_of(name), asked)
 
     @router.get("/v1/dictionary", tags=["about"], response_model=None, responses=_RESPONSES)
-    def dictionary(request: Request, asked: Annotated[Parameters, Query()]) -> Response:
+    async def dictionary(request: Request, asked: Annotated[Parameters, Query()]) -> Response:
         """What each column of each table means, with its unit and source."""
-        return table(request, DICTIONARY, asked)
+        return await table(request, DICTIONARY, asked)
 
     about: dict[int | str, dict[str, Any]] = {
         200: {"model": About, "headers": CACHE_HEADERS},

@@ -11,7 +11,7 @@ from neo_assets.lake.storage import Storage
 from neo_assets.products.calendar import CALENDAR
 from neo_assets.products.index import store
 from neo_assets.products.report import PAGE
-from neo_assets_tests.api.conftest import Get
+from neo_assets_tests.api.conftest import Get, client_of
 from neo_assets_tests.products.by_hand import rows
 
 TABLES = ["close-approaches", "upcoming", "neos", "yearly-approaches", "near-misses", "dictionary"]
@@ -72,9 +72,9 @@ def test_files_that_are_not_made_yet_are_a_problem(api: httpx.Client) -> None:
         assert (answer.status_code, "has not been made yet" in answer.json()["detail"]) == (503, True)
 
 
-def test_the_calendar_is_served_as_it_is_stored(api: httpx.Client, served_lake: Storage) -> None:
-    store(served_lake, CALENDAR, b"BEGIN:VCALENDAR\r\n", "by hand", 0)
-    try:
+def test_the_calendar_is_served_as_it_is_stored(lake: Storage) -> None:
+    store(lake, CALENDAR, b"BEGIN:VCALENDAR\r\n", "by hand", 0)
+    with client_of(lake) as api:
         answer = api.get("/feeds/upcoming.ics")
         assert (answer.content, answer.headers["Content-Type"]) == (
             b"BEGIN:VCALENDAR\r\n",
@@ -82,29 +82,24 @@ def test_the_calendar_is_served_as_it_is_stored(api: httpx.Client, served_lake: 
         )
         again = api.get("/feeds/upcoming.ics", headers={"If-None-Match": answer.headers["ETag"]})
         assert (again.status_code, again.content) == (304, b"")
-    finally:
-        served_lake.delete(f"products/{CALENDAR}")
 
 
 def test_a_file_that_is_replaced_while_it_is_read_has_the_etag_of_what_is_read(
-    api: httpx.Client, served_lake: Storage, monkeypatch: pytest.MonkeyPatch
+    lake: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store(served_lake, CALENDAR, b"BEGIN:VCALENDAR\r\n", "by hand", 0)
+    store(lake, CALENDAR, b"BEGIN:VCALENDAR\r\n", "by hand", 0)
     read = Storage.read
 
     def read_what_is_new(lake: Storage, path: str) -> pa.Buffer:
         monkeypatch.undo()
-        store(served_lake, CALENDAR, b"BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n", "by hand", 0)
+        store(lake, CALENDAR, b"BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n", "by hand", 0)
         return read(lake, path)
 
-    try:
+    with client_of(lake) as api:
         monkeypatch.setattr(Storage, "read", read_what_is_new)
         during, after = (api.get("/feeds/upcoming.ics") for _ in range(2))
         assert during.content == after.content
         assert during.headers["ETag"] == after.headers["ETag"]
-    finally:
-        monkeypatch.undo()
-        served_lake.delete(f"products/{CALENDAR}")
 
 
 def test_a_file_that_cannot_be_read_is_not_one_that_is_not_made(

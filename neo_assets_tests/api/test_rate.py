@@ -23,6 +23,7 @@ def limited(served_lake: Storage) -> Iterator[httpx.Client]:
 def test_who_asks_too_often_is_told_how_long_to_wait(limited: httpx.Client) -> None:
     answers = [limited.get("/v1/near-misses", headers={"Origin": "https://example.org"}) for _ in range(4)]
     assert [one.status_code for one in answers] == [200, 200, 429, 429]
+    assert answers[-1].headers["Access-Control-Allow-Origin"] == "*"
     refused = answers[-1]
     assert refused.headers["Content-Type"] == "application/problem+json"
     assert 1 <= int(refused.headers["Retry-After"]) <= 30
