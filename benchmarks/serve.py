@@ -157,12 +157,12 @@ def to_sqlite(lake: Path, file: Path) -> None:
 
 
 @contextlib.contextmanager
-def serving(name: str, directory: Path, lake: Path) -> Iterator[Server]:
-    """Start a server, and wait for its first answer."""
+def serving(name: str, directory: Path, lake: Path, workers: int) -> Iterator[Server]:
+    """Start a server, and wait for its first answer. Datasette has one process."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     if name == "neo":
-        command, first = [str(BIN / "neo"), "serve", "--port", port], "/v1/upcoming"
+        command, first = [str(BIN / "neo"), "serve", "--port", port, "--workers", str(workers)], "/v1/upcoming"
     else:
         command = [str(BENCH_PYTHON.with_name("datasette")), "serve", "--immutable", str(directory / "neo.db")]
         command, first = [*command, "--port", port], "/neo/upcoming.json"
@@ -187,12 +187,12 @@ def serving(name: str, directory: Path, lake: Path) -> Iterator[Server]:
             process.terminate()
 
 
-def in_turn(names: list[str], directory: Path, lake: Path, rounds: int, seconds: int) -> None:
+def in_turn(names: list[str], directory: Path, lake: Path, workers: int, rounds: int, seconds: int) -> None:
     """Ask each server everything, in turn, and print a table."""
     found: dict[tuple[str, str], list[Asked]] = {}
     about: dict[str, list[tuple[float, float, float]]] = {name: [] for name in names}
     for _, name in itertools.product(range(rounds), names):
-        with serving(name, directory, lake) as server:
+        with serving(name, directory, lake, workers) as server:
             server.warm_up()
             before = server.memory_mb()
             for what, connections in CONNECTIONS.items():
@@ -214,9 +214,9 @@ def in_turn(names: list[str], directory: Path, lake: Path, rounds: int, seconds:
         print(f"{name}: first answer after {started:.2f} s; {before:.0f} MB before the questions, {after:.0f} MB after")
 
 
-def crowd(directory: Path, lake: Path, clients: int, seconds: int) -> None:
+def crowd(directory: Path, lake: Path, workers: int, clients: int, seconds: int) -> None:
     """Have many clients ask at once, and print what came of it."""
-    with serving("neo", directory, lake) as server:
+    with serving("neo", directory, lake, workers) as server:
         server.warm_up()
         before = server.memory_mb()
         asked = server.ask("mixed", clients, seconds)
@@ -289,10 +289,10 @@ async def swapped(url: str, turns: Turns, requests: int) -> tuple[Counter[str], 
     return outcomes, seen
 
 
-def swaps(directory: Path, lake: Path, requests: int) -> None:
+def swaps(directory: Path, lake: Path, workers: int, requests: int) -> None:
     """Have snapshots take turns under load, and print whether an answer failed or mixed them."""
     turns = Turns(lake, directory)
-    with serving("neo", directory, lake) as server:
+    with serving("neo", directory, lake, workers) as server:
         outcomes, seen = asyncio.run(swapped(server.url, turns, requests))
     if turns.number % 2:
         turns.next()  # as it was
@@ -309,6 +309,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lake", type=Path, help="a lake on this machine with products (default: one is made)")
     parser.add_argument("--pages", type=int, default=2_100, help="of the lake that is made (default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=1, help="of `neo serve` (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="(default: %(default)s)")
     parser.add_argument("--seconds", type=int, default=8, help="that each question is asked for (default: %(default)s)")
     parser.add_argument("--crowd-seconds", type=int, default=60, help="(default: %(default)s)")
@@ -333,10 +334,10 @@ def main() -> None:
             make_lake(directory, given.pages)
         if "datasette" in names:
             to_sqlite(made, directory / "neo.db")
-        in_turn(names, directory, made, given.rounds, given.seconds)
+        in_turn(names, directory, made, given.workers, given.rounds, given.seconds)
         if "neo" in names:
-            crowd(directory, made, given.clients, given.crowd_seconds)
-            swaps(directory, made, given.requests)
+            crowd(directory, made, given.workers, given.clients, given.crowd_seconds)
+            swaps(directory, made, given.workers, given.requests)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ from importlib.util import find_spec
 
 import click
 
+from neo_assets.cli.importing import without_collection
+
 _LONGEST_GOODBYE_S = 10
 """So long the server waits, when it stops, for clients that are still reading."""
 
@@ -50,14 +52,16 @@ def serve(host: str, port: int, workers: int) -> None:
     ]:
         raise click.ClickException(f"{missing[0]} is not installed: run `.venv/bin/pip install -e '.[serve]'`")
 
-    import uvicorn
+    with without_collection():
+        import uvicorn
 
-    from neo_assets.api.server import Protocol, connections
-    from neo_assets.cli.workers import Workers
-    from neo_assets.sources.simulator.app import bind
+        from neo_assets.api.server import Protocol, connections
+        from neo_assets.cli import served
+        from neo_assets.cli.workers import Workers
+        from neo_assets.sources.simulator.app import bind
 
     config = uvicorn.Config(
-        "neo_assets.cli.served:from_settings",
+        f"{served.__name__}:{served.from_settings.__name__}",
         factory=True,
         host=host,
         port=port,

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from neo_assets.api.app import create_app
 from neo_assets.api.state import Run, RunsUnderWay
+from neo_assets.cli.importing import without_collection
 from neo_assets.cli.workers import end_with_parent
 from neo_assets.lake.storage import Storage
 from neo_assets.logs import as_json
@@ -26,20 +27,13 @@ def from_settings() -> FastAPI:
 
     @cache
     def under_way() -> RunsUnderWay:
-        from neo_assets.orchestration.under_way import UnderWay  # loads Dagster, which takes seconds
-
-        _spare_from_garbage_collection()
+        with without_collection():
+            from neo_assets.orchestration.under_way import UnderWay  # loads Dagster, which takes seconds
         return UnderWay(settings.dagster_home, lake)
 
     def runs() -> Sequence[Run] | None:
         return under_way()()
 
     app = create_app(settings, lake=lake, runs=runs)
-    _spare_from_garbage_collection()
+    gc.freeze()  # what is loaded by now: to look through it for garbage holds everyone up for 0.1 s
     return app
-
-
-def _spare_from_garbage_collection() -> None:
-    """Have the garbage collector leave alone what is loaded by now: to look through it holds everyone up for 0.1 s."""
-    gc.collect()
-    gc.freeze()

@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.responses import Response
 
-from neo_assets.api import reading
+from neo_assets.api import answers, reading
 from neo_assets.api.app import create_app
 from neo_assets.api.held import Loading
 from neo_assets.lake.storage import Storage
@@ -63,11 +63,10 @@ def test_only_what_asks_the_database_takes_a_thread(
     app: FastAPI, path: str, in_a_thread: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads = []
-    answer = reading.answer
 
     def noting(*arguments: Any) -> Response:
         threads.append(threading.current_thread())
-        return answer(*arguments)
+        return answers.answer(*arguments)
 
     monkeypatch.setattr(reading, "answer", noting)
     asyncio.run(answered_in_order(app, [path]))
