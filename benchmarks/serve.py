@@ -172,12 +172,13 @@ def serving(name: str, directory: Path, lake: Path, workers: int) -> Iterator[Se
     with (
         log.open("w") as written,
         subprocess.Popen(command, cwd=directory, env=environment, stdout=written, stderr=written) as process,
+        httpx.Client(timeout=30) as client,  # to make one takes as long as much of the start
     ):
         url = f"http://127.0.0.1:{port}"
         try:
             while True:
                 with contextlib.suppress(httpx.TransportError):
-                    if httpx.get(url + first, timeout=30).status_code == 200:
+                    if client.get(url + first).status_code == 200:
                         break
                 if process.poll() is not None:
                     raise SystemExit(f"{name} did not start:\n{log.read_text()[-2000:]}")

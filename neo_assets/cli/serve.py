@@ -56,12 +56,11 @@ def serve(host: str, port: int, workers: int) -> None:
         import uvicorn
 
         from neo_assets.api.server import Protocol, connections
-        from neo_assets.cli import served
         from neo_assets.cli.workers import Workers
         from neo_assets.sources.simulator.app import bind
 
     config = uvicorn.Config(
-        f"{served.__name__}:{served.from_settings.__name__}",
+        "neo_assets.cli.served:from_settings",
         factory=True,
         host=host,
         port=port,
@@ -101,4 +100,6 @@ def serve(host: str, port: int, workers: int) -> None:
                 share_metrics(stack.enter_context(tempfile.TemporaryDirectory(prefix="neo-metrics-")))
                 Workers(config, [listener]).run()
             else:
+                with without_collection():
+                    config.load()  # imports the API
                 uvicorn.Server(config).run(sockets=[listener])
