@@ -1,6 +1,7 @@
 """Several processes that answer together for `neo serve`."""
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import signal
@@ -9,6 +10,8 @@ from collections.abc import Iterator
 from multiprocessing import resource_tracker
 
 from uvicorn.supervisors import Multiprocess
+
+logger = logging.getLogger(__name__)
 
 
 def end_with_parent() -> None:
@@ -31,9 +34,12 @@ class Workers(Multiprocess):
             super().init_processes()
 
     def keep_subprocess_alive(self) -> None:
-        """Start another one in place of one that has died."""
+        """Start another one in place of one that has died, and say so."""
+        before = list(self.processes)
         with _ctrl_c_held_back():
             super().keep_subprocess_alive()
+        for dead in set(before).difference(self.processes):
+            logger.warning("worker %s ended with code %s; another one was started", dead.pid, dead.exitcode)
 
 
 @contextlib.contextmanager

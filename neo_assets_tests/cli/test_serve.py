@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -137,3 +138,4 @@ def test_workers_add_up_what_they_measure_even_when_one_dies(tmp_path: Path) -> 
             assert time.monotonic() < deadline, told
             time.sleep(0.1)
         assert counted in told, "what a dead worker had answered still counts"
+        assert re.search(r"worker \d+ ended with code -9; another one was started", server.errors())
