@@ -202,6 +202,7 @@ class Loading(threading.Thread):
             with self._cursor:
                 self.held = Held.load(self._cursor, self.relation, self._key)
             pa.default_memory_pool().release_unused()
+            pa.scalar(None)  # if pandas is installed, this loads it, for which nobody waits here
         except (duckdb.Error, pa.ArrowException) as error:
             if self._is_wanted:
                 logger.warning("%s is not held in memory: %s", self.relation, one_line(str(error)))

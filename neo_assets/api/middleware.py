@@ -9,7 +9,7 @@ from neo_assets.api.answers import MEDIA_TYPES
 from neo_assets.api.cache import AnswerCache
 from neo_assets.api.limits import OnlyText, SmallBodies
 from neo_assets.api.rate import RateLimit
-from neo_assets.api.seen import Meters, Seen, ShowsRoute
+from neo_assets.api.seen import HEADER, Meters, Seen, ShowsRoute
 from neo_assets.api.snapshots import Snapshots
 from neo_assets.settings import Settings
 
@@ -29,13 +29,13 @@ def add_middleware(app: FastAPI, settings: Settings, snapshots: Snapshots, meter
         CORSMiddleware,
         allow_origins=["*"],
         allow_methods=["GET", "HEAD"],
-        allow_headers=["If-None-Match"],
+        allow_headers=["If-None-Match", HEADER],
         expose_headers=["*"],
     )
     app.add_middleware(_HeadAsGet)
     app.add_middleware(OnlyText)
     app.add_middleware(SmallBodies)
-    app.add_middleware(AnswerCache, snapshots=snapshots)  # so it keeps answers as they are sent, and spares all before
+    app.add_middleware(AnswerCache, snapshots=snapshots)  # as they are sent, so a kept one skips everything above
     if settings.api_requests_per_minute:
         app.add_middleware(RateLimit, per_minute=settings.api_requests_per_minute)
     app.add_middleware(Seen, meters=meters)

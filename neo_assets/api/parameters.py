@@ -3,17 +3,13 @@ JPL's API of close approaches where it has them (https://ssd-api.jpl.nasa.gov/do
 """
 
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated, Any, ClassVar, Literal
 
-from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, WithJsonSchema
-from starlette.requests import Request
-from starlette.responses import Response
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema
 
 from neo_assets.api.problems import Problem
 from neo_assets.schema.facts import KM_PER_AU, KM_PER_LUNAR_DISTANCE
@@ -197,29 +193,6 @@ def _condition(name: str, column: str, operator: Operator, value: Any, ids_of: I
     if name.startswith(("dist_", "moid_")):
         return Condition(column, operator, (_to_au(value),))
     return Condition(column, operator, (to_day(value) if name.startswith("date_") else value,))
-
-
-class TableRoute(APIRoute):
-    """A path. If all its parameters are in one model, `asked`, that one reads them at once.
-
-    FastAPI, which only describes them then, takes 0.7 ms to read one after another.
-    """
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """What answers a request."""
-        if self.dependant.path_params or not self.dependant.query_params:
-            return super().get_route_handler()
-        asked: Any = self.dependant.query_params[0].field_info.annotation
-
-        async def handle(request: Request) -> Response:
-            try:
-                parameters = asked.model_validate(dict(request.query_params))
-            except ValidationError as error:
-                raise RequestValidationError(error.errors()) from None
-            response: Response = await self.endpoint(request, parameters)
-            return response
-
-        return handle
 
 
 class ObjectParameters(Parameters):

@@ -16,6 +16,9 @@ _FULL_AFTER_S = 60.0
 
 _MOST_CLIENTS = 50_000
 _OF_OPERATORS = ("/health/live", "/health/ready", "/metrics")
+_READ_ANYWHERE = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "*"}
+"""CORSMiddleware is passed after this, so scripts of other sites could not read why."""
+
 _BITS_OF_NETWORK = 64
 """Who has one IPv6 address has all those that begin with the same bits."""
 
@@ -62,14 +65,13 @@ class RateLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer 429."""
-        if scope["type"] == "http" and scope["path"] not in _OF_OPERATORS:
+        if scope["type"] == "http" and scope["method"] != "OPTIONS" and scope["path"] not in _OF_OPERATORS:
             wait_s = self._limiter.wait_s(client_of(scope), time.monotonic())
             if wait_s:
                 problem = Problem(
                     HTTPStatus.TOO_MANY_REQUESTS,
                     "This address has asked too often: wait as long as Retry-After says.",
-                    # Scripts of other sites may know why; what lets them read answers comes after this.
-                    headers={"Retry-After": str(math.ceil(wait_s)), "Access-Control-Allow-Origin": "*"},
+                    headers=_READ_ANYWHERE | {"Retry-After": str(math.ceil(wait_s))},
                 )
                 await problem_response(problem)(scope, receive, send)
                 return

@@ -3,12 +3,16 @@ products are in `files`.
 """
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Path, Query
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -23,7 +27,6 @@ from neo_assets.api.parameters import (
     CountParameters,
     NeoParameters,
     Parameters,
-    TableRoute,
     Text,
 )
 from neo_assets.api.problems import Problem
@@ -47,6 +50,32 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 _NOT_FOUND: dict[int | str, dict[str, Any]] = {404: PROBLEM | {"description": "There is no such thing."}}
 
 
+class TableRoute(APIRoute):
+    """A path whose parameters are all in one model, which reads them at once. Any other path is left to FastAPI.
+
+    FastAPI, which would take 0.7 ms to read one after another, only describes them.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """What answers a request."""
+        of = self.dependant
+        others = [*of.path_params, *of.header_params, *of.cookie_params, *of.body_params, *of.dependencies]
+        asked: list[Any] = [one.field_info.annotation for one in of.query_params]
+        if others or len(asked) != 1 or not (isinstance(asked[0], type) and issubclass(asked[0], Parameters)):
+            return super().get_route_handler()
+        [model] = asked
+
+        async def handle(request: Request) -> Response:
+            try:
+                parameters = model.model_validate(dict(request.query_params))
+            except ValidationError as error:
+                raise RequestValidationError(error.errors()) from None
+            response: Response = await self.endpoint(request, parameters)
+            return response
+
+        return handle
+
+
 def reading(snapshots: Snapshots) -> APIRouter:
     """The paths that read tables."""
     router = APIRouter(route_class=TableRoute)
@@ -57,8 +86,8 @@ def reading(snapshots: Snapshots) -> APIRouter:
         with snapshots.taken_up() as snapshot:
             if not is_quick(snapshot, resource, asked):
                 return await run_in_threadpool(answer, request, snapshot, resource, asked)
-            # Here, as threads would wait for each other's interpreter lock; but only one each time round the event
-            # loop, so that new connections and kept answers do not wait for all of them.
+            # In the event loop, as threads would only wait for the interpreter lock. One answer each time round the
+            # loop, so that new connections and kept answers wait for one at most.
             async with turns:
                 await asyncio.sleep(0)
                 return answer(request, snapshot, resource, asked)

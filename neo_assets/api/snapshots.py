@@ -62,11 +62,12 @@ class Snapshot:
         Args:
             file: a file that nobody else uses, with the database; its name is deleted as soon as it is open, so that
                 nothing of it stays when the process is killed.
-            version: what tells it from other databases.
+            version: what tells its content from that of other databases.
             longest_query_s: how long a query may take, in seconds.
             in_memory: a table or view to hold in memory, and its key.
         """
         self._file, self._longest_query_s = file, longest_query_s
+        self.version = version
         self._connection = duckdb.connect(str(file), read_only=True, config=_LIMITS | {"temp_directory": f"{file}.tmp"})
         self._texts: dict[tuple[str, str], list[str]] = {}
         try:
@@ -213,7 +214,7 @@ class Snapshots:
         return True
 
     async def look_if_it_is_time(self) -> None:
-        """`look`, in a thread, unless that is up to another caller. The first snapshot is waited for by all."""
+        """`look` in a thread, if this caller is the one to do so. Without a snapshot, every caller waits for one."""
         if self._current is None or self.is_time_to_look():
             await run_in_threadpool(self.look)
 
@@ -230,7 +231,11 @@ class Snapshots:
 
     @contextlib.contextmanager
     def taken_up(self) -> Iterator[Snapshot]:
-        """`current`, as far as it is known without a look at the lake, which takes time."""
+        """The snapshot in use, without looking for a newer one. It stays open until the end of the block.
+
+        Raises:
+            Problem: there is none yet.
+        """
         with self._lock:
             snapshot = self._current
             if snapshot is None:
@@ -242,7 +247,9 @@ class Snapshots:
         finally:
             with self._lock:
                 self._users[snapshot] -= 1
-                self._close_unless_used(snapshot)
+                is_over = self._forget_unless_used(snapshot)
+            if is_over:  # to close it takes a while, and this may be the event loop
+                threading.Thread(target=snapshot.close, name="close snapshot").start()
 
     def look(self) -> None:
         """Take up the stored database if it is another one. The former one is kept if that fails.
@@ -281,7 +288,11 @@ class Snapshots:
             made = index.read(self._lake).get(DATABASE)
             if not made or made.sha256 != digest:
                 raise LakeDamaged("it is not the one that products/index.json lists; `neo tables` makes it again")
-            opened = Snapshot(file, version, self._longest_query_s, self._in_memory)
+            if self._current and self._current.version == digest:  # only other products were stored
+                file.unlink()
+                self._damage = None
+                return None
+            opened = Snapshot(file, digest, self._longest_query_s, self._in_memory)
         except (LakeError, OSError, duckdb.Error, Problem) as error:
             file.unlink(missing_ok=True)
             logger.warning("the stored database cannot be opened: %s", error)
@@ -294,15 +305,18 @@ class Snapshots:
         with self._lock:
             before, self._current = self._current, opened
             self.taken_up_at = time.time()
-            if before:
-                self._close_unless_used(before)
+            to_close = before if before and self._forget_unless_used(before) else None
+        if to_close:
+            to_close.close()
         logger.info("serving snapshot %s of %s", opened.about["snapshot_id"], opened.about["newest_page_at"])
         return None
 
-    def _close_unless_used(self, snapshot: Snapshot) -> None:
-        if snapshot is not self._current and not self._users.get(snapshot):
-            self._users.pop(snapshot, None)
-            snapshot.close()
+    def _forget_unless_used(self, snapshot: Snapshot) -> bool:
+        """Whether it is a former snapshot that nobody uses any longer, so that it has to be closed."""
+        if snapshot is self._current or self._users.get(snapshot):
+            return False
+        self._users.pop(snapshot, None)
+        return True
 
     def _copy(self, path: str, file: Path) -> str:
         """Copy the stored database to a file of its own: DuckDB would share what it has open under the same name.
@@ -328,7 +342,7 @@ class Snapshots:
 def with_times_as_text(rows: pa.Table) -> pa.Table:
     """The rows, with times such as `2029-04-13T21:46:00Z`."""
     columns = [_as_text(column) if pa.types.is_timestamp(column.type) else column for column in rows.columns]
-    return pa.Table.from_arrays(columns, rows.column_names)  # `pa.table` loads pandas, if that is installed
+    return pa.Table.from_arrays(columns, rows.column_names)  # `pa.table` would load pandas for the first answer
 
 
 def _as_text(times: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 def without_collection() -> Iterator[None]:
     """Import something large in the block. What an import makes is not garbage.
 
-    To look for some takes an eighth of its time, and 0.1 to 0.2 s each time later.
+    Looking for garbage would take an eighth of the import's time, and another 0.1 to 0.2 s at each later full
+    collection. What other threads have made by then is spared as well.
     """
     gc.disable()
     try:

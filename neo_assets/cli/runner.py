@@ -4,6 +4,7 @@ is executed and recorded is the business of `jobs`, what the terminal shows that
 Dagster's own commands and jobs do the same; running here avoids waiting for the daemon's ticks.
 """
 
+import contextlib
 import gc
 import time
 from collections import Counter
@@ -300,8 +301,8 @@ class Runner:
                 failed[key] = PagesMissing(dict.fromkeys(pages, stopped), len(pages))
             else:
                 config = {"take_again": again, "not_before": not_before.isoformat() if not_before else ""}
-                if following := [other for other in keys[number:] if other not in done]:
-                    self._expect(following[0], take_again, not_before)
+                later = [] if stopped else [other for other in keys[number:] if other not in done]
+                self._expect(later, take_again, not_before)
                 try:
                     _report(self._jobs.execute("page_set", key, {"ops": {"raw_pages": {"config": config}}}))
                     fetched = self._neows.fetched - before
@@ -316,11 +317,14 @@ class Runner:
             self._neows.bar.update(len(pages) - (self._neows.fetched - before))
         return failed
 
-    def _expect(self, page_set: str, take_again: Collection[int], not_before: datetime | None) -> None:
-        """Have pages that this page set lacks fetched ahead, while the one before it is computed."""
-        since = not_before or datetime.max.replace(tzinfo=UTC)
-        max_age_hours = self._settings.raw_max_age_hours
-        _, missing = reused_and_missing(self._lake, page_set, max_age_hours, take_again, since)
+    def _expect(self, page_sets: Sequence[str], take_again: Collection[int], not_before: datetime | None) -> None:
+        """Have pages that the first of these page sets lacks fetched ahead, while the one before it is computed."""
+        missing: list[int] = []
+        if page_sets:
+            since = not_before or datetime.max.replace(tzinfo=UTC)
+            max_age_hours = self._settings.raw_max_age_hours
+            with contextlib.suppress(LakeDamaged, LakeLacks, LakeWrong):  # its own turn tells
+                _, missing = reused_and_missing(self._lake, page_sets[0], max_age_hours, take_again, since)
         self._neows.expect(missing)
 
     def _recompute(self, page_set: str) -> PageSetError | None:

@@ -102,9 +102,9 @@ def rows_of(
     }
     page_set = page_set_of(run)
     items = [whole | item for item in _items(events, steps, page_set, ended)]
-    failed = steps.errors or (ended and steps.unfinished)
     started = next((time_of(entry) for entry in events if _is(entry, Event.PIPELINE_START)), None)
     ended_by = [one.dagster_event.message for one in events if one.dagster_event and _is(one, Event.PIPELINE_FAILURE)]
+    failed = steps.errors or (ended and (steps.unfinished or ended_by))
     reasons = [*steps.errors.values(), *filter(None, ended_by), "it was stopped, or its process was killed"]
     of_run = {
         "kind": RUN,

@@ -96,7 +96,7 @@ def reused_and_missing(
     since: datetime,
     on_damaged: Callable[[int], object] = lambda page: None,
 ) -> tuple[list[PageFacts], list[int]]:
-    """The stored pages of a set that `gather` reuses, and the numbers of those that it fetches, with its arguments.
+    """The stored pages that `gather` would reuse, and the numbers of those that it would fetch, by the same arguments.
 
     `on_damaged` is called with the number of each damaged page.
     """

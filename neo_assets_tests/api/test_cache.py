@@ -5,7 +5,6 @@ import itertools
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,8 +18,8 @@ from neo_assets.api import snapshots
 from neo_assets.api.cache import AnswerCache, depends_on_nothing_but
 from neo_assets.api.held import Loading
 from neo_assets.api.snapshots import Snapshots
-from neo_assets.lake import layout
 from neo_assets.lake.storage import Storage
+from neo_assets_tests.api.test_snapshots import change
 from neo_assets_tests.integration.harness import PATIENCE_S
 from neo_assets_tests.products.by_hand import fill, make
 
@@ -177,8 +176,7 @@ def test_no_answer_outlives_its_snapshot(lake: Storage) -> None:
     every = Snapshots(lake)
     app = AnswerCache(Counted(every), every)
     assert [asyncio.run(ask(app)) for _ in range(2)] == ["1", "1"]
-    index = Path(lake.location(layout.PRODUCTS_INDEX))
-    index.write_bytes(index.read_bytes() + b"\n")  # the same database, stored anew
+    change(lake, neos=7)
     with looking_every(0), every.current():
         pass
     assert [asyncio.run(ask(app)) for _ in range(2)] == ["2", "2"]
@@ -188,3 +186,9 @@ def test_no_answer_outlives_its_snapshot(lake: Storage) -> None:
 def test_a_request_with_a_body_goes_on_so_that_the_body_is_read(api: httpx.Client) -> None:
     assert api.get("/v1/near-misses").status_code == 200
     assert api.request("GET", "/v1/near-misses", content=b"x" * 1_000_000).status_code == 413
+
+
+def test_only_scripts_of_other_sites_are_told_that_they_may_read_it(api: httpx.Client) -> None:
+    origins = [{}, {"Origin": "https://example.org"}, {}, {"Origin": "https://example.com"}]
+    answers = [api.get("/v1/near-misses?limit=7", headers=headers) for headers in origins]
+    assert [one.headers.get("Access-Control-Allow-Origin") for one in answers] == [None, "*", None, "*"]

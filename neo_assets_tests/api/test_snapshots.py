@@ -1,5 +1,6 @@
 """A snapshot is taken up whole, and only once it can be read."""
 
+import contextlib
 import tempfile
 import threading
 import time
@@ -14,9 +15,11 @@ import pytest
 
 from neo_assets.api import snapshots
 from neo_assets.api.problems import Problem
-from neo_assets.api.snapshots import Snapshots
+from neo_assets.api.snapshots import Snapshot, Snapshots
 from neo_assets.lake.storage import Storage
+from neo_assets.products.calendar import CALENDAR
 from neo_assets.products.database import DATABASE
+from neo_assets.products.index import store
 from neo_assets_tests.api.conftest import client_of
 from neo_assets_tests.integration.harness import PATIENCE_S
 from neo_assets_tests.pipeline.by_hand import gather, total
@@ -126,6 +129,27 @@ def test_others_are_answered_while_a_database_is_copied(
     assert first[0]["signature"] != before["signature"]
 
 
+def test_a_former_snapshot_is_closed_where_nobody_waits_for_it(lake: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last one who uses it may be the event loop."""
+    monkeypatch.setattr(snapshots, "_LOOK_EVERY_S", 0.0)
+    make(fill(lake))
+    is_over, close = threading.Event(), Snapshot.close
+
+    def slowly(self: Snapshot) -> None:
+        is_over.wait(PATIENCE_S)
+        close(self)
+
+    with contextlib.closing(Snapshots(lake)) as every:
+        with every.current() as former:
+            monkeypatch.setattr(Snapshot, "close", slowly)
+            change(lake, neos=7)
+            every.look()
+            assert every.tag != former.tag
+        with every.taken_up() as current:
+            assert current.tag == every.tag
+        is_over.set()
+
+
 def test_a_cursor_of_a_former_snapshot_is_refused(client: httpx.Client, lake: Storage) -> None:
     make(fill(lake))
     following = client.get("/v1/neos?limit=1").json()["next"]
@@ -205,3 +229,12 @@ def test_the_database_cannot_be_changed_or_read_files(lake: Storage, tmp_path: P
             with pytest.raises(duckdb.Error, match=r"disabled|read-only"):
                 snapshot.rows(sql)
     every.close()
+
+
+def test_another_product_changes_neither_etags_nor_cursors(client: httpx.Client, lake: Storage) -> None:
+    make(fill(lake))
+    before = client.get("/v1/neos?limit=1")
+    store(lake, CALENDAR, b"BEGIN:VCALENDAR\r\n", "by hand", 0)
+    after = client.get("/v1/neos?limit=1")
+    assert after.headers["ETag"] == before.headers["ETag"]
+    assert client.get(before.json()["next"]).status_code == 200

@@ -15,6 +15,7 @@ from neo_assets.cli.runner import Runner
 from neo_assets.lake import layout
 from neo_assets.lake.storage import Storage
 from neo_assets.pipeline.totals import read_totals
+from neo_assets.schema.tables import CLOSE_APPROACHES
 from neo_assets.sources.neows.errors import NotFound, Outage, PagesMissing, WrongPage
 from neo_assets.sources.neows.retry_policy import RetryPolicy
 from neo_assets.sources.simulator.app import create_app
@@ -150,6 +151,21 @@ def test_an_outage_ends_the_run_soon(
                 everything(url, lake, pages=10)
     assert len(neows.came) - answers <= requests
     assert capsys.readouterr().err.count("Asking again for 3 page sets that could not be fetched") == bool(answers)
+
+
+def test_nothing_is_fetched_ahead_for_page_sets_that_are_given_up(lake: Storage) -> None:
+    """One page set is at hand, and computed all the same."""
+    neows = Faulty()
+    computed = layout.table_file(CLOSE_APPROACHES, "00002-00003")
+    with serving(neows) as url:
+        assert everything(url, lake, pages=4) == {}
+        for path in (layout.raw_page(0), layout.raw_page(1), computed):
+            lake.delete(path)
+        neows.asked.clear()
+        neows.break_down(lambda: Response(status_code=503))
+        assert list(everything(url, lake, pages=6)) == ["00000-00001", "00004-00005"]
+    assert set(neows.asked) == {0, 1}
+    assert lake.versions([computed])
 
 
 def test_a_pause_that_is_too_long_for_the_policy_is_not_cut_short(lake: Storage) -> None:

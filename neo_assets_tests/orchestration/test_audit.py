@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Callable, Generator, Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from neo_assets.definitions import build_defs
 from neo_assets.lake import layout, tables
 from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.audit import launched_by, record
+from neo_assets.orchestration.audit import rows_of as rows_of_run
 from neo_assets.pipeline import audit
 from neo_assets.pipeline.metrics.registry import NEAR_MISS_COUNT
 from neo_assets.schema.pages import Page
@@ -203,6 +205,17 @@ def test_events_of_runs_that_have_ended_are_not_kept_in_memory(
 )
 def test_it_names_who_launched_a_run(tags: dict[str, str], said: str) -> None:
     assert launched_by(tags) == said
+
+
+def test_a_run_that_was_stopped_before_it_planned_anything_has_failed(
+    lake: Storage, instance: dg.DagsterInstance
+) -> None:
+    run = instance.create_run_for_job(build_defs(settings_of(), lake=lake).resolve_job_def("totals"))
+    instance.report_run_failed(run, "The process that executed this run no longer exists.")
+    events = [one for one in instance.all_logs(run.run_id) if one.dagster_event_type is dg.DagsterEventType.RUN_FAILURE]
+    assert len(events) == 1
+    [row] = rows_of_run(run, datetime.now(UTC), events, ended=True, requests=None)
+    assert (row["status"], row["error"]) == ("failed", "The process that executed this run no longer exists.")
 
 
 @pytest.mark.parametrize("from_outside", [True, False])

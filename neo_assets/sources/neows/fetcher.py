@@ -54,7 +54,9 @@ class _Caller:
                 self._writer.write(part)
 
     async def answer(self, answers: AsyncGenerator[Any, None], wanted: asyncio.Semaphore) -> None:
-        """Send each answer when it is wanted, and then the end, or the error. What is wanted limits what waits."""
+        """Send each answer when it is wanted, and then the end, or the error. Nothing else is sent, so that
+        nothing else limits what waits.
+        """
         try:
             async with contextlib.aclosing(answers):
                 while await wanted.acquire() and (answer := await anext(answers, None)) is not None:

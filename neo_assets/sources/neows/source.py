@@ -28,8 +28,8 @@ HEARTBEAT_REQUESTS = 2
 """Requests that one heartbeat sends."""
 
 _AHEAD = 32
-"""Pages of the next page set that may be fetched ahead. They take 12 MB of the process that fetches, and are lost if a
-run is killed.
+"""Pages of the next page set that may wait to be asked for, while up to 8 more are being fetched. Together they take
+15 MB of the process that fetches, and are lost if a run is killed.
 """
 
 _AT_ONCE_S = 60.0
@@ -112,7 +112,7 @@ class NeoWs:
                         yield page
             except (Misconfigured, FetcherEnded) as error:
                 raise PagesMissing(dict.fromkeys(missing, error), len(numbers)) from None
-        if expected:
+        if expected and expected != numbers:
             process = self._running()
             self._ahead = _Ahead(expected, process, process.call("pages", expected, ahead=_AHEAD - 1))
 
@@ -196,9 +196,8 @@ class NeoWs:
 
     def close(self) -> None:
         """Close the connections and the budget's ledger; the next use reopens them."""
-        if self._ahead:
-            self._ahead.pages.close()
-            self._ahead = None
+        self._expected = []
+        self._begun_ahead([])
         with self._lock:
             if self._started:
                 self._requests_before += self._started.requests

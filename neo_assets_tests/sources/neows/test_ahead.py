@@ -10,6 +10,7 @@ import pytest
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from neo_assets.sources.neows.client import CONCURRENCY
 from neo_assets.sources.neows.errors import PagesMissing
 from neo_assets.sources.neows.source import NeoWs
 from neo_assets_tests.conftest import Served
@@ -59,9 +60,9 @@ def test_nothing_is_fetched_ahead_before_all_pages_asked_for_have_come(served: S
 def test_no_more_pages_wait_than_fit_in_memory(served: Served, neows: NeoWs) -> None:
     neows.expect(range(1, 80))
     assert numbers(neows, 0) == [0]
-    wait_until(lambda: len(served.pages) > 32)
+    wait_until(lambda: len(served.pages) == 1 + 32 + CONCURRENCY)
     time.sleep(0.5)
-    assert len(served.pages) < 1 + 32 + 2 * 8
+    assert len(served.pages) == 1 + 32 + CONCURRENCY
     assert numbers(neows, *range(1, 80)) == [*range(1, 80)]
     assert sorted(served.pages) == [*range(80)]
 
@@ -80,6 +81,13 @@ def test_an_expectation_is_for_the_next_call_only(served: Served, neows: NeoWs) 
     assert numbers(neows, 2) == [2]
     time.sleep(0.3)
     assert served.pages == [0, 2]
+
+
+def test_pages_that_are_asked_for_are_not_expected_again(served: Served, neows: NeoWs) -> None:
+    neows.expect([1, 2])
+    assert numbers(neows, 1, 2) == [1, 2]
+    time.sleep(0.3)
+    assert sorted(served.pages) == [1, 2]
 
 
 def test_no_pages_asked_for_still_begin_what_is_expected(served: Served, neows: NeoWs) -> None:

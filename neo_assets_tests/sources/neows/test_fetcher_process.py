@@ -44,7 +44,13 @@ def fetcher_of(process: psutil.Process) -> psutil.Process:
 
 
 def has_ended(process: psutil.Process) -> bool:
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    """Whether it has, with all its threads: those of a zombie may still be ending."""
+    if not process.is_running():
+        return True
+    try:
+        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:  # it is a child of another process
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
 
 
 @contextmanager
