@@ -157,6 +157,17 @@ def test_when_the_probe_succeeds_queued_requests_are_sent_together() -> None:
     assert seen == [1, 1, 2, 3, 4, 5]
 
 
+def test_a_wait_is_announced_once_by_who_decides_on_it(caplog: pytest.LogCaptureFixture) -> None:
+    """After a first failure, the page waits for its next attempt; from the second one on, all wait for a probe."""
+    gate = Gate([KEY], None, RetryPolicy(first_wait_s=0.001))
+    assert asyncio.run(gate.ask("page 0", answering(DOWN, DOWN, DOWN), attempts=4)) == KEY
+    announced = [re.sub(r" in \d+ s$", "", record.getMessage()) for record in caplog.records]
+    assert announced == [
+        f"page 0, attempt 1 of 4: {DOWN}; next attempt",
+        *(f"page 0: {DOWN}; failure {number} in a row, next request" for number in (2, 3)),
+    ]
+
+
 def test_a_silence_that_the_host_asks_for_is_kept() -> None:
     gate = Gate([KEY], None, QUICK)
     start = time.monotonic()
