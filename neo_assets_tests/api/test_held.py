@@ -18,8 +18,7 @@ from neo_assets.api.query import find
 from neo_assets.api.resources import APPROACHES
 from neo_assets.api.snapshots import Snapshot, Snapshots
 from neo_assets.lake.storage import Storage
-from neo_assets.products import index
-from neo_assets.products.database import DATABASE
+from neo_assets_tests.api.test_snapshots import change
 from neo_assets_tests.products.by_hand import fill, with_products
 
 NUMBERS = ["5", "0.05", "0.3", "1.5"]
@@ -101,8 +100,7 @@ def test_another_snapshot_is_in_memory_when_it_is_taken_up(tmp_path: Path, monke
     with contextlib.closing(serving(lake)) as every:
         with every.current() as first:
             pass
-        database = Path(lake.location(f"products/{DATABASE}")).read_bytes()
-        index.store(lake, DATABASE, database, "another", 0)
+        change(lake, neos=7)
         with every.current() as second:
             assert second is not first
             assert second.held("approaches")

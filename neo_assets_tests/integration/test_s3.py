@@ -151,10 +151,11 @@ def test_the_number_of_requests_depends_on_pages_and_tables_only(inside: Neo, s3
             kinds.append(wire.kinds())
     more = {kind: kinds[1][kind] - kinds[0][kind] for kind in kinds[0]}
     sets, pages = 2, 4
-    # Per set: one listing, one read of the mark, and its tables, each written once and read once by the checks,
-    # `close_approaches` by those of the metrics too, and `neo_records` by those of the snapshot.
-    # Each page is written once, and handed on from memory. The audit is written when a run begins and when it ends.
-    assert more == {"LIST": sets, "PUT": pages + (TABLES + 2) * sets, "GET": (1 + TABLES + 1 + 1) * sets}
+    # Per set: one listing, and one more to fetch its pages ahead; one read of the mark; and its tables, each written
+    # once and read once by the checks, `close_approaches` by those of the metrics too, and `neo_records` by those of
+    # the snapshot. Each page is written once, and handed on from memory. The audit is written when a run begins and
+    # when it ends.
+    assert more == {"LIST": 2 * sets, "PUT": pages + (TABLES + 2) * sets, "GET": (1 + TABLES + 1 + 1) * sets}
 
 
 def test_a_run_with_nothing_to_do_reads_each_file_of_a_page_set_once(inside: Neo, s3_server: S3Server) -> None:
