@@ -89,9 +89,9 @@ class AnswerCache:
             return
         known = self._find(key)
         if known:
-            await self._snapshots.look_if_it_is_time()
-            known = self._find(key)
-        elif not known and (first := self._being_made.get(key)):
+            if await self._snapshots.look_if_it_is_time():
+                known = self._find(key)
+        elif first := self._being_made.get(key):
             await _at_most(_LONGEST_WAIT_S, first)
             known = self._find(key)
         if known:

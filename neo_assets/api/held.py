@@ -73,6 +73,7 @@ class Held:
         if not batches:
             return cls(pa.table([_encoded(pa.array([], field.type)) for field in schema], schema.names), key)
         rows = pa.Table.from_batches(batches).unify_dictionaries().combine_chunks()
+        # Arrow loads pandas here, if that is installed: nobody waits for it, as filters would.
         rows = pa.table([_with_sorted_texts(column) for column in rows.columns], schema.names)
         return cls(_sorted(rows, key), key)
 
@@ -202,7 +203,6 @@ class Loading(threading.Thread):
             with self._cursor:
                 self.held = Held.load(self._cursor, self.relation, self._key)
             pa.default_memory_pool().release_unused()
-            pa.scalar(None)  # if pandas is installed, this loads it, for which nobody waits here
         except (duckdb.Error, pa.ArrowException) as error:
             if self._is_wanted:
                 logger.warning("%s is not held in memory: %s", self.relation, one_line(str(error)))

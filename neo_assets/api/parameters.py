@@ -144,7 +144,7 @@ class Parameters(BaseModel):
     @property
     def names_an_object(self) -> bool:
         """Whether `conditions` has to find the id of an object."""
-        return getattr(self, "des", None) is not None
+        return "des" in self.model_fields_set
 
     def conditions(self, ids_of: IdsOf) -> list[Condition]:
         """The conditions that the given parameters set."""

@@ -68,6 +68,7 @@ class Snapshot:
         """
         self._file, self._longest_query_s = file, longest_query_s
         self.version = version
+        """What tells its content from that of other databases."""
         self._connection = duckdb.connect(str(file), read_only=True, config=_LIMITS | {"temp_directory": f"{file}.tmp"})
         self._texts: dict[tuple[str, str], list[str]] = {}
         try:
@@ -213,10 +214,15 @@ class Snapshots:
         self._told_at = now
         return True
 
-    async def look_if_it_is_time(self) -> None:
-        """`look` in a thread, if this caller is the one to do so. Without a snapshot, every caller waits for one."""
-        if self._current is None or self.is_time_to_look():
-            await run_in_threadpool(self.look)
+    async def look_if_it_is_time(self) -> bool:
+        """`look` in a thread, if this caller is the one to do so; returns whether it was.
+
+        Without a snapshot, every caller waits for one.
+        """
+        if self._current and not self.is_time_to_look():
+            return False
+        await run_in_threadpool(self.look)
+        return True
 
     @contextlib.contextmanager
     def current(self) -> Iterator[Snapshot]:

@@ -21,7 +21,7 @@ from neo_assets.lake import owner, raw_pages, tables
 from neo_assets.lake.storage import LakeDamaged, LakeLacks, LakeWrong, Storage
 from neo_assets.pipeline import landed_objects
 from neo_assets.pipeline.consistency import Snapshot
-from neo_assets.pipeline.gather import reused_and_missing
+from neo_assets.pipeline.gather import NEVER, reused_and_missing
 from neo_assets.pipeline.land import TakenIn, affected_page_sets, take_in
 from neo_assets.pipeline.metrics.engine import Metrics
 from neo_assets.pipeline.quarantine import without_discarded
@@ -301,8 +301,8 @@ class Runner:
                 failed[key] = PagesMissing(dict.fromkeys(pages, stopped), len(pages))
             else:
                 config = {"take_again": again, "not_before": not_before.isoformat() if not_before else ""}
-                later = [] if stopped else [other for other in keys[number:] if other not in done]
-                self._expect(later, take_again, not_before)
+                following = next((other for other in keys[number:] if other not in done), None)
+                self._expect(None if stopped or following in at_hand else following, take_again, not_before)
                 try:
                     _report(self._jobs.execute("page_set", key, {"ops": {"raw_pages": {"config": config}}}))
                     fetched = self._neows.fetched - before
@@ -317,14 +317,13 @@ class Runner:
             self._neows.bar.update(len(pages) - (self._neows.fetched - before))
         return failed
 
-    def _expect(self, page_sets: Sequence[str], take_again: Collection[int], not_before: datetime | None) -> None:
-        """Have pages that the first of these page sets lacks fetched ahead, while the one before it is computed."""
+    def _expect(self, page_set: str | None, take_again: Collection[int], not_before: datetime | None) -> None:
+        """Have pages that this page set lacks fetched ahead, while the one before it is computed. None has no pages."""
         missing: list[int] = []
-        if page_sets:
-            since = not_before or datetime.max.replace(tzinfo=UTC)
+        if page_set:
             max_age_hours = self._settings.raw_max_age_hours
             with contextlib.suppress(LakeDamaged, LakeLacks, LakeWrong):  # its own turn tells
-                _, missing = reused_and_missing(self._lake, page_sets[0], max_age_hours, take_again, since)
+                _, missing = reused_and_missing(self._lake, page_set, max_age_hours, take_again, not_before or NEVER)
         self._neows.expect(missing)
 
     def _recompute(self, page_set: str) -> PageSetError | None:

@@ -35,5 +35,5 @@ def from_settings() -> FastAPI:
         return under_way()()
 
     app = create_app(settings, lake=lake, runs=runs)
-    gc.freeze()  # what is loaded by now: to look through it for garbage holds everyone up for 0.1 s
+    gc.freeze()  # searching all that is loaded by now for garbage would hold everyone up for 0.1 s
     return app

@@ -27,6 +27,9 @@ logger = logging.getLogger(__name__)
 WRITERS = 4
 """Pages that are stored at the same time."""
 
+NEVER = datetime.max.replace(tzinfo=UTC)
+"""The `since` of a caller for whom no page is new enough to be reused for that alone."""
+
 Pages = Generator[Page | PageFacts, None, None]
 """Pages on their way into the lake: fetched pages in full, and only the facts of pages already stored. Closing the
 generator cancels pending requests.
@@ -96,7 +99,7 @@ def reused_and_missing(
     since: datetime,
     on_damaged: Callable[[int], object] = lambda page: None,
 ) -> tuple[list[PageFacts], list[int]]:
-    """The stored pages that `gather` would reuse, and the numbers of those that it would fetch, by the same arguments.
+    """The stored pages that `gather` reuses, and the numbers of those that it fetches, for the same arguments.
 
     `on_damaged` is called with the number of each damaged page.
     """

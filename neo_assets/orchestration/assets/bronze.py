@@ -13,7 +13,7 @@ from neo_assets.lake import layout, owner
 from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.failures import WrongConfig, failing_in_one_line
 from neo_assets.orchestration.metadata import OWNERS, described, freshness, preview
-from neo_assets.pipeline.gather import Pages, gather, stored
+from neo_assets.pipeline.gather import NEVER, Pages, gather, stored
 from neo_assets.pipeline.heartbeat import append
 from neo_assets.pipeline.text import first_few, named
 from neo_assets.schema.heartbeat_table import HEARTBEAT
@@ -65,7 +65,7 @@ class RawPagesConfig(dg.Config):
             WrongConfig: `not_before` is not a time.
         """
         if not self.not_before:
-            return datetime.max.replace(tzinfo=UTC)
+            return NEVER
         try:
             time = datetime.fromisoformat(self.not_before)
         except ValueError:

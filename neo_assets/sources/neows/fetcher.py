@@ -54,9 +54,7 @@ class _Caller:
                 self._writer.write(part)
 
     async def answer(self, answers: AsyncGenerator[Any, None], wanted: asyncio.Semaphore) -> None:
-        """Send each answer when it is wanted, and then the end, or the error. Nothing else is sent, so that
-        nothing else limits what waits.
-        """
+        """Send each answer when it is wanted, and then the end, or the error. So no more wait here than are wanted."""
         try:
             async with contextlib.aclosing(answers):
                 while await wanted.acquire() and (answer := await anext(answers, None)) is not None:

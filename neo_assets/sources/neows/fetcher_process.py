@@ -84,7 +84,7 @@ class FetcherProcess:
         return answers
 
     def _answers(self, call: Call, wanted: int) -> Generator[Any, None, None]:
-        """Send a call, yield None, and then the answers; so many are made before they are asked for."""
+        """Send a call and yield None, then yield the answers. So many of them are made without being asked for."""
         ours, theirs = socket.socketpair()
         with ours, self._progress.elsewhere() as progress_was:
             over = False

@@ -197,7 +197,7 @@ class NeoWs:
     def close(self) -> None:
         """Close the connections and the budget's ledger; the next use reopens them."""
         self._expected = []
-        self._begun_ahead([])
+        self._begun_ahead([])  # ends the call that was begun ahead
         with self._lock:
             if self._started:
                 self._requests_before += self._started.requests
