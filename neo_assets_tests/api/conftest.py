@@ -1,6 +1,7 @@
 """The API over a small simulated lake, which tests share that only read it."""
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -8,6 +9,7 @@ import httpx
 import pytest
 
 from neo_assets.api.app import create_app
+from neo_assets.api.held import Loading
 from neo_assets.api.server import Protocol
 from neo_assets.lake.storage import Storage
 from neo_assets_tests.integration.harness import PATIENCE_S, serving
@@ -30,6 +32,13 @@ def client_of(lake: Storage, **settings: Any) -> Iterator[httpx.Client]:
         httpx.Client(base_url=httpx.URL(url).join("/"), timeout=PATIENCE_S, headers=headers) as client,
     ):
         yield client
+
+
+def wait_for_rows_in_memory() -> None:
+    """Wait until every snapshot that was taken up has loaded its rows."""
+    for thread in threading.enumerate():
+        if isinstance(thread, Loading):
+            thread.join(PATIENCE_S)
 
 
 @pytest.fixture(scope="session")

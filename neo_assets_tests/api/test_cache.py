@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,11 +15,10 @@ from starlette.types import Message, Receive, Scope, Send
 
 from neo_assets.api import snapshots
 from neo_assets.api.cache import AnswerCache, depends_on_nothing_but
-from neo_assets.api.held import Loading
 from neo_assets.api.snapshots import Snapshots
 from neo_assets.lake.storage import Storage
+from neo_assets_tests.api.conftest import wait_for_rows_in_memory
 from neo_assets_tests.api.test_snapshots import change
-from neo_assets_tests.integration.harness import PATIENCE_S
 from neo_assets_tests.products.by_hand import fill, make
 
 PATHS = ["close-approaches", "upcoming", "neos", "yearly-approaches", "near-misses", "dictionary", "snapshot"]
@@ -63,9 +61,7 @@ def received(api: httpx.Client, *request: Any, **options: Any) -> tuple[int, dic
 def rows_are_in_memory(api: httpx.Client) -> None:
     """The rows of the database are the same, but Arrow pads them with other bytes."""
     api.get("/v1/close-approaches")
-    for thread in threading.enumerate():
-        if isinstance(thread, Loading):
-            thread.join(PATIENCE_S)
+    wait_for_rows_in_memory()
 
 
 @settings(max_examples=60, deadline=None)

@@ -11,9 +11,8 @@ from starlette.responses import Response
 
 from neo_assets.api import answers, reading
 from neo_assets.api.app import create_app
-from neo_assets.api.held import Loading
 from neo_assets.lake.storage import Storage
-from neo_assets_tests.integration.harness import PATIENCE_S
+from neo_assets_tests.api.conftest import wait_for_rows_in_memory
 from neo_assets_tests.settings import settings_of
 
 
@@ -22,9 +21,7 @@ def app(served_lake: Storage) -> FastAPI:
     """The API, with rows in memory."""
     app = create_app(settings_of(lake=served_lake.root), lake=served_lake)
     asyncio.run(answered_in_order(app, ["/v1/close-approaches", "/v1/near-misses"]))
-    for thread in threading.enumerate():
-        if isinstance(thread, Loading):
-            thread.join(PATIENCE_S)
+    wait_for_rows_in_memory()
     return app
 
 

@@ -136,7 +136,7 @@ def test_a_former_snapshot_is_closed_where_nobody_waits_for_it(lake: Storage, mo
     is_over, close = threading.Event(), Snapshot.close
 
     def slowly(self: Snapshot) -> None:
-        is_over.wait(PATIENCE_S)
+        assert is_over.wait(PATIENCE_S)
         close(self)
 
     with contextlib.closing(Snapshots(lake)) as every:

@@ -82,7 +82,7 @@ def backfilled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backfilled]
             dev.launch(PAGE_SETS)
             wait_until(lambda: statuses(url)["STARTED"] == AT_ONCE, every_s=0.5, patience_s=2 * PATIENCE_S)
             gate.is_open = True
-            wait_until(lambda: len(events_of_steps(url)) > 100, every_s=0.5)
+            wait_until(lambda: len(events_of_steps(url)) > 100, every_s=0.5, patience_s=2 * PATIENCE_S)
             at_kill = statuses(url), events_of_steps(url)
             server.kill()
             time.sleep(OUTAGE_S)

@@ -70,7 +70,7 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, list[psutil.Process]]]:
             start(name, java, f"{DEPLOY}.worker.Worker", *small, "--work-dir", str(tmp_path / f"of-{name}"), url)
             for name in ("worker-1", "worker-2")
         ]
-        wait_until(lambda: alive(ui) == 2)
+        wait_until(lambda: alive(ui) == 2, every_s=0.2, patience_s=START_S)
         conf = {
             "spark.connect.grpc.binding.address": "127.0.0.1",
             "spark.connect.grpc.binding.port": connect,
@@ -82,7 +82,7 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, list[psutil.Process]]]:
         server = ("--class", "org.apache.spark.sql.connect.service.SparkConnectServer", "spark-internal")
         start("connect", str(home / "bin/spark-submit"), "--master", url, *options, *server)
         address = f"sc://127.0.0.1:{connect}"
-        wait_until(lambda: answers(address))
+        wait_until(lambda: answers(address), every_s=0.2, patience_s=START_S)
         yield address, workers
 
 

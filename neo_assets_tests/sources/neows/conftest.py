@@ -1,4 +1,4 @@
-"""Fixtures for tests of the request budget: a clock that stands still, and budgets on one ledger."""
+"""Fixtures for tests of the source: a clock that stands still, budgets on one ledger, pages of the shared server."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -6,6 +6,10 @@ from pathlib import Path
 import pytest
 
 from neo_assets.sources.neows.budget import Budget
+from neo_assets.sources.neows.source import NeoWs
+from neo_assets_tests.conftest import Served
+from neo_assets_tests.orchestration.assets.graph import at
+from neo_assets_tests.sources.neows.fetching import QUICK
 
 HOST = "api.nasa.gov"
 FAST = 1e6
@@ -36,3 +40,10 @@ def make(tmp_path: Path, clock: Clock) -> Iterator[Callable[..., Budget]]:
     yield make
     for budget in made:
         budget.close()
+
+
+@pytest.fixture
+def neows(served: Served) -> Iterator[NeoWs]:
+    """The pages of the server that tests share, with short waits before retries."""
+    with NeoWs(at(served), QUICK) as neows:
+        yield neows

@@ -2,7 +2,6 @@
 
 import itertools
 import time
-from collections.abc import Iterator
 from contextlib import closing
 
 import psutil
@@ -16,19 +15,8 @@ from neo_assets.sources.neows.source import NeoWs
 from neo_assets_tests.conftest import Served
 from neo_assets_tests.integration.harness import wait_until
 from neo_assets_tests.orchestration.assets.graph import at
-from neo_assets_tests.sources.neows.fetching import QUICK
 from neo_assets_tests.sources.neows.test_fetcher_process import fetcher_of, has_ended, held, slots_taken
-
-
-@pytest.fixture
-def neows(served: Served) -> Iterator[NeoWs]:
-    with NeoWs(at(served), QUICK) as neows:
-        yield neows
-
-
-def numbers(neows: NeoWs, *pages: int) -> list[int]:
-    """The numbers of the pages that arrive when these are requested."""
-    return sorted(page.number for page in neows.pages(pages))
+from neo_assets_tests.sources.neows.test_source import numbers
 
 
 def fetch_ahead(served: Served, neows: NeoWs, *pages: int) -> None:

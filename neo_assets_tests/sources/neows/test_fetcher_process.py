@@ -31,12 +31,6 @@ from neo_assets_tests.orchestration.assets.graph import KEY, at
 from neo_assets_tests.sources.neows.fetching import QUICK
 
 
-@pytest.fixture
-def neows(served: Served) -> Iterator[NeoWs]:
-    with NeoWs(at(served), QUICK) as neows:
-        yield neows
-
-
 def fetcher_of(process: psutil.Process) -> psutil.Process:
     """The process that another one started last to fetch."""
     fetchers = [one for one in process.children() if "neows.fetcher" in "".join(one.cmdline())]

@@ -1,7 +1,6 @@
 """Odd answers over HTTP: a good page is not lost to a header or a wrapping that it does not need."""
 
 import gzip
-from collections.abc import Iterator
 
 import pytest
 from starlette.responses import Response
@@ -10,7 +9,6 @@ from starlette.types import Receive, Scope, Send
 from neo_assets.sources.neows.retry_policy import RetryPolicy
 from neo_assets.sources.neows.source import NeoWs
 from neo_assets_tests.conftest import Served
-from neo_assets_tests.orchestration.assets.graph import at
 from neo_assets_tests.sources.neows.examples import body, neo
 
 QUICK = RetryPolicy(first_wait_s=0.001, key_pause_s=0.01, shortest_key_pause_s=0.01)
@@ -21,12 +19,6 @@ BOM = b"\xef\xbb\xbf"
 def members(*parts: bytes) -> bytes:
     """A gzip member for each part."""
     return b"".join(map(gzip.compress, parts))
-
-
-@pytest.fixture
-def neows(served: Served) -> Iterator[NeoWs]:
-    with NeoWs(at(served), QUICK) as neows:
-        yield neows
 
 
 def fetched(neows: NeoWs) -> bytes:
