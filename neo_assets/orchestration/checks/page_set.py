@@ -126,8 +126,8 @@ def _judge_several(
 
 
 def _done(checks: Iterable[Check]) -> Iterator[dg.Output[None]]:
-    """The outputs for which Dagster waits before it makes what is downstream: those of checks that block. It stores an
-    event for each, which for the other checks of a page set took 35 ms more.
+    """The outputs of the checks that block, without which Dagster warns that those gave no result. Only those, as it
+    stores an event for each output; the outputs of all other checks of a page set took 35 ms more.
     """
     for check in checks:
         if check.blocking:

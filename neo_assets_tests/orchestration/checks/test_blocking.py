@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from neo_assets.definitions import build_defs
-from neo_assets.lake import raw_pages, tables
+from neo_assets.lake import layout, raw_pages, tables
 from neo_assets.lake.storage import LakeWrong, Storage
 from neo_assets.orchestration.assets import silver
 from neo_assets.orchestration.checks.check import Check, refuse
@@ -39,7 +39,13 @@ def forgetful(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-def test_nothing_is_counted_from_tables_that_are_wrong(lake: Storage, forgetful: pytest.MonkeyPatch) -> None:
+NO_RESULT = "emitted no result"
+"""What Dagster warns about a check that blocks and does not say that it is done."""
+
+
+def test_nothing_is_counted_from_tables_that_are_wrong(
+    lake: Storage, forgetful: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     defs = build_defs(settings_of(lake=lake.root, pages=2, pages_per_set=2))
 
     def materialize() -> dg.ExecuteInProcessResult:
@@ -59,6 +65,30 @@ def test_nothing_is_counted_from_tables_that_are_wrong(lake: Storage, forgetful:
     assert recorded["diameter_follows_from_h"], "all verdicts of the step are recorded"
     forgetful.undo()
     assert materialize().success
+    assert all(tables.stored_page_sets(lake, table, [FIRST]) for table in (NEAR_MISS_COUNT, YEARLY_APPROACHES))
+    assert NO_RESULT not in caplog.text
+
+
+def test_a_run_over_several_page_sets_counts_what_passed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    lake = made(tmp_path, Catalogue(45))
+    for table in METRICS.counts:
+        for key in (FIRST, SECOND):
+            lake.delete(layout.table_file(table, key))
+    defs = build_defs(settings_of(lake=lake.root, pages=3, pages_per_set=2))
+    job = defs.resolve_implicit_global_asset_job_def()
+    with dg.DagsterInstance.ephemeral(str(Path.cwd())) as instance:
+        job.execute_in_process(
+            instance=instance,
+            asset_selection=[
+                dg.AssetKey(table.name) for table in (CLOSE_APPROACHES, NEAR_MISS_COUNT, YEARLY_APPROACHES)
+            ],
+            tags={"dagster/asset_partition_range_start": FIRST, "dagster/asset_partition_range_end": SECOND},
+        )
+    assert all(
+        tables.stored_page_sets(lake, table, [FIRST, SECOND]) == [FIRST, SECOND]
+        for table in (NEAR_MISS_COUNT, YEARLY_APPROACHES)
+    )
+    assert NO_RESULT not in caplog.text
 
 
 def test_neo_run_says_so_and_asks_for_the_page_set_again_next_time(

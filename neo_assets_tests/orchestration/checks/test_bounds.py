@@ -1,8 +1,11 @@
 """The checks of the bounds: their names and severities. Only a snapshot that passes every check is accepted."""
 
+from pathlib import Path
+
 import dagster as dg
 import pytest
 
+from neo_assets.definitions import build_defs
 from neo_assets.lake import layout
 from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.checks.bounds import OF_BOUNDS
@@ -17,6 +20,7 @@ from neo_assets_tests.orchestration.checks.corrupting import (
     made,
 )
 from neo_assets_tests.pipeline.by_hand import METRICS, gather, pages_from, total
+from neo_assets_tests.settings import settings_of
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +58,20 @@ def test_without_an_accepted_snapshot_the_checks_pass_and_say_so(lake_of: Corrup
 def test_a_snapshot_that_passes_every_check_is_accepted_once(lake_of: Corrupted) -> None:
     assert accepted(lake_of.lake)
     assert not accepted(lake_of.lake)
+
+
+def test_dagster_accepts_a_snapshot_once_all_its_checks_are_run(lake_of: Corrupted) -> None:
+    """Not if some of the checks of the bounds are left out."""
+    defs = build_defs(settings_of(lake=lake_of.lake.root, pages=3, pages_per_set=2, raw_max_age_hours=1e6))
+    every = {check.key for check in of_totals(METRICS)}
+    accepted_after = []
+    for keys in (every - {OF_BOUNDS[0].key}, every):
+        job = defs.resolve_implicit_global_asset_job_def().get_subset(asset_selection=set(), asset_check_selection=keys)
+        with dg.DagsterInstance.ephemeral(str(Path.cwd())) as instance:
+            judged = job.execute_in_process(instance=instance).get_asset_check_evaluations()
+        assert all(check.passed for check in judged)
+        accepted_after.append(len([*lake_of.lake.files(layout.ACCEPTED)]))
+    assert accepted_after == [0, 1]
 
 
 def test_a_warning_is_enough_for_a_snapshot_not_to_be_accepted(lake_of: Corrupted) -> None:
