@@ -66,7 +66,7 @@ class _Wanted:
         _check_texts(snapshot, resource.relation, asked)
         self.fields = _fields(self.columns, asked.fields)
         self.order, self.descending = _order(self.columns, resource, asked.sort)
-        self.conditions = [*resource.always, *asked.conditions(functools.partial(ids_of, snapshot))]
+        self.conditions = [*resource.always, *asked.conditions(functools.partial(_named, snapshot))]
         self.where = " AND ".join(map(_sql, self.conditions)) or "true"
         self.values = [value for condition in self.conditions for value in condition.values]
         self.places = [self.order, *(name for name in resource.key if name != self.order)]
@@ -160,15 +160,25 @@ def _in_database(
 
 
 def ids_of(snapshot: Snapshot, name: str) -> tuple[str, ...]:
-    """The ids of the NEOs that have a text as their id, designation or name."""
-    sql = "SELECT id FROM neos WHERE ? IN (id, designation, name, name_limited) ORDER BY id"
+    """The ids of the NEOs that have a text as their id, designation or name. The provisional designation of a numbered
+    one is in its name: 99942 Apophis (2004 MN4).
+    """
+    provisional = r"regexp_extract(name, '\(([0-9A-Z][0-9]{3} [^()]+)\)$', 1)"
+    sql = f"SELECT id FROM neos WHERE ? IN (id, designation, name, name_limited, {provisional}) ORDER BY id"
     return tuple(snapshot.rows(sql, [name])["id"].to_pylist())
+
+
+def _named(snapshot: Snapshot, name: str) -> tuple[str, ...]:
+    """The same, but never none: most likely the name is misspelt, and an empty answer would not say so."""
+    if not (ids := ids_of(snapshot, name)):
+        raise refuse("des", f"no NEO has the id, designation or name {name}")
+    return ids
 
 
 def _sql(condition: Condition) -> str:
     """A condition, with a `?` for each of its values."""
     one = f"{quoted(condition.column)} {condition.operator} ?"
-    return f"({' OR '.join([one] * len(condition.values)) or 'false'})"
+    return f"({' OR '.join([one] * len(condition.values))})"
 
 
 def _fields(columns: Mapping[str, object], asked: str | None) -> list[str]:

@@ -49,6 +49,14 @@ def test_approaches_of_one_object(get: Get, served_lake: Storage) -> None:
     assert get("/v1/close-approaches", des=name)["total"] == get("/v1/close-approaches", des=spk_id)["total"] == number
 
 
+@pytest.mark.parametrize("column", ["designation", "name_limited"])
+def test_a_numbered_neo_goes_by_its_provisional_designation_too(get: Get, served_lake: Storage, column: str) -> None:
+    """It has one in its name: 99942 Apophis (2004 MN4)."""
+    [(name, other)] = rows(served_lake, f"SELECT name, {column} FROM neos WHERE name_limited <> '' LIMIT 1")
+    [found] = get("/v1/neos", des=name[name.index("(") + 1 : -1], fields="name")["data"]
+    assert found == get(f"/v1/neos/{other}", fields="name")["data"][0] == [name]
+
+
 def test_objects_that_sentry_watches(get: Get, served_lake: Storage) -> None:
     [(watched, others)] = rows(
         served_lake, "SELECT count_if(is_sentry_object), count_if(NOT is_sentry_object) FROM neos"
@@ -80,6 +88,7 @@ def test_objects_that_sentry_watches(get: Get, served_lake: Storage) -> None:
         ({"fields": "name;DROP TABLE neos"}, "fields", "there is no field"),
         ({"sort": "-mass"}, "sort", "there are: date, dist"),
         ({"sort": '"; --'}, "sort", "there is no field"),
+        ({"des": "Apopis"}, "des", "no NEO has the id, designation or name Apopis"),
         ({"des": "a\x00b"}, "des", "control characters"),
         ({"des": "a\u2028b"}, "des", "control characters"),
         ({"des": "x" * 5_000}, "des", "at most 100 characters"),
