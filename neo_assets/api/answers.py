@@ -117,7 +117,8 @@ def unless_known(request: Request, parts: Sequence[object], make: Callable[[dict
     # Weak, as an answer has the same one whether it is compressed or not.
     headers = {"ETag": f'W/"{digest}"', "Cache-Control": f"public, max-age={_FRESH_S}", "Vary": "Accept"}
     if f'"{digest}"' in known or known == ["*"]:
-        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+        vary = {"Vary": "Accept, Accept-Encoding"}  # to answers with a body, what compresses adds the second one
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers | vary)
     return make(headers)
 
 
