@@ -12,6 +12,7 @@ from neo_assets.lake.storage import Storage
 from neo_assets.orchestration.checks.completeness import every_approach_is_read_once
 from neo_assets.orchestration.checks.identities import (
     diameter_follows_from_h,
+    elements_agree,
     hazard_follows_from_moid_and_h,
     units_and_times_agree,
 )
@@ -90,6 +91,21 @@ def test_a_neo_that_cannot_be_judged_does_not_hide_the_next_one(lake: Storage) -
     wrong = neo("2", is_potentially_hazardous_asteroid=True, **far)
     passed, figures = hazard_follows_from_moid_and_h(read(lake, unknown, wrong), FIRST)
     assert (passed, figures["flagged, against MOID and H"]) == (False, "2")
+
+
+@pytest.mark.parametrize("which", ["perihelion", "aphelion"])
+@pytest.mark.parametrize(("off", "passes"), [(0.9e-9, True), (-0.9e-9, True), (1.1e-9, False), (-1.1e-9, False)])
+def test_a_distance_to_the_sun_may_differ_by_a_billionth_from_what_the_elements_give(
+    lake: Storage, which: str, off: float, passes: bool
+) -> None:
+    distances = {"perihelion_distance": 0.75, "aphelion_distance": 2.25}
+    distances[f"{which}_distance"] *= 1 + off
+    elements = {"semi_major_axis": "1.5", "eccentricity": "0.5"} | {name: repr(au) for name, au in distances.items()}
+    passed, figures = elements_agree(read(lake, neo("1", orbital_data=elements)), FIRST)
+    assert passed is passes
+    assert figures == {
+        f"{one}_distance_au differs": int(not passes and one == which) for one in ("perihelion", "aphelion")
+    }
 
 
 def test_pages_that_another_process_has_fetched_again_are_not_held_against_older_tables(
