@@ -36,6 +36,7 @@ _LIBRARIES = (
 
 _OPTIONS = (
     *("-q", "-x", "-m", "not slow and not s3", "--hypothesis-seed=0"),
+    "--keep-duplicates",  # else a test that is named first is run where its file comes, which is named too
     *("-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning"),  # they are, on purpose
 )
 

@@ -93,7 +93,7 @@ from mutants import python, trial
 
 trial._CHECKOUT = checkout = Path(sys.argv[1])
 trial._PATIENCE_S = 30
-trials = trial.Trials([trial.Copy(Path(sys.argv[2]) / name) for name in "ab"], ["tests"])
+trials = trial.Trials([trial.Copy(Path(sys.argv[2]) / name) for name in sys.argv[3]], ["tests"])
 module = Path("neo_assets/rule.py")
 trials.prepare([module])
 for mutant, is_killed in trials.try_all(python.mutants(checkout, module)):
@@ -101,28 +101,45 @@ for mutant, is_killed in trials.try_all(python.mutants(checkout, module)):
 """
 
 
-@pytest.mark.slow
-def test_changes_that_no_test_notices_are_found(tmp_path: Path) -> None:
-    checkout = tmp_path / "checkout"
+def tried(place: Path, rule: str, tests: dict[str, str], copies: str) -> list[str]:
+    """Whether tests notice each change of a rule, and the change, in a checkout of its own."""
+    checkout = place / "checkout"
     for folder in ("neo_assets", "tests"):
         (checkout / folder).mkdir(parents=True)
     (checkout / "neo_assets/__init__.py").touch()
     (checkout / "pytest.ini").touch()  # so that those in folders above do not count
+    (checkout / "neo_assets/rule.py").write_text(rule)
+    for name, text in tests.items():
+        (checkout / "tests" / name).write_text(text)
+    subprocess.run(["git", "init", "--quiet", checkout], check=True)
+    command = [sys.executable, "-c", TRY, str(checkout), str(place / "copies"), copies]
+    return subprocess.check_output(command, cwd=Path(__file__).parents[1], text=True).splitlines()
+
+
+@pytest.mark.slow
+def test_changes_that_no_test_notices_are_found(tmp_path: Path) -> None:
     rule = (
         "import signal\n\n\ndef is_near(au):\n    return au < 0.2\n\n\ndef untried(au):\n    return not au\n\n\n"
         "def wait(au):\n    if not au:\n        signal.pause()\n\n\n"
         "def at_import(au):\n    return not au\n\n\nNOTHING = at_import(bool)\n"
     )
-    (checkout / "neo_assets/rule.py").write_text(rule)
     tests = (
         "from neo_assets.rule import NOTHING, is_near, wait\n\n\n"
         "def test_it():\n    assert is_near(0.1) > is_near(0.3)\n    assert not NOTHING\n    wait(0.1)\n"
     )
-    (checkout / "tests/test_rule.py").write_text(tests)
-    subprocess.run(["git", "init", "--quiet", checkout], check=True)
-    command = [sys.executable, "-c", TRY, str(checkout), str(tmp_path / "copies")]
-    tried = subprocess.check_output(command, cwd=Path(__file__).parents[1], text=True).splitlines()
-    survived = {line for line in tried if line.startswith("False")}
+    found = tried(tmp_path, rule, {"test_rule.py": tests}, copies="ab")
+    survived = {line for line in found if line.startswith("False")}
     assert survived == {"False return au <= 0.2", "False return au", "False pass"}
-    assert "True if au:" in tried, "it waits for ever"
-    assert len(tried) == 8
+    assert "True if au:" in found, "it waits for ever"
+    assert len(found) == 8
+
+
+@pytest.mark.slow
+def test_a_test_that_noticed_a_change_is_tried_first(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    tests = {
+        "test_long.py": f"def test_it():\n    with open({str(runs)!r}, 'a') as file:\n        file.write('.')\n",
+        "test_rule.py": "from neo_assets.rule import LEAST\n\n\ndef test_it():\n    assert LEAST == 5\n",
+    }
+    assert len(tried(tmp_path, "LEAST = 5\n", tests, copies="a")) == 2
+    assert runs.read_text() == "..", "without a change, and with the first one"
