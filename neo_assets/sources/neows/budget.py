@@ -286,7 +286,7 @@ class Budget:
         """The first time from `at` on that is far enough from every reserved slot, over all keys."""
         names = {"host": self._host, "at": at, "gap": self._gap_s}
         if not db.execute(
-            "SELECT 1 FROM requests WHERE host = :host AND at > :at - :gap AND at < :at + :gap LIMIT 1", names
+            "SELECT at FROM requests WHERE host = :host AND at > :at - :gap AND at < :at + :gap", names
         ).fetchone():
             return at
         (free,) = db.execute(
@@ -302,7 +302,7 @@ class Budget:
         return float(row[0]) if row else 0.0
 
     def _is_refused(self, db: sqlite3.Connection, key: str) -> bool:
-        return db.execute("SELECT 1 FROM refused WHERE key = ?", (self._hashes[key],)).fetchone() is not None
+        return db.execute("SELECT at FROM refused WHERE key = ?", (self._hashes[key],)).fetchone() is not None
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

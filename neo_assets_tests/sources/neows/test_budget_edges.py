@@ -3,6 +3,7 @@
 """
 
 import contextlib
+import hashlib
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -154,6 +155,25 @@ def test_a_closed_budget_keeps_no_file_open(make: Callable[..., Budget], tmp_pat
     assert not is_open()
 
 
+def test_a_ledger_that_cannot_be_used_is_not_kept_open(make: Callable[..., Budget], tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "requests.sqlite").write_bytes(b"no database, but long enough to be taken for one" * 100)
+    with pytest.raises(BudgetError) as refused:
+        make().reserve()
+    opened = [file.path for file in psutil.Process().open_files() if Path(file.path).is_relative_to(tmp_path)]
+    assert opened == [], f"after {refused.value}"
+
+
+def test_requests_of_other_versions_count(make: Callable[..., Budget], clock: Clock, tmp_path: Path) -> None:
+    """All versions on a machine share the ledger, so what stands for a key in it must not change."""
+    budget = make()
+    budget.reserve()
+    with contextlib.closing(sqlite3.connect(tmp_path / "state" / "requests.sqlite")) as ledger:
+        assert ledger.execute("SELECT host, key, at FROM requests").fetchall() == [
+            (HOST, hashlib.sha256(f"{HOST} a".encode()).hexdigest()[:20], clock.now)
+        ]
+
+
 def test_what_fails_halfway_is_undone_and_the_ledger_can_be_used_again(tmp_path: Path, clock: Clock) -> None:
     broken: list[OSError] = []
 
@@ -227,3 +247,31 @@ def test_looking_at_what_is_left_waits_for_nobody(make: Callable[..., Budget], c
         assert [one.left for one in make().left()] == [9]
     clock.now -= 1_000
     assert [one.left for one in budget.left()] == [10], "the clock was ahead"
+
+
+def test_it_tells_until_when_a_key_is_not_used(make: Callable[..., Budget], clock: Clock) -> None:
+    budget = make("ab")
+    until = budget.park("a", 100)
+    assert [one.parked_until for one in budget.left()] == [until, None]
+    clock.now = until
+    assert [one.parked_until for one in budget.left()] == [None, None]
+
+
+def test_a_request_is_over_at_the_end_of_its_hour(make: Callable[..., Budget], clock: Clock) -> None:
+    budget = make("ab")
+    assert budget.reserve().key == "a"
+    clock.now += HOUR + 10
+    assert [one.left for one in budget.left()] == [10, 10]
+    assert budget.reserve().key == "a", "none is used more than the other"
+
+
+@pytest.mark.parametrize(("hours", "refused"), [(24.5, True), (25, True), (25.1, False)])
+def test_a_refusal_is_forgotten_after_25_hours(
+    make: Callable[..., Budget], clock: Clock, hours: float, refused: bool
+) -> None:
+    """A day, and an hour to spare."""
+    budget = make("a")
+    budget.refuse("a")
+    clock.now += hours * (HOUR + 10)
+    budget.reserve()
+    assert [one.refused for one in budget.left()] == [refused]
