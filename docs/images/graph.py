@@ -6,7 +6,8 @@
     /tmp/picture/bin/python docs/images/graph.py /usr/bin/chromium
 
 The argument is a Chromium; on Debian, `apt-get install chromium` installs one. For a picture in which every asset has
-been materialized, also land a file with objects, and launch the jobs `stats`, `one_heartbeat` and `products` in the UI.
+been materialized, first land a file with objects (docs/landing.md), then launch the jobs `stats` and `one_heartbeat` in
+the UI, and `products` last.
 """
 
 import io
@@ -66,6 +67,8 @@ def take(chromium: str) -> bytes:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
     shown = Image.open(io.BytesIO(take(sys.argv[1]))).convert("RGB")
     colours = shown.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)  # a third of the bytes
     colours.save(TARGET, optimize=True)

@@ -38,7 +38,18 @@ def wrong_parameters(errors: Iterable[Mapping[str, Any]]) -> list[tuple[str, str
     return [(str(one["loc"][-1])[:100] if one["loc"] else "body", _said(one)) for one in errors]
 
 
+_ALLOWED = {
+    "bool_parsing": "true or false",
+    "int_parsing": "a whole number",
+    "float_parsing": "a number",
+    "string_too_short": "a text that is not empty",
+}
+"""What to give instead, by pydantic's name of an error whose own text does not say it."""
+
+
 def _said(error: Mapping[str, Any]) -> str:
     if error["type"] == "extra_forbidden":
         return "there is no such parameter; /docs lists them"
+    if allowed := _ALLOWED.get(error["type"]):
+        return f"give {allowed}"
     return str(error["msg"]).removeprefix("Value error, ")

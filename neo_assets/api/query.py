@@ -160,18 +160,20 @@ def _in_database(
 
 
 def ids_of(snapshot: Snapshot, name: str) -> tuple[str, ...]:
-    """The ids of the NEOs that have a text as their id, designation or name. The provisional designation of a numbered
-    one is in its name: 99942 Apophis (2004 MN4).
+    """The ids of the NEOs that have a text as their id, designation or name, whatever its case. The provisional
+    designation of a numbered one is in its name: 99942 Apophis (2004 MN4).
     """
     provisional = r"regexp_extract(name, '\(([0-9A-Z][0-9]{3} [^()]+)\)$', 1)"
-    sql = f"SELECT id FROM neos WHERE ? IN (id, designation, name, name_limited, {provisional}) ORDER BY id"
-    return tuple(snapshot.rows(sql, [name])["id"].to_pylist())
+    known = ", ".join(f"lower({one})" for one in ("id", "designation", "name", "name_limited", provisional))
+    return tuple(
+        snapshot.rows(f"SELECT id FROM neos WHERE lower(trim(?)) IN ({known}) ORDER BY id", [name])["id"].to_pylist()
+    )
 
 
 def _named(snapshot: Snapshot, name: str) -> tuple[str, ...]:
     """The same, but never none: most likely the name is misspelt, and an empty answer would not say so."""
     if not (ids := ids_of(snapshot, name)):
-        raise refuse("des", f"no NEO has the id, designation or name {name}")
+        raise refuse("des", f'no NEO has the id, designation or name "{name}"')
     return ids
 
 

@@ -129,12 +129,13 @@ def run_plainly() -> int:
         if not isinstance(error, Exception):
             raise
         from neo_assets.orchestration.failures import EXPECTED
+        from neo_assets.pipeline.text import one_line
 
         if not isinstance(error, EXPECTED):
             if log_error(f"unexpected {type(error).__name__}: {error}", unexpected=True):
                 return 1
             raise
-        _say(str(error))
+        _say(one_line(str(error)))
         return 1
     finally:
         sys.unraisablehook = before

@@ -3,7 +3,7 @@
 import click
 
 from neo_assets.cli.printing import page_sets_failed, print_totals
-from neo_assets.pipeline.text import first_few
+from neo_assets.pipeline.text import first_few, quantity
 from neo_assets.schema.page_sets import LANDED, name_of, page_sets_of, with_landed
 from neo_assets.settings import Settings
 
@@ -36,6 +36,12 @@ def recompute(page_sets: tuple[str, ...]) -> None:
         raise click.ClickException(f"the lake {settings.lake} holds no pages of {first_few(lacking)}: {remedy}")
     if not keys:
         raise click.ClickException(f"the lake {settings.lake} holds no pages: run `neo run`")
+    if not page_sets and (absent := [key for key in settings.page_sets if key not in stored]):
+        click.echo(
+            f"{quantity(len(absent), 'page set')} left out ({first_few(absent)}): the lake holds no pages of them; "
+            "`neo run` fetches them",
+            err=True,
+        )
     with Runner(settings) as runner:
         failed = runner.recompute(keys)
         if len(failed) == len(keys):
