@@ -52,7 +52,7 @@ SCOPES = {
     "consistency": Scope(("pipeline/consistency.py",), ("pipeline/test_consistency.py", "pipeline/test_totals.py")),
     "totals": Scope(
         ("pipeline/totals.py", "pipeline/count.py"),
-        ("pipeline/test_totals.py", "pipeline/test_count.py", "pipeline/metrics"),
+        ("pipeline/test_totals.py", "pipeline/test_count.py", "pipeline/metrics", "orchestration/assets/test_gold.py"),
     ),
     "checks": Scope(
         ("pipeline/bounds.py", "orchestration/checks/*.py"),
