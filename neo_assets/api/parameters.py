@@ -26,7 +26,7 @@ class Condition:
     column: str
     operator: Operator
     values: tuple[Any, ...]
-    """What it is compared with; one of these is enough."""
+    """What it is compared with. One of these is enough; with none, no row fulfils it."""
 
 
 IdsOf = Callable[[str], tuple[str, ...]]

@@ -66,7 +66,7 @@ class _Wanted:
         _check_texts(snapshot, resource.relation, asked)
         self.fields = _fields(self.columns, asked.fields)
         self.order, self.descending = _order(self.columns, resource, asked.sort)
-        self.conditions = [*resource.always, *asked.conditions(functools.partial(_named, snapshot))]
+        self.conditions = [*resource.always, *asked.conditions(functools.partial(ids_of, snapshot))]
         self.where = " AND ".join(map(_sql, self.conditions)) or "true"
         self.values = [value for condition in self.conditions for value in condition.values]
         self.places = [self.order, *(name for name in resource.key if name != self.order)]
@@ -170,17 +170,10 @@ def ids_of(snapshot: Snapshot, name: str) -> tuple[str, ...]:
     )
 
 
-def _named(snapshot: Snapshot, name: str) -> tuple[str, ...]:
-    """The same, but never none: most likely the name is misspelt, and an empty answer would not say so."""
-    if not (ids := ids_of(snapshot, name)):
-        raise refuse("des", f'no NEO has the id, designation or name "{name}"')
-    return ids
-
-
 def _sql(condition: Condition) -> str:
     """A condition, with a `?` for each of its values."""
     one = f"{quoted(condition.column)} {condition.operator} ?"
-    return f"({' OR '.join([one] * len(condition.values))})"
+    return f"({' OR '.join([one] * len(condition.values)) or 'false'})"
 
 
 def _fields(columns: Mapping[str, object], asked: str | None) -> list[str]:

@@ -142,9 +142,9 @@ def test_a_place_that_no_row_has_is_refused() -> None:
             rows.place("value", wrong)
 
 
-def test_one_of_several_values_is_enough() -> None:
+def test_one_of_several_values_is_enough_and_without_any_nothing_is_found() -> None:
     rows = held(3, 1, None, 2, kind=pa.int64())
-    for values, expected in (((1, 2), [1, 3]), ((2,), [3])):
+    for values, expected in (((1, 2), [1, 3]), ((2,), [3]), ((), [])):
         conditions = [Condition("value", "=", values)]
         found = rows.count_and_first(conditions, "key", descending=False, after=None, most=9)
         assert (found[0], found[1].to_pylist()) == (len(expected), expected)

@@ -102,7 +102,7 @@ def test_the_same_order_is_the_same_request(writing: httpx.Client) -> None:
             "fields",
             "there is no field colour; there are: id,",
         ),
-        ({"table": "neos", "parameters": {"pha": "perhaps"}}, "pha", "boolean"),
+        ({"table": "neos", "parameters": {"pha": "perhaps"}}, "pha", "give true or false"),
         ({"table": "neos", "parameters": {"h-max": [1]}}, "h-max", "give one text, number, true or false"),
         ({"table": "close-approaches", "parameters": {"dist-min": "0.5", "dist-max": "0.1"}}, "dist-min", "greater"),
         ({"table": "close-approaches", "parameters": {"body": "Erde"}}, "body", "there is no Erde; there are: Earth"),
