@@ -165,9 +165,8 @@ def ids_of(snapshot: Snapshot, name: str) -> tuple[str, ...]:
     """
     provisional = r"regexp_extract(name, '\(([0-9A-Z][0-9]{3} [^()]+)\)$', 1)"
     known = ", ".join(f"lower({one})" for one in ("id", "designation", "name", "name_limited", provisional))
-    return tuple(
-        snapshot.rows(f"SELECT id FROM neos WHERE lower(trim(?)) IN ({known}) ORDER BY id", [name])["id"].to_pylist()
-    )
+    sql = f"SELECT id FROM neos WHERE lower(trim(?)) IN ({known}) ORDER BY id"
+    return tuple(snapshot.rows(sql, [name])["id"].to_pylist())
 
 
 def _sql(condition: Condition) -> str:
