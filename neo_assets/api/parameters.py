@@ -30,7 +30,7 @@ class Condition:
 
 
 IdsOf = Callable[[str], tuple[str, ...]]
-"""Gives the ids of the NEOs that have a text as their id, designation or name."""
+"""Gives the ids of the NEOs that have a text as their id, designation or name, in upper or lower case."""
 
 
 # Python reads them, and the description of the API has them: both know this much of regular expressions.
@@ -213,7 +213,9 @@ class ObjectParameters(Parameters):
     h_max: Magnitude | None = Field(None, alias="h-max", description="Greatest absolute magnitude H.")
     pha: bool | None = Field(None, description="Only potentially hazardous asteroids, or none of them.")
     orbit_class: Text | None = Field(None, alias="class", description="Class of the orbit, such as APO; in capitals.")
-    des: Text | None = Field(None, description="One object: its id, designation or name.")
+    des: Text | None = Field(
+        None, description="One object: its id, number, provisional designation or name, in upper or lower case."
+    )
 
 
 class ApproachParameters(ObjectParameters):

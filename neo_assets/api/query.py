@@ -20,6 +20,7 @@ from neo_assets.api.parameters import Condition, Parameters
 from neo_assets.api.problems import Problem, refuse
 from neo_assets.api.snapshots import Snapshot
 from neo_assets.products.database import quoted
+from neo_assets.schema.facts import PROVISIONAL_DESIGNATION
 
 
 @dataclass(frozen=True)
@@ -163,8 +164,8 @@ def ids_of(snapshot: Snapshot, name: str) -> tuple[str, ...]:
     """The ids of the NEOs that have a text as their id, designation or name, whatever its case. The provisional
     designation of a numbered one is in its name: 99942 Apophis (2004 MN4).
     """
-    provisional = r"regexp_extract(name, '\(([0-9A-Z][0-9]{3} [^()]+)\)$', 1)"
-    known = ", ".join(f"lower({one})" for one in ("id", "designation", "name", "name_limited", provisional))
+    provisional = rf"nullif(regexp_extract(name, '\(({PROVISIONAL_DESIGNATION})\)\s*$', 1), '')"
+    known = ", ".join(f"lower(trim({one}))" for one in ("id", "designation", "name", "name_limited", provisional))
     sql = f"SELECT id FROM neos WHERE lower(trim(?)) IN ({known}) ORDER BY id"
     return tuple(snapshot.rows(sql, [name])["id"].to_pylist())
 

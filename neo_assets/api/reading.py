@@ -110,7 +110,10 @@ def reading(snapshots: Snapshots) -> APIRouter:
     @router.get("/v1/neos/{neo}", tags=["tables"], response_model=None, responses=_RESPONSES | _NOT_FOUND)
     def one_neo(
         request: Request,
-        neo: Annotated[Text, Path(description="Its id, designation or name, such as 2099942 or 99942.")],
+        neo: Annotated[
+            Text,
+            Path(description="Its id, number, provisional designation or name, such as 2099942, 99942 or 2004 MN4."),
+        ],
         asked: Annotated[Parameters, Query()],
     ) -> Response:
         """One near-Earth object with its orbit."""

@@ -38,7 +38,7 @@ def recompute(page_sets: tuple[str, ...]) -> None:
         raise click.ClickException(f"the lake {settings.lake} holds no pages: run `neo run`")
     if not page_sets and (absent := [key for key in settings.page_sets if key not in stored]):
         click.echo(
-            f"{quantity(len(absent), 'page set')} left out ({first_few(absent)}): the lake holds no pages of them; "
+            f"left out {quantity(len(absent), 'page set')} without pages in the lake ({first_few(absent)}): "
             "`neo run` fetches them",
             err=True,
         )

@@ -1,5 +1,5 @@
-"""What is known of NeoWs's data as a whole: units of distance, page size, years, what counts as a near miss. Tables and
-columns are in `tables`.
+"""What is known of NeoWs's data as a whole: units of distance, page size, years, designations, what counts as a near
+miss. Tables and columns are in `tables`.
 """
 
 KM_PER_AU = 149_597_870
@@ -21,3 +21,10 @@ YEARS = (1899, 2201)
 
 DAYS_APART = 1
 """Days that the time of a close approach may be off its date: before 2018, NeoWs gave midnight in its own time zone."""
+
+PROVISIONAL_DESIGNATION = r"(?:[ACDIPX]/)?(?:\d{4}|[AB]\d{3}) [A-Z]{1,2}\d*(?:-[A-Z]+)?|\d+ (?:P-L|T-[123])"
+"""Shape of a provisional designation, as a regular expression: of an asteroid (2010 AB12, before 1925
+A898 PA), a comet or former comet (P/1999 R1, A/2017 U1), or a survey (6344 P-L).
+
+Source: https://www.minorplanetcenter.net/iau/info/DesDoc.html.
+"""

@@ -51,7 +51,7 @@ def test_every_stored_page_set_is_computed_and_the_totals_are_printed(lake: Stor
     ended = neo("recompute")
     assert (ended.code, computed(lake)) == (0, {FIRST, SECOND})
     assert progress(ended) == [
-        f"1 page set left out ({THIRD}): the lake holds no pages of them; `neo run` fetches them",
+        f"left out 1 page set without pages in the lake ({THIRD}): `neo run` fetches them",
         f"page set {FIRST}: computed",
         f"page set {SECOND}: computed",
     ]

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import json as arrow_json
 
-from neo_assets.schema.facts import DAYS_APART, YEARS
+from neo_assets.schema.facts import DAYS_APART, PROVISIONAL_DESIGNATION, YEARS
 from neo_assets.schema.orbits import ORBITS
 from neo_assets.schema.page_sets import FIRST_LANDED_PAGE
 from neo_assets.schema.pages import Page, StoredPage
@@ -42,13 +42,6 @@ A test over fixed pages fails if the output changes and the version does not.
 # Bodies are read together up to this size: enough to use all cores, small enough to keep memory use constant.
 _BATCH_BYTES = 16 << 20
 _BLOCK_BYTES = 2 << 20
-
-_PROVISIONAL = r"(?:[ACDIPX]/)?(?:\d{4}|[AB]\d{3}) [A-Z]{1,2}\d*(?:-[A-Z]+)?|\d+ (?:P-L|T-[123])"
-"""Shape of a provisional designation: of an asteroid (2010 AB12, before 1925 A898 PA), a comet or former comet
-(P/1999 R1, A/2017 U1), or a survey (6344 P-L).
-
-Source: https://www.minorplanetcenter.net/iau/info/DesDoc.html.
-"""
 
 _TEXT = pa.string()
 _APPROACH = pa.struct(
@@ -346,8 +339,8 @@ def _principal_designations(neos: pa.StructArray, neo_id: pa.Array) -> pa.Array:
     Any other text in parentheses, such as the discoverer of comets, is shared by many objects.
     """
     given = not_blank(get(neos, "designation"))
-    from_given = pc.extract_regex(given, rf"^(?P<found>{_PROVISIONAL})$")
-    from_name = pc.extract_regex(get(neos, "name"), rf"\((?P<found>{_PROVISIONAL})\)\s*$")
+    from_given = pc.extract_regex(given, rf"^(?P<found>{PROVISIONAL_DESIGNATION})$")
+    from_name = pc.extract_regex(get(neos, "name"), rf"\((?P<found>{PROVISIONAL_DESIGNATION})\)\s*$")
     return pc.coalesce(get(from_given, "found"), get(from_name, "found"), given, neo_id)
 
 

@@ -69,7 +69,7 @@ def test_nothing_is_counted_from_tables_that_are_wrong(
     assert NO_RESULT not in caplog.text
 
 
-def test_a_run_over_several_page_sets_counts_what_passed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_run_over_several_page_sets_counts_each_of_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     lake = made(tmp_path, Catalogue(45))
     for table in METRICS.counts:
         for key in (FIRST, SECOND):
