@@ -14,13 +14,13 @@ from typing import Any
 import duckdb
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from neo_assets.api.held import Held
 from neo_assets.api.parameters import Condition, Parameters
 from neo_assets.api.problems import Problem, refuse
-from neo_assets.api.snapshots import Snapshot
+from neo_assets.api.snapshots import Snapshot, as_compared
 from neo_assets.products.database import quoted
-from neo_assets.schema.facts import PROVISIONAL_DESIGNATION
 
 
 @dataclass(frozen=True)
@@ -161,13 +161,9 @@ def _in_database(
 
 
 def ids_of(snapshot: Snapshot, name: str) -> tuple[str, ...]:
-    """The ids of the NEOs that have a text as their id, designation or name, whatever its case. The provisional
-    designation of a numbered one is in its name: 99942 Apophis (2004 MN4).
-    """
-    provisional = rf"nullif(regexp_extract(name, '\(({PROVISIONAL_DESIGNATION})\)\s*$', 1), '')"
-    known = ", ".join(f"lower(trim({one}))" for one in ("id", "designation", "name", "name_limited", provisional))
-    sql = f"SELECT id FROM neos WHERE lower(trim(?)) IN ({known}) ORDER BY id"
-    return tuple(snapshot.rows(sql, [name])["id"].to_pylist())
+    """The ids of the NEOs that have a text as their id, designation or name, in upper or lower case."""
+    found = snapshot.names.filter(pc.equal(snapshot.names["name"], as_compared(pa.scalar(name))))
+    return tuple(sorted(set(found["id"].to_pylist())))
 
 
 def _sql(condition: Condition) -> str:

@@ -27,6 +27,7 @@ from neo_assets.lake.storage import LakeDamaged, LakeError, Storage
 from neo_assets.pipeline.text import one_line
 from neo_assets.products import index
 from neo_assets.products.database import DATABASE, quoted
+from neo_assets.schema.facts import PROVISIONAL_DESIGNATION
 from neo_assets.schema.products import DICTIONARY, ONE_SNAPSHOT
 
 logger = logging.getLogger(__name__)
@@ -46,6 +47,11 @@ _ROWS_IN_A_PIECE = 50_000
 _LIMITS: dict[str, str | bool | int | float | list[str]] = {"memory_limit": "512MB", "max_temp_directory_size": "1GB"}
 _TURNS = threading.BoundedSemaphore(8)
 """Queries that run at the same time in this process."""
+
+
+def as_compared(names: Any) -> Any:
+    """Names (a scalar or an array) as they are compared: in lower case, without spaces around them."""
+    return pc.utf8_lower(pc.utf8_trim(names, characters=" "))
 
 
 class Snapshot:
@@ -144,6 +150,18 @@ class Snapshot:
     def totals(self) -> list[str]:
         """The names of the tables of totals, one for each metric."""
         return sorted(name for name in self.columns if name.startswith("total_"))
+
+    @cached_property
+    def names(self) -> pa.Table:
+        """Each `name` that a NEO goes by, `as_compared`, beside its `id`: a query would prepare all of them each time.
+
+        The provisional designation of a numbered NEO is in its name: 99942 Apophis (2004 MN4).
+        """
+        provisional = rf"regexp_extract(name, '\(({PROVISIONAL_DESIGNATION})\)\s*$', 1)"
+        sql = f"SELECT DISTINCT unnest([id, designation, name, name_limited, {provisional}]) AS name, id FROM neos"
+        rows = self.rows(sql)
+        names = rows.set_column(0, "name", as_compared(rows["name"]))
+        return names.filter(pc.not_equal(names["name"], ""))
 
     def distinct(self, relation: str, column: str) -> list[str]:
         """The different texts in a column, sorted."""
