@@ -117,7 +117,7 @@ def unless_known(request: Request, parts: Sequence[object], make: Callable[[dict
     # Weak, as an answer has the same one whether it is compressed or not.
     headers = {"ETag": f'W/"{digest}"', "Cache-Control": f"public, max-age={_FRESH_S}", "Vary": "Accept"}
     if f'"{digest}"' in known or known == ["*"]:
-        vary = {"Vary": "Accept, Accept-Encoding"}  # to answers with a body, what compresses adds the second one
+        vary = {"Vary": "Accept, Accept-Encoding"}  # the compression adds the second one to long answers only
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers | vary)
     return make(headers)
 

@@ -68,7 +68,7 @@ def test_what_the_client_has_is_not_sent_again(api: httpx.Client) -> None:
     for known in (etag, f'"other", {etag}', etag.removeprefix("W/"), "*"):
         again = api.get(PATH, headers={"If-None-Match": known})
         assert (again.status_code, again.content) == (304, b"")
-        assert {*again.headers["Vary"].split(", ")} >= {"Accept", "Accept-Encoding"}, "as with the answer itself"
+        assert {*again.headers["Vary"].split(", ")} >= {"Accept", "Accept-Encoding"}
     assert api.get(f"{PATH}&pha=true", headers={"If-None-Match": first.headers["ETag"]}).status_code == 200
     assert api.get(f"{PATH}&format=csv", headers={"If-None-Match": first.headers["ETag"]}).status_code == 200
 

@@ -26,6 +26,7 @@ from neo_assets.schema.heartbeat import NOT_ASKED, OK, OUT_OF_ORDER, OVER_LIMIT,
 from neo_assets.schema.heartbeat_table import HEARTBEAT
 from neo_assets.schema.page_sets import LANDED
 from neo_assets.schema.tables import QUARANTINE
+from neo_assets_tests.orchestration.alone import alone
 from neo_assets_tests.orchestration.checks.corrupting import read_without_venus
 from neo_assets_tests.orchestration.watching import FIRST, SECOND, UI, Watch, lines_of
 from neo_assets_tests.sinks import WebhookSink, mail_server
@@ -71,9 +72,7 @@ def test_checks_of_several_page_sets_are_reported_for_each_that_fails_and_not_fo
     counts = tables.read_table(watch.lake, NEAR_MISS_COUNT, SECOND)
     watch.lose_a_count(SECOND)
     key = dg.AssetCheckKey(dg.AssetKey(NEAR_MISS_COUNT.name), "recount_of_near_miss_count")
-    job = watch.defs.resolve_implicit_global_asset_job_def()
-    of_all = job.get_subset(asset_selection=set(), asset_check_selection={key})
-    of_all.execute_in_process(instance=watch.instance)
+    alone(watch.defs, [key]).execute_in_process(instance=watch.instance)
     watch.tick()
     [text] = sink.texts
     assert text.startswith(f"Check failed: recount_of_near_miss_count of near_miss_count, page set {SECOND}\n")

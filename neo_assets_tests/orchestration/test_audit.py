@@ -20,6 +20,7 @@ from neo_assets.pipeline.metrics.registry import NEAR_MISS_COUNT
 from neo_assets.schema.pages import Page
 from neo_assets.settings import Settings
 from neo_assets.sources.neows.source import NeoWs
+from neo_assets_tests.orchestration.alone import alone
 from neo_assets_tests.settings import settings_of
 
 FIRST, SECOND = "00000-00000", "00001-00001"
@@ -108,9 +109,8 @@ def test_a_check_that_does_not_pass_has_failed_with_its_figures(lake: Storage, r
     counts = tables.read_table(lake, NEAR_MISS_COUNT, FIRST)
     tables.write_table(lake, NEAR_MISS_COUNT, counts.slice(1), FIRST)
     settings = settings_of(pages=2, pages_per_set=1)
-    job = build_defs(settings, lake=lake).resolve_implicit_global_asset_job_def()
     near_misses = dg.AssetCheckKey(dg.AssetKey(NEAR_MISS_COUNT.name), "recount_of_near_miss_count")
-    job.get_subset(asset_selection=set(), asset_check_selection={near_misses}).execute_in_process(partition_key=FIRST)
+    alone(build_defs(settings, lake=lake), [near_misses]).execute_in_process(partition_key=FIRST)
     [failed] = rows_of(lake, status="failed")
     assert (failed["kind"], failed["asset"], failed["check"]) == (
         "check",

@@ -12,6 +12,7 @@ from neo_assets.lake import owner, tables
 from neo_assets.lake.storage import Storage
 from neo_assets.pipeline.metrics.registry import NEAR_MISS_COUNT
 from neo_assets.sources.simulator.catalogue import Catalogue
+from neo_assets_tests.orchestration.alone import alone
 from neo_assets_tests.pipeline.by_hand import gather, pages_from
 from neo_assets_tests.settings import settings_of
 
@@ -54,9 +55,7 @@ class Watch:
     def check(self, asset: str, check: str, page_set: str) -> bool:
         """Run one asset check; whether it passed."""
         key = dg.AssetCheckKey(dg.AssetKey(asset), check)
-        job = self.defs.resolve_implicit_global_asset_job_def()
-        one = job.get_subset(asset_selection=set(), asset_check_selection={key})
-        result = one.execute_in_process(instance=self.instance, partition_key=page_set)
+        result = alone(self.defs, [key]).execute_in_process(instance=self.instance, partition_key=page_set)
         [judged] = result.get_asset_check_evaluations()
         return judged.passed
 

@@ -19,6 +19,7 @@ from neo_assets.schema.page_sets import FIRST_LANDED_PAGE, LANDED
 from neo_assets.schema.tables import CLOSE_APPROACHES
 from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.integration.harness import Ended
+from neo_assets_tests.orchestration.alone import alone
 from neo_assets_tests.orchestration.checks.corrupting import (
     FIRST,
     SECOND,
@@ -135,11 +136,8 @@ def refused(lake: Storage, asset: str) -> str:
     """What the checks of an asset say that run alone, without a page set, and fail the run."""
     defs = build_defs(settings_of(lake=lake.root, pages=3, pages_per_set=2))
     keys = [key for key in defs.resolve_asset_graph().asset_check_keys if key.asset_key.to_user_string() == asset]
-    alone = defs.resolve_implicit_global_asset_job_def().get_subset(
-        asset_selection=set(), asset_check_selection=set(keys)
-    )
     with dg.DagsterInstance.ephemeral(str(Path.cwd())) as instance:
-        result = alone.execute_in_process(instance=instance, raise_on_error=False)
+        result = alone(defs, keys).execute_in_process(instance=instance, raise_on_error=False)
     [failed] = result.get_step_failure_events()
     assert failed.step_failure_data.user_failure_data
     return str(failed.step_failure_data.user_failure_data.description)

@@ -13,6 +13,7 @@ from neo_assets.orchestration.checks.totals import Stored, accept_if_right, of_t
 from neo_assets.pipeline.bounds import BOUNDS
 from neo_assets.schema.tables import RAW_PAGE_INDEX
 from neo_assets.sources.simulator.catalogue import Catalogue
+from neo_assets_tests.orchestration.alone import alone
 from neo_assets_tests.orchestration.checks.corrupting import (
     PAGE_SETS,
     Corrupted,
@@ -66,9 +67,8 @@ def test_dagster_accepts_a_snapshot_once_all_its_checks_are_run(lake_of: Corrupt
     every = {check.key for check in of_totals(METRICS)}
     accepted_after = []
     for keys in (every - {OF_BOUNDS[0].key}, every):
-        job = defs.resolve_implicit_global_asset_job_def().get_subset(asset_selection=set(), asset_check_selection=keys)
         with dg.DagsterInstance.ephemeral(str(Path.cwd())) as instance:
-            judged = job.execute_in_process(instance=instance).get_asset_check_evaluations()
+            judged = alone(defs, keys).execute_in_process(instance=instance).get_asset_check_evaluations()
         assert all(check.passed for check in judged)
         accepted_after.append(len([*lake_of.lake.files(layout.ACCEPTED)]))
     assert accepted_after == [0, 1]

@@ -27,6 +27,7 @@ from neo_assets.schema.tables import CLOSE_APPROACHES, NEO_RECORDS, QUARANTINE, 
 from neo_assets.sources.simulator.catalogue import Catalogue
 from neo_assets_tests.conftest import disk_and_s3
 from neo_assets_tests.integration.harness import copy
+from neo_assets_tests.orchestration.alone import alone
 from neo_assets_tests.pipeline.by_hand import METRICS, gather, pages_from
 from neo_assets_tests.settings import settings_of
 
@@ -108,9 +109,7 @@ class Graph:
             and (key.asset_key.to_user_string() == "landed_objects") is landed
             and (key.asset_key.to_user_string() in WHOLE_LAKE) is (names <= OF_TOTALS)
         ]
-        job = self.defs.resolve_implicit_global_asset_job_def()
-        alone = job.get_subset(asset_selection=set(), asset_check_selection=set(keys))
-        result = alone.execute_in_process(
+        result = alone(self.defs, keys).execute_in_process(
             instance=self.instance, raise_on_error=False, tags={"dagster/partition": page_set} if page_set else None
         )
         return result.get_asset_check_evaluations()

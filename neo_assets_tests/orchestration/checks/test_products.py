@@ -15,6 +15,7 @@ from neo_assets.orchestration.checks.check import Verdict
 from neo_assets.orchestration.checks.products import OF_PRODUCTS
 from neo_assets.products.views import views
 from neo_assets_tests.conftest import disk_and_s3
+from neo_assets_tests.orchestration.alone import alone
 from neo_assets_tests.pipeline.by_hand import METRICS, gather
 from neo_assets_tests.products.by_hand import KEYS, SECOND, fill, make
 from neo_assets_tests.settings import settings_of
@@ -120,10 +121,8 @@ def test_each_product_that_is_made_has_a_check_which_runs_alone(
     defs = build_defs(settings_of(lake=made.root, pages=2, pages_per_set=1, **values))
     of = {key.asset_key.to_user_string(): key for key in defs.resolve_asset_graph().asset_check_keys}
     assert of.keys() & {NEO_DATABASE, UPCOMING, REPORT, PUBLISHED} == {NEO_DATABASE, UPCOMING, REPORT} | published
-    job = defs.resolve_implicit_global_asset_job_def()
-    alone = job.get_subset(asset_selection=set(), asset_check_selection={of[NEO_DATABASE]})
     with dg.DagsterInstance.ephemeral() as instance:
-        result = alone.execute_in_process(instance=instance)
+        result = alone(defs, [of[NEO_DATABASE]]).execute_in_process(instance=instance)
     assert [(one.check_name, one.passed) for one in result.get_asset_check_evaluations()] == [
         ("database_is_whole", True)
     ]

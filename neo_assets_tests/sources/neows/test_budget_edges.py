@@ -164,8 +164,10 @@ def test_a_ledger_that_cannot_be_used_is_not_kept_open(make: Callable[..., Budge
     assert opened == [], f"after {refused.value}"
 
 
-def test_requests_of_other_versions_count(make: Callable[..., Budget], clock: Clock, tmp_path: Path) -> None:
-    """All versions on a machine share the ledger, so what stands for a key in it must not change."""
+def test_a_key_has_the_same_name_in_the_ledgers_of_all_versions(
+    make: Callable[..., Budget], clock: Clock, tmp_path: Path
+) -> None:
+    """They share one ledger; under another name, the requests that are in it would not count."""
     budget = make()
     budget.reserve()
     with contextlib.closing(sqlite3.connect(tmp_path / "state" / "requests.sqlite")) as ledger:
